@@ -1,0 +1,120 @@
+"""One process's way to PostgreSQL: a SQLAlchemy engine for the rooms, an asyncpg pool for the engine's hot path.
+
+SQLAlchemy runs in driver autocommit and never begins a transaction itself: `weft.db.scope` opens one together
+with its context in a single round trip. A statement outside a scope is refused here, before it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeAlias
+
+import asyncpg
+import msgspec
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from weft.core.errors import Unavailable
+from weft.db.keyring import Keyring
+from weft.db.migrate import sqlalchemy_url
+
+Connection: TypeAlias = Any
+"""An asyncpg connection, pooled or not. asyncpg ships no types, so there is nothing to check against."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+
+def dumps(value: Any) -> str:
+    return _encoder.encode(value).decode()
+
+
+def loads(value: str | bytes) -> Any:
+    return _decoder.decode(value)
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer. Try again in a moment; `weft doctor` says more.")
+
+
+class NoScope(RuntimeError):
+    """A query outside a scope: a bug, never a user's mistake."""
+
+    def __init__(self, statement: str) -> None:
+        super().__init__(
+            f"no scope, no query: open one with weft.db.scope.enter() around this statement: {statement[:80]}"
+        )
+
+
+async def _prepare_connection(connection: Connection) -> None:
+    """Binary jsonb: one version byte before the text, encoded by msgspec."""
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + _encoder.encode(value),
+        decoder=lambda data: _decoder.decode(data[1:]),
+        format="binary",
+    )
+
+
+class Database:
+    """Open with `await Database.open(dsn)`, close with `await database.close()`."""
+
+    def __init__(self, dsn: str, engine: AsyncEngine, pool: Any, keyring: Keyring | None) -> None:
+        self.dsn = dsn
+        self.engine = engine
+        self.pool = pool
+        self.keyring = keyring
+
+    @classmethod
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        application_name: str = "weft",
+        size: int = 8,
+        hot_size: int = 8,
+        master_key: bytes | None = None,
+    ) -> Database:
+        """`size` connections for the rooms, `hot_size` for the engine; both open when first needed."""
+        engine = create_async_engine(
+            sqlalchemy_url(dsn),
+            isolation_level="AUTOCOMMIT",
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=10,
+            json_serializer=dumps,
+            json_deserializer=loads,
+            connect_args={"server_settings": {"application_name": application_name}},
+        )
+
+        @event.listens_for(engine.sync_engine, "before_cursor_execute")
+        def refuse_without_scope(connection: Any, _c: Any, statement: str, *_: Any) -> None:
+            if not connection.info.get("weft_scope"):
+                raise NoScope(statement)
+
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=hot_size,
+            init=_prepare_connection,
+            # A connection goes back only after COMMIT or ROLLBACK, and nothing in it outlives a transaction:
+            # the usual reset would cost a round trip for nothing.
+            reset=_no_reset,
+            server_settings={"application_name": application_name},
+        )
+        return cls(dsn, engine, pool, Keyring(master_key) if master_key else None)
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        try:
+            await asyncio.wait_for(self.pool.close(), timeout=5)
+        except TimeoutError:
+            self.pool.terminate()
+
+
+async def _no_reset(_connection: object) -> None:
+    return None

@@ -1,0 +1,39 @@
+"""Transactions of the engine's hot path: raw asyncpg, opened like every scope with the tenant in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from weft.core.actor import Actor
+from weft.db.context import opening
+from weft.db.database import Connection, Database
+
+
+@asynccontextmanager
+async def transaction(database: Database, actor: Actor, *, read_only: bool = False) -> AsyncIterator[Connection]:
+    """A transaction in the actor's tenant. Commits on a clean exit, rolls back on any exception."""
+    connection = await database.pool.acquire()
+    try:
+        await connection.execute(opening(actor, read_only=read_only))
+        try:
+            yield connection
+        except BaseException:
+            await _end(connection, "ROLLBACK")
+            raise
+        await connection.execute("COMMIT")
+    finally:
+        if not connection.is_closed() and connection.is_in_transaction():
+            connection.terminate()  # never hand an open transaction to the next user
+        await database.pool.release(connection)
+
+
+async def _end(connection: Any, statement: str) -> None:
+    try:
+        if not connection.is_closed():
+            await connection.execute(statement)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        connection.terminate()

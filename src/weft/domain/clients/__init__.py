@@ -1,0 +1,1 @@
+"""Clients: the customers of a tenant, on whose behalf workflows and executions run."""

@@ -1,0 +1,1 @@
+"""Executions: one run of one version, its journal, and what may still be done to it."""

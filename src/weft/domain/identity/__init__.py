@@ -1,0 +1,1 @@
+"""Tenants, users, memberships, roles, permissions, sessions and API keys: who may do what, where."""

@@ -1,0 +1,80 @@
+"""What can be allowed, which built-in role allows it, and how a grant is decided. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
+    ("tenants", "read"): "See the tenant and its settings",
+    ("tenants", "write"): "Change the tenant and its settings",
+    ("members", "read"): "See members and their roles",
+    ("members", "write"): "Add members, change their role or status, remove them",
+    ("roles", "read"): "See roles and what they allow",
+    ("roles", "write"): "Create and change roles, grant and deny permissions",
+    ("keys", "read"): "See API keys of the tenant",
+    ("keys", "write"): "Create and revoke API keys",
+    ("clients", "read"): "See clients",
+    ("clients", "write"): "Create, change and delete clients",
+    ("workflows", "read"): "See workflows, versions and triggers",
+    ("workflows", "write"): "Create workflows, edit drafts, save versions",
+    ("workflows", "publish"): "Activate, deactivate, roll back and archive workflows; manage triggers",
+    ("executions", "read"): "See executions and their journal",
+    ("executions", "start"): "Start executions",
+    ("executions", "manage"): "Cancel and retry executions",
+    ("audit", "read"): "Search the audit log",
+}
+
+_READ: Final = frozenset(p for p in PERMISSIONS if p[1] == "read")
+_ADMIN_READ: Final = frozenset({("keys", "read"), ("audit", "read")})
+
+ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
+    "OWNER": ("Everything, including the tenant itself", frozenset(PERMISSIONS)),
+    "ADMIN": ("Everything but changing the tenant itself", frozenset(PERMISSIONS) - {("tenants", "write")}),
+    "MANAGER": (
+        "Draws, publishes and runs workflows, manages clients",
+        (_READ - {("keys", "read")})
+        | {
+            ("clients", "write"),
+            ("workflows", "write"),
+            ("workflows", "publish"),
+            ("executions", "start"),
+            ("executions", "manage"),
+        },
+    ),
+    "PROJECT_MANAGER": (
+        "Draws and runs workflows, manages clients",
+        (_READ - _ADMIN_READ)
+        | {("clients", "write"), ("workflows", "write"), ("executions", "start"), ("executions", "manage")},
+    ),
+    "MEMBER": (
+        "Draws and starts workflows",
+        (_READ - _ADMIN_READ) | {("workflows", "write"), ("executions", "start")},
+    ),
+    "STAKEHOLDER": (
+        "Follows workflows and executions",
+        frozenset({("tenants", "read"), ("clients", "read"), ("workflows", "read"), ("executions", "read")}),
+    ),
+    "VIEWER": (
+        "Looks, changes nothing",
+        frozenset({("tenants", "read"), ("clients", "read"), ("workflows", "read"), ("executions", "read")}),
+    ),
+}
+
+
+def word(permission: tuple[str, str]) -> str:
+    """`("workflows", "write")` as it is written everywhere else: `workflows:write`."""
+    return f"{permission[0]}:{permission[1]}"
+
+
+def known(permission: str) -> bool:
+    resource, _, action = permission.partition(":")
+    return (resource, action) in PERMISSIONS
+
+
+def effective(
+    role: Iterable[str], allowed: Iterable[str], denied: Iterable[str], scopes: Iterable[str] | None = None
+) -> frozenset[str]:
+    """What somebody may do: the role and direct grants, less denials, and never beyond a key's scopes."""
+    granted = (frozenset(role) | frozenset(allowed)) - frozenset(denied)
+    return granted if scopes is None else granted & frozenset(scopes)

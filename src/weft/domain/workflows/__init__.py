@@ -1,0 +1,1 @@
+"""Workflows: the drawn definition, its immutable versions, and the triggers that start it."""

@@ -1,0 +1,16 @@
+"""Every room that has tables, in one list: what the schema should be."""
+
+from __future__ import annotations
+
+from sqlalchemy import MetaData
+
+import weft.db.dispatch_tables
+import weft.db.key_tables
+import weft.domain.audit.models
+import weft.domain.clients.models
+import weft.domain.executions.models
+import weft.domain.identity.models
+import weft.domain.workflows.models  # noqa: F401  imported for the tables they declare
+from weft.db.base import Base
+
+METADATA: MetaData = Base.metadata

@@ -1,0 +1,44 @@
+"""The house: identity, clients, workflows, executions, journal, audit, dispatch.
+
+Kind: expand
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import op
+
+from weft.db.migrate import run_script
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+kind = "expand"
+
+HERE = Path(__file__).parent
+
+TABLES = (
+    "dispatch_dead", "dispatch_jobs", "audit_logs", "execution_logs", "workflow_executions",
+    "workflow_triggers", "workflow_transitions", "workflow_steps", "workflow_versions", "workflow_counters",
+    "workflows", "clients", "api_keys", "sessions", "user_permissions", "tenant_users", "role_permissions",
+    "roles", "permissions", "users", "tenant_keys", "tenants",
+)  # fmt: skip
+
+FUNCTIONS = (
+    "ensure_partitions", "queue_depth", "release_jobs", "extend_leases", "promote_jobs", "claim_jobs",
+    "mark_sign_in", "set_password", "ensure_user", "create_tenant", "find_tenant", "memberships_of",
+    "find_user", "audit_is_append_only", "audit_event", "audit_row", "touch_versioned", "touch",
+)  # fmt: skip
+
+
+def upgrade() -> None:
+    run_script(op.get_bind(), (HERE / "2026_11_21_foundation.sql").read_text(encoding="utf-8"))
+
+
+def downgrade() -> None:
+    bind = op.get_bind()
+    run_script(bind, ";".join(f"drop table weft.{name}" for name in TABLES))
+    run_script(bind, ";".join(f"drop function weft.{name}" for name in FUNCTIONS))
+    run_script(bind, "revoke usage on schema weft from weft_app, weft_auth, weft_audit, weft_dispatch")

@@ -1,0 +1,1196 @@
+-- Written by weft.migrations.freeze from the models' markers.
+
+CREATE TABLE weft.audit_logs (
+	tenant_id UUID NOT NULL, 
+	at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	id UUID NOT NULL, 
+	action TEXT NOT NULL, 
+	resource_type TEXT NOT NULL, 
+	resource_id TEXT, 
+	before JSONB, 
+	after JSONB, 
+	actor_id TEXT, 
+	actor_kind TEXT, 
+	actor_name TEXT, 
+	ip TEXT, 
+	user_agent TEXT, 
+	correlation_id TEXT, 
+	CONSTRAINT audit_logs_pkey PRIMARY KEY (tenant_id, at, id)
+)
+ PARTITION BY range (at);
+
+CREATE INDEX audit_logs_actor_idx ON weft.audit_logs (tenant_id, actor_id, at);
+
+CREATE INDEX audit_logs_correlation_idx ON weft.audit_logs (tenant_id, correlation_id);
+
+CREATE INDEX audit_logs_resource_idx ON weft.audit_logs (tenant_id, resource_type, resource_id, at);
+
+CREATE TABLE weft.dispatch_dead (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	kind TEXT NOT NULL, 
+	reason TEXT NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	execution_id UUID, 
+	visit INTEGER DEFAULT 0 NOT NULL, 
+	attempt INTEGER DEFAULT 0 NOT NULL, 
+	detail JSONB, 
+	claims INTEGER DEFAULT 0 NOT NULL, 
+	died_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT dispatch_dead_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX dispatch_dead_died_at_idx ON weft.dispatch_dead (tenant_id, died_at, id);
+
+CREATE TABLE weft.dispatch_jobs (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	kind TEXT NOT NULL, 
+	run_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	execution_id UUID, 
+	visit INTEGER DEFAULT 0 NOT NULL, 
+	attempt INTEGER DEFAULT 0 NOT NULL, 
+	detail JSONB, 
+	state TEXT DEFAULT 'ready' NOT NULL, 
+	priority SMALLINT DEFAULT 0 NOT NULL, 
+	lease_until TIMESTAMP WITH TIME ZONE, 
+	lease_owner TEXT, 
+	epoch INTEGER DEFAULT 0 NOT NULL, 
+	claims INTEGER DEFAULT 0 NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT dispatch_jobs_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT dispatch_jobs_state_check CHECK (state in ('ready', 'scheduled', 'leased'))
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX dispatch_jobs_due_idx ON weft.dispatch_jobs (run_at) WHERE state = 'scheduled';
+
+CREATE INDEX dispatch_jobs_execution_idx ON weft.dispatch_jobs (tenant_id, execution_id);
+
+CREATE INDEX dispatch_jobs_lease_idx ON weft.dispatch_jobs (lease_until) WHERE state = 'leased';
+
+CREATE INDEX dispatch_jobs_ready_idx ON weft.dispatch_jobs (tenant_id, priority desc, run_at, id) WHERE state = 'ready';
+
+CREATE TABLE weft.permissions (
+	resource TEXT NOT NULL, 
+	action TEXT NOT NULL, 
+	description TEXT NOT NULL, 
+	CONSTRAINT permissions_pkey PRIMARY KEY (resource, action)
+);
+
+CREATE TABLE weft.tenants (
+	id UUID NOT NULL, 
+	slug TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	tier TEXT DEFAULT 'FREE' NOT NULL, 
+	settings JSONB DEFAULT '{}'::jsonb NOT NULL, 
+	feature_flags JSONB DEFAULT '{}'::jsonb NOT NULL, 
+	limits JSONB DEFAULT '{}'::jsonb NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	deleted_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT tenants_pkey PRIMARY KEY (id), 
+	CONSTRAINT tenants_tier_check CHECK (tier in ('FREE', 'PRO', 'ENTERPRISE')), 
+	CONSTRAINT tenants_slug_check CHECK (slug ~ '^[a-z0-9](-?[a-z0-9])*$' and length(slug) <= 63)
+);
+
+CREATE UNIQUE INDEX tenants_slug_key ON weft.tenants (slug) WHERE deleted_at is null;
+
+CREATE TABLE weft.users (
+	id UUID NOT NULL, 
+	email TEXT NOT NULL, 
+	email_key TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	password_hash TEXT, 
+	last_sign_in_at TIMESTAMP WITH TIME ZONE, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	deleted_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT users_pkey PRIMARY KEY (id)
+);
+
+CREATE UNIQUE INDEX users_email_key ON weft.users (email_key) WHERE deleted_at is null;
+
+CREATE TABLE weft.clients (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	email TEXT, 
+	phone TEXT, 
+	address TEXT, 
+	company TEXT, 
+	notes TEXT, 
+	is_active BOOLEAN DEFAULT true NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	deleted_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT clients_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX clients_created_at_idx ON weft.clients (tenant_id, created_at, id);
+
+CREATE TABLE weft.roles (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	description TEXT DEFAULT '' NOT NULL, 
+	is_builtin BOOLEAN DEFAULT false NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT roles_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT roles_tenant_id_name_key UNIQUE (tenant_id, name)
+);
+
+CREATE TABLE weft.tenant_keys (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	purpose TEXT NOT NULL, 
+	number INTEGER NOT NULL, 
+	wrapped BYTEA NOT NULL, 
+	state TEXT DEFAULT 'ACTIVE' NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT tenant_keys_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT tenant_keys_state_check CHECK (state in ('ACTIVE', 'RETIRED')), 
+	CONSTRAINT tenant_keys_tenant_id_purpose_number_key UNIQUE (tenant_id, purpose, number)
+);
+
+CREATE TABLE weft.role_permissions (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	role_id UUID NOT NULL, 
+	resource TEXT NOT NULL, 
+	action TEXT NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT role_permissions_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT role_permissions_tenant_id_role_id_resource_action_key UNIQUE (tenant_id, role_id, resource, action)
+);
+
+CREATE TABLE weft.tenant_users (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	user_id UUID NOT NULL, 
+	role_id UUID NOT NULL, 
+	email TEXT NOT NULL, 
+	email_key TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	status TEXT DEFAULT 'ACTIVE' NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT tenant_users_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT tenant_users_status_check CHECK (status in ('ACTIVE', 'INACTIVE', 'INVITED', 'SUSPENDED')), 
+	CONSTRAINT tenant_users_tenant_id_user_id_key UNIQUE (tenant_id, user_id), 
+	CONSTRAINT tenant_users_tenant_id_email_key_key UNIQUE (tenant_id, email_key)
+);
+
+CREATE INDEX tenant_users_role_id_idx ON weft.tenant_users (tenant_id, role_id);
+
+CREATE INDEX tenant_users_user_id_idx ON weft.tenant_users (user_id);
+
+CREATE TABLE weft.workflows (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	name_key TEXT NOT NULL, 
+	description TEXT, 
+	client_id UUID, 
+	status TEXT DEFAULT 'DRAFT' NOT NULL, 
+	version INTEGER DEFAULT 0 NOT NULL, 
+	current_version_id UUID, 
+	draft JSONB, 
+	tags TEXT[] DEFAULT '{}'::text[] NOT NULL, 
+	created_by UUID, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	deleted_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT workflows_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT workflows_status_check CHECK (status in ('DRAFT', 'ACTIVE', 'INACTIVE', 'ARCHIVED'))
+);
+
+CREATE INDEX workflows_client_id_idx ON weft.workflows (tenant_id, client_id);
+
+CREATE INDEX workflows_created_at_idx ON weft.workflows (tenant_id, created_at, id);
+
+CREATE UNIQUE INDEX workflows_name_key ON weft.workflows (tenant_id, name_key) WHERE deleted_at is null;
+
+CREATE INDEX workflows_status_idx ON weft.workflows (tenant_id, status, created_at, id);
+
+CREATE TABLE weft.api_keys (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	user_id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	prefix TEXT NOT NULL, 
+	secret_hash BYTEA NOT NULL, 
+	scopes TEXT[] NOT NULL, 
+	expires_at TIMESTAMP WITH TIME ZONE, 
+	last_used_at TIMESTAMP WITH TIME ZONE, 
+	revoked_at TIMESTAMP WITH TIME ZONE, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT api_keys_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX api_keys_user_id_idx ON weft.api_keys (tenant_id, user_id);
+
+CREATE TABLE weft.sessions (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	user_id UUID NOT NULL, 
+	secret_hash BYTEA NOT NULL, 
+	expires_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	ip TEXT, 
+	user_agent TEXT, 
+	revoked_at TIMESTAMP WITH TIME ZONE, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT sessions_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX sessions_user_id_idx ON weft.sessions (tenant_id, user_id);
+
+CREATE TABLE weft.user_permissions (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	user_id UUID NOT NULL, 
+	resource TEXT NOT NULL, 
+	action TEXT NOT NULL, 
+	effect TEXT DEFAULT 'ALLOW' NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT user_permissions_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT user_permissions_effect_check CHECK (effect in ('ALLOW', 'DENY')), 
+	CONSTRAINT user_permissions_tenant_id_user_id_resource_action_key UNIQUE (tenant_id, user_id, resource, action)
+);
+
+CREATE TABLE weft.workflow_counters (
+	tenant_id UUID NOT NULL, 
+	workflow_id UUID NOT NULL, 
+	last_number INTEGER DEFAULT 0 NOT NULL, 
+	CONSTRAINT workflow_counters_pkey PRIMARY KEY (tenant_id, workflow_id)
+) with (fillfactor = 50);
+
+CREATE TABLE weft.workflow_triggers (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	workflow_id UUID NOT NULL, 
+	kind TEXT NOT NULL, 
+	name TEXT DEFAULT '' NOT NULL, 
+	config JSONB DEFAULT '{}'::jsonb NOT NULL, 
+	token_hash BYTEA, 
+	secret BYTEA, 
+	enabled BOOLEAN DEFAULT true NOT NULL, 
+	created_by UUID, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT workflow_triggers_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT workflow_triggers_kind_check CHECK (kind in ('MANUAL', 'WEBHOOK'))
+);
+
+CREATE INDEX workflow_triggers_workflow_id_idx ON weft.workflow_triggers (tenant_id, workflow_id);
+
+CREATE TABLE weft.workflow_versions (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	workflow_id UUID NOT NULL, 
+	number INTEGER NOT NULL, 
+	definition JSONB NOT NULL, 
+	content_hash TEXT NOT NULL, 
+	note TEXT DEFAULT '' NOT NULL, 
+	created_by UUID, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT workflow_versions_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT workflow_versions_tenant_id_workflow_id_number_key UNIQUE (tenant_id, workflow_id, number)
+);
+
+CREATE TABLE weft.workflow_executions (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	workflow_id UUID NOT NULL, 
+	version_id UUID NOT NULL, 
+	number INTEGER NOT NULL, 
+	client_id UUID, 
+	status TEXT DEFAULT 'PENDING' NOT NULL, 
+	state JSONB, 
+	input JSONB, 
+	output JSONB, 
+	error JSONB, 
+	metadata JSONB DEFAULT '{}'::jsonb NOT NULL, 
+	trigger TEXT DEFAULT 'MANUAL' NOT NULL, 
+	trigger_id UUID, 
+	started_by UUID, 
+	idempotency_key TEXT, 
+	correlation_id TEXT, 
+	parent_id UUID, 
+	parent_visit INTEGER, 
+	depth INTEGER DEFAULT 0 NOT NULL, 
+	awaited BOOLEAN DEFAULT false NOT NULL, 
+	cost NUMERIC(20, 10) DEFAULT 0 NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE, 
+	completed_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT workflow_executions_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT workflow_executions_status_check CHECK (status in ('PENDING', 'RUNNING', 'WAITING', 'PAUSED', 'COMPLETED', 'FAILED', 'CANCELLED'))
+) with (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE INDEX workflow_executions_client_id_idx ON weft.workflow_executions (tenant_id, client_id, created_at, id) WHERE client_id is not null;
+
+CREATE INDEX workflow_executions_created_at_idx ON weft.workflow_executions (tenant_id, created_at, id);
+
+CREATE UNIQUE INDEX workflow_executions_idempotency_key ON weft.workflow_executions (tenant_id, workflow_id, idempotency_key) WHERE idempotency_key is not null;
+
+CREATE INDEX workflow_executions_parent_id_idx ON weft.workflow_executions (tenant_id, parent_id) WHERE parent_id is not null;
+
+CREATE INDEX workflow_executions_status_idx ON weft.workflow_executions (tenant_id, status, created_at, id);
+
+CREATE INDEX workflow_executions_version_id_idx ON weft.workflow_executions (tenant_id, version_id);
+
+CREATE INDEX workflow_executions_workflow_id_idx ON weft.workflow_executions (tenant_id, workflow_id, created_at, id);
+
+CREATE TABLE weft.workflow_steps (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	version_id UUID NOT NULL, 
+	key TEXT NOT NULL, 
+	name TEXT NOT NULL, 
+	step_type TEXT NOT NULL, 
+	"order" INTEGER NOT NULL, 
+	config JSONB NOT NULL, 
+	description TEXT, 
+	is_required BOOLEAN DEFAULT true NOT NULL, 
+	position JSONB, 
+	CONSTRAINT workflow_steps_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT workflow_steps_tenant_id_version_id_key_key UNIQUE (tenant_id, version_id, key)
+);
+
+CREATE INDEX workflow_steps_order_idx ON weft.workflow_steps (tenant_id, version_id, "order");
+
+CREATE TABLE weft.execution_logs (
+	tenant_id UUID NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	id UUID NOT NULL, 
+	execution_id UUID NOT NULL, 
+	step_id UUID, 
+	step_key TEXT, 
+	frame TEXT DEFAULT '' NOT NULL, 
+	visit INTEGER DEFAULT 0 NOT NULL, 
+	attempt INTEGER DEFAULT 0 NOT NULL, 
+	status TEXT DEFAULT 'PENDING' NOT NULL, 
+	message TEXT, 
+	data JSONB, 
+	error JSONB, 
+	completed_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT execution_logs_pkey PRIMARY KEY (tenant_id, started_at, id), 
+	CONSTRAINT execution_logs_status_check CHECK (status in ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'CANCELLED'))
+)
+ PARTITION BY range (started_at);
+
+CREATE INDEX execution_logs_execution_id_idx ON weft.execution_logs (tenant_id, execution_id, visit, attempt);
+
+CREATE INDEX execution_logs_step_id_idx ON weft.execution_logs (tenant_id, step_id, started_at);
+
+CREATE TABLE weft.workflow_transitions (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	version_id UUID NOT NULL, 
+	from_step_id UUID NOT NULL, 
+	to_step_id UUID NOT NULL, 
+	condition JSONB, 
+	is_default BOOLEAN DEFAULT false NOT NULL, 
+	"order" INTEGER DEFAULT 0 NOT NULL, 
+	CONSTRAINT workflow_transitions_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX workflow_transitions_from_step_id_idx ON weft.workflow_transitions (tenant_id, from_step_id);
+
+CREATE INDEX workflow_transitions_to_step_id_idx ON weft.workflow_transitions (tenant_id, to_step_id);
+
+CREATE INDEX workflow_transitions_version_id_idx ON weft.workflow_transitions (tenant_id, version_id);
+
+ALTER TABLE weft.clients ADD CONSTRAINT clients__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.roles ADD CONSTRAINT roles__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.tenant_keys ADD CONSTRAINT tenant_keys__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.role_permissions ADD CONSTRAINT role_permissions_permission_fkey FOREIGN KEY(resource, action) REFERENCES weft.permissions (resource, action);
+
+ALTER TABLE weft.role_permissions ADD CONSTRAINT role_permissions_role_id_fkey FOREIGN KEY(tenant_id, role_id) REFERENCES weft.roles (tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE weft.tenant_users ADD CONSTRAINT tenant_users__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.tenant_users ADD CONSTRAINT tenant_users_role_id_fkey FOREIGN KEY(tenant_id, role_id) REFERENCES weft.roles (tenant_id, id);
+
+ALTER TABLE weft.tenant_users ADD CONSTRAINT tenant_users_user_id_fkey FOREIGN KEY(user_id) REFERENCES weft.users (id);
+
+ALTER TABLE weft.workflows ADD CONSTRAINT workflows__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.workflows ADD CONSTRAINT workflows_client_id_fkey FOREIGN KEY(tenant_id, client_id) REFERENCES weft.clients (tenant_id, id);
+
+ALTER TABLE weft.api_keys ADD CONSTRAINT api_keys_user_id_fkey FOREIGN KEY(tenant_id, user_id) REFERENCES weft.tenant_users (tenant_id, user_id) ON DELETE CASCADE;
+
+ALTER TABLE weft.sessions ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY(tenant_id, user_id) REFERENCES weft.tenant_users (tenant_id, user_id) ON DELETE CASCADE;
+
+ALTER TABLE weft.user_permissions ADD CONSTRAINT user_permissions_permission_fkey FOREIGN KEY(resource, action) REFERENCES weft.permissions (resource, action);
+
+ALTER TABLE weft.user_permissions ADD CONSTRAINT user_permissions_user_id_fkey FOREIGN KEY(tenant_id, user_id) REFERENCES weft.tenant_users (tenant_id, user_id) ON DELETE CASCADE;
+
+ALTER TABLE weft.workflow_counters ADD CONSTRAINT workflow_counters_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE weft.workflow_triggers ADD CONSTRAINT workflow_triggers_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
+
+ALTER TABLE weft.workflow_versions ADD CONSTRAINT workflow_versions_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
+
+ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_client_id_fkey FOREIGN KEY(tenant_id, client_id) REFERENCES weft.clients (tenant_id, id);
+
+ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES weft.workflow_executions (tenant_id, id);
+
+ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
+
+ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
+
+ALTER TABLE weft.workflow_steps ADD CONSTRAINT workflow_steps_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
+
+ALTER TABLE weft.execution_logs ADD CONSTRAINT execution_logs_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id);
+
+ALTER TABLE weft.execution_logs ADD CONSTRAINT execution_logs_step_id_fkey FOREIGN KEY(tenant_id, step_id) REFERENCES weft.workflow_steps (tenant_id, id);
+
+ALTER TABLE weft.workflow_transitions ADD CONSTRAINT workflow_transitions_from_step_id_fkey FOREIGN KEY(tenant_id, from_step_id) REFERENCES weft.workflow_steps (tenant_id, id);
+
+ALTER TABLE weft.workflow_transitions ADD CONSTRAINT workflow_transitions_to_step_id_fkey FOREIGN KEY(tenant_id, to_step_id) REFERENCES weft.workflow_steps (tenant_id, id);
+
+ALTER TABLE weft.workflow_transitions ADD CONSTRAINT workflow_transitions_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
+
+alter table weft.audit_logs enable row level security;
+
+alter table weft.audit_logs force row level security;
+
+create policy tenant_rw on weft.audit_logs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.audit_logs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.dispatch_dead enable row level security;
+
+alter table weft.dispatch_dead force row level security;
+
+create policy tenant_rw on weft.dispatch_dead to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.dispatch_dead to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.dispatch_jobs enable row level security;
+
+alter table weft.dispatch_jobs force row level security;
+
+create policy tenant_rw on weft.dispatch_jobs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.dispatch_jobs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.permissions enable row level security;
+
+alter table weft.permissions force row level security;
+
+create policy everybody_reads on weft.permissions for select to weft_app using (true);
+
+create policy owner_maint on weft.permissions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.tenants enable row level security;
+
+alter table weft.tenants force row level security;
+
+create policy tenant_rw on weft.tenants to weft_app using (id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.tenants to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.users enable row level security;
+
+alter table weft.users force row level security;
+
+create policy tenant_rw on weft.users to weft_app using (id = nullif(current_setting('app.user_id', true), '')::uuid) with check (id = nullif(current_setting('app.user_id', true), '')::uuid);
+
+create policy owner_maint on weft.users to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.clients enable row level security;
+
+alter table weft.clients force row level security;
+
+create policy tenant_rw on weft.clients to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.clients to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.roles enable row level security;
+
+alter table weft.roles force row level security;
+
+create policy tenant_rw on weft.roles to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.roles to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.tenant_keys enable row level security;
+
+alter table weft.tenant_keys force row level security;
+
+create policy tenant_rw on weft.tenant_keys to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.tenant_keys to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.role_permissions enable row level security;
+
+alter table weft.role_permissions force row level security;
+
+create policy tenant_rw on weft.role_permissions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.role_permissions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.tenant_users enable row level security;
+
+alter table weft.tenant_users force row level security;
+
+create policy tenant_rw on weft.tenant_users to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.tenant_users to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflows enable row level security;
+
+alter table weft.workflows force row level security;
+
+create policy tenant_rw on weft.workflows to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflows to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.api_keys enable row level security;
+
+alter table weft.api_keys force row level security;
+
+create policy tenant_rw on weft.api_keys to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.api_keys to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.sessions enable row level security;
+
+alter table weft.sessions force row level security;
+
+create policy tenant_rw on weft.sessions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.sessions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.user_permissions enable row level security;
+
+alter table weft.user_permissions force row level security;
+
+create policy tenant_rw on weft.user_permissions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.user_permissions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_counters enable row level security;
+
+alter table weft.workflow_counters force row level security;
+
+create policy tenant_rw on weft.workflow_counters to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_counters to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_triggers enable row level security;
+
+alter table weft.workflow_triggers force row level security;
+
+create policy tenant_rw on weft.workflow_triggers to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_triggers to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_versions enable row level security;
+
+alter table weft.workflow_versions force row level security;
+
+create policy tenant_rw on weft.workflow_versions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_versions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_executions enable row level security;
+
+alter table weft.workflow_executions force row level security;
+
+create policy tenant_rw on weft.workflow_executions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_executions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_steps enable row level security;
+
+alter table weft.workflow_steps force row level security;
+
+create policy tenant_rw on weft.workflow_steps to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_steps to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.execution_logs enable row level security;
+
+alter table weft.execution_logs force row level security;
+
+create policy tenant_rw on weft.execution_logs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.execution_logs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_transitions enable row level security;
+
+alter table weft.workflow_transitions force row level security;
+
+create policy tenant_rw on weft.workflow_transitions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_transitions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+-- Keeps updated_at and, where the table has it, row_version. Nobody can forget to.
+create function weft.touch() returns trigger
+language plpgsql set search_path = pg_catalog as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end $$;
+
+create function weft.touch_versioned() returns trigger
+language plpgsql set search_path = pg_catalog as $$
+begin
+  new.updated_at := clock_timestamp();
+  new.row_version := old.row_version + 1;
+  return new;
+end $$;
+
+-- The audit row trigger. tg_argv: resource type, comma-separated secret columns.
+-- The resource type is an argument because on a distributed PostgreSQL tg_table_name is a shard.
+create function weft.audit_row() returns trigger
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  old_row jsonb := case when tg_op <> 'INSERT' then to_jsonb(old) end;
+  new_row jsonb := case when tg_op <> 'DELETE' then to_jsonb(new) end;
+  one_row jsonb := coalesce(new_row, old_row);
+  before_ jsonb;
+  after_ jsonb;
+  secret text;
+  tenant uuid;
+begin
+  if tg_op = 'UPDATE' then
+    select jsonb_object_agg(o.key, o.value), jsonb_object_agg(o.key, new_row -> o.key)
+      into before_, after_
+      from jsonb_each(old_row) o
+     where new_row -> o.key is distinct from o.value
+       and o.key not in ('updated_at', 'row_version');
+    if before_ is null then
+      return null;
+    end if;
+  else
+    before_ := old_row;
+    after_ := new_row;
+  end if;
+  foreach secret in array string_to_array(tg_argv[1], ',') loop
+    if before_ -> secret <> 'null' then
+      before_ := before_ || jsonb_build_object(secret, '***');
+    end if;
+    if after_ -> secret <> 'null' then
+      after_ := after_ || jsonb_build_object(secret, '***');
+    end if;
+  end loop;
+  tenant := coalesce(
+    (one_row ->> 'tenant_id')::uuid,
+    case when tg_argv[0] = 'tenants' then (one_row ->> 'id')::uuid end,
+    nullif(current_setting('app.tenant_id', true), '')::uuid,
+    '00000000-0000-0000-0000-000000000000'
+  );
+  insert into weft.audit_logs
+    (tenant_id, id, action, resource_type, resource_id, before, after,
+     actor_id, actor_kind, actor_name, ip, user_agent, correlation_id)
+  values
+    (tenant, gen_random_uuid(), lower(tg_op), tg_argv[0], one_row ->> 'id', before_, after_,
+     nullif(current_setting('app.actor_id', true), ''), nullif(current_setting('app.actor_kind', true), ''),
+     nullif(current_setting('app.actor_name', true), ''), nullif(current_setting('app.ip', true), ''),
+     nullif(current_setting('app.user_agent', true), ''), nullif(current_setting('app.correlation_id', true), ''));
+  return null;
+end $$;
+
+-- What no row change shows: sign-ins, refusals, exports, commands on executions.
+create function weft.audit_event(p_action text, p_resource_type text, p_resource_id text, p_details jsonb)
+returns void language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  tenant uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
+begin
+  if tenant is null then
+    raise exception 'an audit event needs a tenant: set app.tenant_id first';
+  end if;
+  insert into weft.audit_logs
+    (tenant_id, id, action, resource_type, resource_id, after,
+     actor_id, actor_kind, actor_name, ip, user_agent, correlation_id)
+  values
+    (tenant, gen_random_uuid(), p_action, p_resource_type, p_resource_id, p_details,
+     nullif(current_setting('app.actor_id', true), ''), nullif(current_setting('app.actor_kind', true), ''),
+     nullif(current_setting('app.actor_name', true), ''), nullif(current_setting('app.ip', true), ''),
+     nullif(current_setting('app.user_agent', true), ''), nullif(current_setting('app.correlation_id', true), ''));
+end $$;
+
+create function weft.audit_is_append_only() returns trigger
+language plpgsql set search_path = pg_catalog as $$
+begin
+  raise exception 'the audit log is append-only: % is refused', tg_op
+    using hint = 'Rows leave by dropping a whole month after it was exported.';
+end $$;
+
+-- Sign-in comes before any tenant is chosen. These few functions are the only way across tenants
+-- for identities; they return ids and one hash, and are owned by a role that nobody can log in as.
+create policy auth_all on weft.tenants to weft_auth using (true) with check (true);
+create policy auth_all on weft.users to weft_auth using (true) with check (true);
+create policy auth_read on weft.tenant_users for select to weft_auth using (true);
+create policy auth_read on weft.roles for select to weft_auth using (true);
+grant usage on schema weft to weft_auth;
+grant select, insert on weft.tenants to weft_auth;
+grant select, insert, update on weft.users to weft_auth;
+grant select on weft.tenant_users to weft_auth;
+grant select on weft.roles to weft_auth;
+
+create function weft.find_user(p_email_key text)
+returns table (id uuid, email text, name text, password_hash text)
+language sql stable security definer set search_path = pg_catalog as $$
+  select u.id, u.email, u.name, u.password_hash
+    from weft.users u
+   where u.email_key = p_email_key and u.deleted_at is null
+$$;
+
+create function weft.memberships_of(p_user_id uuid)
+returns table (tenant_id uuid, slug text, tenant_name text, role text, status text, created_at timestamptz)
+language sql stable security definer set search_path = pg_catalog as $$
+  select m.tenant_id, t.slug, t.name, r.name, m.status, m.created_at
+    from weft.tenant_users m
+    join weft.tenants t on t.id = m.tenant_id and t.deleted_at is null
+    join weft.roles r on r.tenant_id = m.tenant_id and r.id = m.role_id
+   where m.user_id = p_user_id
+   order by m.created_at, m.tenant_id
+$$;
+
+create function weft.find_tenant(p_slug text) returns uuid
+language sql stable security definer set search_path = pg_catalog as $$
+  select t.id from weft.tenants t where t.slug = p_slug and t.deleted_at is null
+$$;
+
+create function weft.create_tenant(p_id uuid, p_slug text, p_name text, p_tier text) returns void
+language sql security definer set search_path = pg_catalog as $$
+  insert into weft.tenants (id, slug, name, tier) values (p_id, p_slug, p_name, p_tier)
+$$;
+
+-- The user's id: a new one, or the one that this address already has (then name and password stay).
+create function weft.ensure_user(p_id uuid, p_email text, p_email_key text, p_name text, p_password_hash text)
+returns uuid language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  found_id uuid;
+begin
+  insert into weft.users (id, email, email_key, name, password_hash)
+  values (p_id, p_email, p_email_key, p_name, p_password_hash)
+  on conflict (email_key) where deleted_at is null do nothing
+  returning users.id into found_id;
+  if found_id is null then
+    select u.id into found_id from weft.users u where u.email_key = p_email_key and u.deleted_at is null;
+  end if;
+  return found_id;
+end $$;
+
+create function weft.set_password(p_user_id uuid, p_password_hash text) returns boolean
+language sql security definer set search_path = pg_catalog as $$
+  update weft.users set password_hash = p_password_hash where id = p_user_id and deleted_at is null
+  returning true
+$$;
+
+create function weft.mark_sign_in(p_user_id uuid) returns void
+language sql security definer set search_path = pg_catalog as $$
+  update weft.users set last_sign_in_at = clock_timestamp() where id = p_user_id
+$$;
+
+-- Claims go across tenants, therefore they are definer functions: the application role itself sees one
+-- tenant's jobs at a time. They return ids; the work is done in the tenant's own transaction.
+create policy dispatch_all on weft.dispatch_jobs to weft_dispatch using (true) with check (true);
+grant usage on schema weft to weft_dispatch;
+grant select, update on weft.dispatch_jobs to weft_dispatch;
+
+-- Takes up to p_limit ready jobs, visiting the tenants that have any in the order of their ids, from
+-- p_after on and then from the beginning, at most p_quantum from each in the first round: a tenant with
+-- 100,000 jobs costs another tenant's first job one round, not 100,000 turns.
+create function weft.claim_jobs(
+  p_owner text, p_limit integer, p_quantum integer, p_after uuid, p_lease interval)
+returns table (tenant_id uuid, id uuid, kind text, execution_id uuid, visit integer, attempt integer,
+               detail jsonb, epoch integer, claims integer, run_at timestamptz)
+language plpgsql security definer set search_path = pg_catalog as $$
+#variable_conflict use_column
+declare
+  cursor_ uuid := p_after;
+  start_ uuid := p_after;
+  found_ uuid;
+  wrapped boolean := false;
+  round_ integer := 0;
+  taken integer := 0;
+  in_round integer := 0;
+  n integer;
+  quantum integer := p_quantum;
+begin
+  loop
+    select j.tenant_id into found_ from weft.dispatch_jobs j
+     where j.state = 'ready' and j.tenant_id > cursor_ order by j.tenant_id limit 1;
+    if found_ is null or (wrapped and found_ > start_) then
+      if not wrapped and start_ > '00000000-0000-0000-0000-000000000000' then
+        wrapped := true;
+        cursor_ := '00000000-0000-0000-0000-000000000000';
+        continue;
+      end if;
+      -- Everybody had a turn. Whoever has more may use what is left.
+      exit when in_round = 0 or round_ > 0;
+      round_ := round_ + 1;
+      in_round := 0;
+      wrapped := false;
+      cursor_ := start_;
+      quantum := p_limit;
+      continue;
+    end if;
+    cursor_ := found_;
+    return query
+      with picked as (
+        select j.tenant_id, j.id from weft.dispatch_jobs j
+         where j.tenant_id = found_ and j.state = 'ready'
+         order by j.priority desc, j.run_at, j.id
+         limit least(quantum, p_limit - taken)
+         for update skip locked
+      )
+      update weft.dispatch_jobs j
+         set state = 'leased', lease_owner = p_owner, lease_until = clock_timestamp() + p_lease,
+             epoch = j.epoch + 1, claims = j.claims + 1
+        from picked p
+       where j.tenant_id = p.tenant_id and j.id = p.id
+      returning j.tenant_id, j.id, j.kind, j.execution_id, j.visit, j.attempt, j.detail, j.epoch,
+                j.claims, j.run_at;
+    get diagnostics n = row_count;
+    taken := taken + n;
+    in_round := in_round + n;
+    exit when taken >= p_limit;
+  end loop;
+end $$;
+
+-- Timers that are due become ready; leases that lapsed are given back. Returns what was moved, and when
+-- the next timer is due.
+create function weft.promote_jobs(p_now timestamptz, p_limit integer)
+returns table (promoted integer, recovered integer, next_due timestamptz)
+language plpgsql security definer set search_path = pg_catalog as $$
+begin
+  with due as (
+    select j.tenant_id, j.id from weft.dispatch_jobs j
+     where j.state = 'scheduled' and j.run_at <= p_now
+     order by j.run_at limit p_limit for update skip locked
+  )
+  update weft.dispatch_jobs j set state = 'ready'
+    from due where j.tenant_id = due.tenant_id and j.id = due.id;
+  get diagnostics promoted = row_count;
+  with lapsed as (
+    select j.tenant_id, j.id from weft.dispatch_jobs j
+     where j.state = 'leased' and j.lease_until < clock_timestamp()
+     order by j.lease_until limit p_limit for update skip locked
+  )
+  update weft.dispatch_jobs j set state = 'ready', lease_owner = null, lease_until = null
+    from lapsed where j.tenant_id = lapsed.tenant_id and j.id = lapsed.id;
+  get diagnostics recovered = row_count;
+  select min(j.run_at) into next_due from weft.dispatch_jobs j where j.state = 'scheduled';
+  return next;
+end $$;
+
+-- The heartbeat: which of these leases are still ours, prolonged.
+create function weft.extend_leases(p_owner text, p_ids uuid[], p_epochs integer[], p_lease interval)
+returns setof uuid language sql security definer set search_path = pg_catalog as $$
+  update weft.dispatch_jobs j set lease_until = clock_timestamp() + p_lease
+    from unnest(p_ids, p_epochs) as held (id, epoch)
+   where j.id = held.id and j.epoch = held.epoch and j.state = 'leased' and j.lease_owner = p_owner
+  returning j.id
+$$;
+
+-- Gives jobs back unharmed (a graceful stop): the claim is not counted.
+create function weft.release_jobs(p_owner text, p_ids uuid[], p_epochs integer[])
+returns integer language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  n integer;
+begin
+  update weft.dispatch_jobs j
+     set state = 'ready', lease_owner = null, lease_until = null, claims = j.claims - 1
+    from unnest(p_ids, p_epochs) as held (id, epoch)
+   where j.id = held.id and j.epoch = held.epoch and j.state = 'leased' and j.lease_owner = p_owner;
+  get diagnostics n = row_count;
+  return n;
+end $$;
+
+-- For metrics: how much waits, and since when. Counts only.
+create function weft.queue_depth()
+returns table (state text, jobs bigint, oldest timestamptz)
+language sql stable security definer set search_path = pg_catalog as $$
+  select j.state, count(*), min(j.run_at) from weft.dispatch_jobs j group by j.state
+$$;
+
+-- Monthly partitions of the journal and the audit log, from last month to p_ahead months ahead. Each gets
+-- forced row security and neither policy nor grant: reached directly it shows nothing to the application.
+create function weft.ensure_partitions(p_ahead integer) returns integer
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  parent text;
+  first_day date;
+  name text;
+  made integer := 0;
+begin
+  if p_ahead not between 0 and 24 then
+    raise exception 'partitions can be made 0 to 24 months ahead, not %', p_ahead;
+  end if;
+  foreach parent in array array['execution_logs', 'audit_logs'] loop
+    for i in -1 .. p_ahead loop
+      first_day := (date_trunc('month', now() at time zone 'utc') + make_interval(months => i))::date;
+      name := parent || '_' || to_char(first_day, 'YYYYMM');
+      if to_regclass('weft.' || name) is null then
+        execute format(
+          'create table weft.%I partition of weft.%I for values from (%L) to (%L)',
+          name, parent,
+          to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
+          to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+        execute format('alter table weft.%I enable row level security', name);
+        execute format('alter table weft.%I force row level security', name);
+        made := made + 1;
+      end if;
+    end loop;
+  end loop;
+  return made;
+end $$;
+
+create policy audit_insert on weft.audit_logs for insert to weft_audit with check (true);
+
+grant usage on schema weft to weft_audit;
+
+grant insert on weft.audit_logs to weft_audit;
+
+create trigger append_only_row before update or delete on weft.audit_logs for each row execute function weft.audit_is_append_only();
+
+create trigger append_only_statement before truncate on weft.audit_logs for each statement execute function weft.audit_is_append_only();
+
+create trigger touch before update on weft.tenants for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.tenants for each row execute function weft.audit_row('tenants', '');
+
+create trigger touch before update on weft.users for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.users for each row execute function weft.audit_row('users', 'password_hash');
+
+create trigger touch before update on weft.clients for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.clients for each row execute function weft.audit_row('clients', '');
+
+create trigger touch before update on weft.roles for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.roles for each row execute function weft.audit_row('roles', '');
+
+create trigger touch before update on weft.tenant_keys for each row execute function weft.touch();
+
+create trigger audit after insert or update or delete on weft.tenant_keys for each row execute function weft.audit_row('tenant_keys', 'wrapped');
+
+create trigger touch before update on weft.role_permissions for each row execute function weft.touch();
+
+create trigger audit after insert or update or delete on weft.role_permissions for each row execute function weft.audit_row('role_permissions', '');
+
+create trigger touch before update on weft.tenant_users for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.tenant_users for each row execute function weft.audit_row('tenant_users', '');
+
+create trigger touch before update on weft.workflows for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.workflows for each row execute function weft.audit_row('workflows', '');
+
+create trigger touch before update on weft.api_keys for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.api_keys for each row execute function weft.audit_row('api_keys', 'secret_hash');
+
+create trigger touch before update on weft.sessions for each row execute function weft.touch();
+
+create trigger audit after insert or update or delete on weft.sessions for each row execute function weft.audit_row('sessions', 'secret_hash');
+
+create trigger touch before update on weft.user_permissions for each row execute function weft.touch();
+
+create trigger audit after insert or update or delete on weft.user_permissions for each row execute function weft.audit_row('user_permissions', '');
+
+create trigger touch before update on weft.workflow_triggers for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.workflow_triggers for each row execute function weft.audit_row('workflow_triggers', 'token_hash,secret');
+
+create trigger audit after insert or update or delete on weft.workflow_versions for each row execute function weft.audit_row('workflow_versions', '');
+
+grant create on schema weft to weft_auth, weft_audit, weft_dispatch;
+
+revoke all on function weft.touch() from public;
+
+revoke all on function weft.touch_versioned() from public;
+
+revoke all on function weft.audit_row() from public;
+
+alter function weft.audit_row() owner to weft_audit;
+
+revoke all on function weft.audit_event(text, text, text, jsonb) from public;
+
+grant execute on function weft.audit_event(text, text, text, jsonb) to weft_app;
+
+alter function weft.audit_event(text, text, text, jsonb) owner to weft_audit;
+
+revoke all on function weft.audit_is_append_only() from public;
+
+revoke all on function weft.find_user(text) from public;
+
+grant execute on function weft.find_user(text) to weft_app;
+
+alter function weft.find_user(text) owner to weft_auth;
+
+revoke all on function weft.memberships_of(uuid) from public;
+
+grant execute on function weft.memberships_of(uuid) to weft_app;
+
+alter function weft.memberships_of(uuid) owner to weft_auth;
+
+revoke all on function weft.find_tenant(text) from public;
+
+grant execute on function weft.find_tenant(text) to weft_app;
+
+alter function weft.find_tenant(text) owner to weft_auth;
+
+revoke all on function weft.create_tenant(uuid, text, text, text) from public;
+
+grant execute on function weft.create_tenant(uuid, text, text, text) to weft_app;
+
+alter function weft.create_tenant(uuid, text, text, text) owner to weft_auth;
+
+revoke all on function weft.ensure_user(uuid, text, text, text, text) from public;
+
+grant execute on function weft.ensure_user(uuid, text, text, text, text) to weft_app;
+
+alter function weft.ensure_user(uuid, text, text, text, text) owner to weft_auth;
+
+revoke all on function weft.set_password(uuid, text) from public;
+
+grant execute on function weft.set_password(uuid, text) to weft_app;
+
+alter function weft.set_password(uuid, text) owner to weft_auth;
+
+revoke all on function weft.mark_sign_in(uuid) from public;
+
+grant execute on function weft.mark_sign_in(uuid) to weft_app;
+
+alter function weft.mark_sign_in(uuid) owner to weft_auth;
+
+revoke all on function weft.claim_jobs(text, integer, integer, uuid, interval) from public;
+
+grant execute on function weft.claim_jobs(text, integer, integer, uuid, interval) to weft_app;
+
+alter function weft.claim_jobs(text, integer, integer, uuid, interval) owner to weft_dispatch;
+
+revoke all on function weft.promote_jobs(timestamptz, integer) from public;
+
+grant execute on function weft.promote_jobs(timestamptz, integer) to weft_app;
+
+alter function weft.promote_jobs(timestamptz, integer) owner to weft_dispatch;
+
+revoke all on function weft.extend_leases(text, uuid[], integer[], interval) from public;
+
+grant execute on function weft.extend_leases(text, uuid[], integer[], interval) to weft_app;
+
+alter function weft.extend_leases(text, uuid[], integer[], interval) owner to weft_dispatch;
+
+revoke all on function weft.release_jobs(text, uuid[], integer[]) from public;
+
+grant execute on function weft.release_jobs(text, uuid[], integer[]) to weft_app;
+
+alter function weft.release_jobs(text, uuid[], integer[]) owner to weft_dispatch;
+
+revoke all on function weft.queue_depth() from public;
+
+grant execute on function weft.queue_depth() to weft_app;
+
+alter function weft.queue_depth() owner to weft_dispatch;
+
+revoke all on function weft.ensure_partitions(integer) from public;
+
+grant execute on function weft.ensure_partitions(integer) to weft_app;
+
+revoke create on schema weft from weft_auth, weft_audit, weft_dispatch;
+
+set local role weft_audit;
+
+grant execute on function weft.audit_row() to weft_owner;
+
+reset role;
+
+grant usage on schema weft to weft_app;
+
+grant select on weft.alembic_version to weft_app;
+
+grant select on weft.audit_logs to weft_app;
+
+grant select, insert, update, delete on weft.dispatch_dead to weft_app;
+
+grant select, insert, update, delete on weft.dispatch_jobs to weft_app;
+
+grant select on weft.permissions to weft_app;
+
+grant select, update on weft.tenants to weft_app;
+
+grant select on weft.users to weft_app;
+
+grant select, insert, update on weft.clients to weft_app;
+
+grant select, insert, update, delete on weft.roles to weft_app;
+
+grant select, insert on weft.tenant_keys to weft_app;
+
+grant select, insert, delete on weft.role_permissions to weft_app;
+
+grant select, insert, update, delete on weft.tenant_users to weft_app;
+
+grant select, insert, update on weft.workflows to weft_app;
+
+grant select, insert, update, delete on weft.api_keys to weft_app;
+
+grant select, insert, update, delete on weft.sessions to weft_app;
+
+grant select, insert, update, delete on weft.user_permissions to weft_app;
+
+grant select, insert, update on weft.workflow_counters to weft_app;
+
+grant select, insert, update, delete on weft.workflow_triggers to weft_app;
+
+grant select, insert on weft.workflow_versions to weft_app;
+
+grant select, insert, update on weft.workflow_executions to weft_app;
+
+grant select, insert on weft.workflow_steps to weft_app;
+
+grant select, insert, update on weft.execution_logs to weft_app;
+
+grant select, insert on weft.workflow_transitions to weft_app;
+
+select weft.ensure_partitions(3);
+
+select set_config('app.maintenance', 'on', true);
+insert into weft.permissions (resource, action, description) values
+  ('audit', 'read', 'Search the audit log'),
+  ('clients', 'read', 'See clients'),
+  ('clients', 'write', 'Create, change and delete clients'),
+  ('executions', 'manage', 'Cancel and retry executions'),
+  ('executions', 'read', 'See executions and their journal'),
+  ('executions', 'start', 'Start executions'),
+  ('keys', 'read', 'See API keys of the tenant'),
+  ('keys', 'write', 'Create and revoke API keys'),
+  ('members', 'read', 'See members and their roles'),
+  ('members', 'write', 'Add members, change their role or status, remove them'),
+  ('roles', 'read', 'See roles and what they allow'),
+  ('roles', 'write', 'Create and change roles, grant and deny permissions'),
+  ('tenants', 'read', 'See the tenant and its settings'),
+  ('tenants', 'write', 'Change the tenant and its settings'),
+  ('workflows', 'publish', 'Activate, deactivate, roll back and archive workflows; manage triggers'),
+  ('workflows', 'read', 'See workflows, versions and triggers'),
+  ('workflows', 'write', 'Create workflows, edit drafts, save versions');
