@@ -16,8 +16,12 @@ def literal(value: str) -> str:
 
 def opening(actor: Actor, *, read_only: bool = False) -> str:
     """`BEGIN` and the context, for the simple protocol."""
-    begin = "BEGIN READ ONLY" if read_only else "BEGIN"
-    parts = [begin, f"SET LOCAL app.tenant_id = '{actor.tenant_id}'"]
+    return f"BEGIN{' READ ONLY' if read_only else ''}; {acting(actor, read_only=read_only)}"
+
+
+def acting(actor: Actor, *, read_only: bool = False) -> str:
+    """The context alone: who acts in which tenant until the transaction ends, or until this is said again."""
+    parts = [f"SET LOCAL app.tenant_id = '{actor.tenant_id}'"]
     if not read_only:
         parts += [
             f"SET LOCAL app.actor_id = '{actor.id}'",

@@ -49,12 +49,25 @@ class NoScope(RuntimeError):
         )
 
 
+class Packed:
+    """A JSON value in an array of such values. The driver would take a bare list for another dimension."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _encode_jsonb(value: Any) -> bytes:
+    return b"\x01" + _encoder.encode(value.value if type(value) is Packed else value)
+
+
 async def _prepare_connection(connection: Connection) -> None:
     """Binary jsonb: one version byte before the text, encoded by msgspec."""
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
-        encoder=lambda value: b"\x01" + _encoder.encode(value),
+        encoder=_encode_jsonb,
         decoder=lambda data: _decoder.decode(data[1:]),
         format="binary",
     )

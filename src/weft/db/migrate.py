@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 LOCK_TIMEOUT = "2s"
 ATTEMPTS = 5
+LOCK_NOT_AVAILABLE = "55P03"
 
 
 class SchemaLocked(Unavailable):
@@ -42,7 +43,12 @@ class Revision:
 
 
 def run_script(bind: Connection, sql: str) -> None:
-    """Run many statements in the migration's transaction, by the simple protocol."""
+    """Run many statements in the migration's transaction, by the simple protocol; or print them (`--sql`)."""
+    from alembic import op
+
+    if op.get_context().as_sql:
+        op.get_context().impl.static_output(sql)
+        return
     bind.exec_driver_sql("select 1")  # the adapter begins its transaction with the first statement
     connection: Any = bind.connection.dbapi_connection
     connection.run_async(lambda raw: raw.execute(sql))
@@ -88,14 +94,16 @@ def sqlalchemy_url(dsn: str) -> str:
 
 
 async def _retrying(work: Callable[[], Awaitable[None]]) -> None:
+    from asyncpg import PostgresError
     from sqlalchemy.exc import DBAPIError
 
     for attempt in range(1, ATTEMPTS + 1):
         try:
             await work()
             return
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != "55P03":  # lock_not_available
+        except (DBAPIError, PostgresError) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            if getattr(cause, "sqlstate", None) != LOCK_NOT_AVAILABLE:
                 raise
             if attempt == ATTEMPTS:
                 raise SchemaLocked from error

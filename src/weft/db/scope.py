@@ -26,7 +26,7 @@ from weft.core.clock import utc_now
 from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.db.base import Base, SoftDelete
-from weft.db.context import opening
+from weft.db.context import acting, opening
 from weft.db.database import Connection, Database, DatabaseUnavailable
 from weft.db.dispatch_tables import DispatchJob, JobState
 from weft.db.keyring import Keyring, SecretsUnreadable
@@ -58,12 +58,15 @@ def _fill_tenant(_mapper: Any, _connection: Any, target: Any) -> None:
 class Scope:
     """What a service needs: `session`, `actor`, `now()`, `one`, `all`, `add`, `enqueue`, `record`."""
 
-    def __init__(self, session: AsyncSession, raw: Connection, actor: Actor, database: Database) -> None:
+    def __init__(
+        self, session: AsyncSession, raw: Connection, actor: Actor, database: Database, *, read_only: bool = False
+    ) -> None:
         self.session = session
         self.raw = raw
         """The driver's connection, in the same transaction: for set-based statements."""
         self.actor = actor
         self.database = database
+        self.read_only = read_only
         self._now = utc_now()
         self._wakes = False
 
@@ -81,6 +84,18 @@ class Scope:
     def now(self) -> datetime:
         """One time for the whole transaction."""
         return self._now
+
+    async def become(self, actor: Actor) -> None:
+        """Go on as somebody else in the same transaction: sign-in begins as nobody, and learns who asks.
+
+        What the session holds of another tenant is written out and forgotten first.
+        """
+        if actor.tenant_id != self.tenant_id:
+            await self.session.flush()
+            self.session.expunge_all()
+        forget = "SET LOCAL app.user_id = ''; " if actor.user_id is None else ""
+        await self.raw.execute(forget + acting(actor, read_only=self.read_only))
+        self.actor = actor
 
     async def one(self, query: Select[Row], *, missing: WeftError) -> Row:
         """The one row that the query finds, or `missing` is raised."""
@@ -170,7 +185,7 @@ async def enter(database: Database, actor: Actor, *, read_only: bool = False) ->
             session = AsyncSession(
                 bind=connection, sync_session_class=_ScopedSession, expire_on_commit=False, autoflush=True
             )
-            scope = Scope(session, raw, actor, database)
+            scope = Scope(session, raw, actor, database, read_only=read_only)
             try:
                 yield scope
                 await session.flush()

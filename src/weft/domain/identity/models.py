@@ -216,5 +216,17 @@ class ApiKey(Identified, Tenanted, Timestamps, Versioned, Base):
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary, info=SECRET)
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
     expires_at: Mapped[datetime | None] = mapped_column(default=None)
-    last_used_at: Mapped[datetime | None] = mapped_column(default=None)
     revoked_at: Mapped[datetime | None] = mapped_column(default=None)
+
+
+class ApiKeyUse(Tenanted, Base):
+    """When a key was last used, to the minute: apart from `api_keys`, where it would be a change of the key."""
+
+    __tablename__ = "api_key_uses"
+    __table_args__ = (
+        within_tenant("key_id", "api_keys", on_delete="CASCADE"),
+        marks(grants="select, insert, update", audit=False, touch=False, storage="fillfactor = 50"),
+    )
+
+    key_id: Mapped[UUID] = mapped_column(primary_key=True)
+    last_used_at: Mapped[datetime]

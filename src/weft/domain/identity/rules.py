@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Final
+
+OWNER: Final = "OWNER"
+"""The built-in role that every tenant keeps at least one active member in."""
+
+SESSION_LIFETIME: Final = timedelta(days=14)
 
 PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("tenants", "read"): "See the tenant and its settings",
@@ -72,9 +80,46 @@ def known(permission: str) -> bool:
     return (resource, action) in PERMISSIONS
 
 
+def pair(permission: str) -> tuple[str, str]:
+    """The inverse of `word`."""
+    resource, _, action = permission.partition(":")
+    return resource, action
+
+
+def unknown(permissions: Iterable[str]) -> frozenset[str]:
+    """Those that are not in the catalogue."""
+    return frozenset(permission for permission in permissions if not known(permission))
+
+
 def effective(
     role: Iterable[str], allowed: Iterable[str], denied: Iterable[str], scopes: Iterable[str] | None = None
 ) -> frozenset[str]:
     """What somebody may do: the role and direct grants, less denials, and never beyond a key's scopes."""
     granted = (frozenset(role) | frozenset(allowed)) - frozenset(denied)
     return granted if scopes is None else granted & frozenset(scopes)
+
+
+def beyond(own: Iterable[str], wanted: Iterable[str]) -> frozenset[str]:
+    """What somebody would give, or take from somebody, without having it himself."""
+    return frozenset(wanted) - frozenset(own)
+
+
+def builtin(name: str) -> str | None:
+    """The built-in role that this name means, whatever its letter case."""
+    upper = name.strip().upper()
+    return upper if upper in ROLES else None
+
+
+LONGEST_SLUG: Final = 63
+_SLUG: Final = re.compile(r"[a-z0-9](-?[a-z0-9])*")
+
+
+def is_slug(text: str) -> bool:
+    """Whether this can name a tenant in addresses and headers: as a DNS label, without doubled hyphens."""
+    return len(text) <= LONGEST_SLUG and _SLUG.fullmatch(text) is not None
+
+
+def slug_of(name: str) -> str:
+    """The slug that a name suggests: `Café Müller & Söhne` becomes `cafe-muller-sohne`. May be empty."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:LONGEST_SLUG].rstrip("-")

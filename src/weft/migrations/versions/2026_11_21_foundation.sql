@@ -116,6 +116,7 @@ CREATE TABLE weft.clients (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
 	name TEXT NOT NULL, 
+	name_key TEXT COLLATE "C" NOT NULL, 
 	email TEXT, 
 	phone TEXT, 
 	address TEXT, 
@@ -130,6 +131,8 @@ CREATE TABLE weft.clients (
 );
 
 CREATE INDEX clients_created_at_idx ON weft.clients (tenant_id, created_at, id);
+
+CREATE INDEX clients_name_key_idx ON weft.clients (tenant_id, name_key, id);
 
 CREATE TABLE weft.roles (
 	tenant_id UUID NOT NULL, 
@@ -230,7 +233,6 @@ CREATE TABLE weft.api_keys (
 	secret_hash BYTEA NOT NULL, 
 	scopes TEXT[] NOT NULL, 
 	expires_at TIMESTAMP WITH TIME ZONE, 
-	last_used_at TIMESTAMP WITH TIME ZONE, 
 	revoked_at TIMESTAMP WITH TIME ZONE, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
@@ -310,6 +312,13 @@ CREATE TABLE weft.workflow_versions (
 	CONSTRAINT workflow_versions_pkey PRIMARY KEY (tenant_id, id), 
 	CONSTRAINT workflow_versions_tenant_id_workflow_id_number_key UNIQUE (tenant_id, workflow_id, number)
 );
+
+CREATE TABLE weft.api_key_uses (
+	tenant_id UUID NOT NULL, 
+	key_id UUID NOT NULL, 
+	last_used_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	CONSTRAINT api_key_uses_pkey PRIMARY KEY (tenant_id, key_id)
+) with (fillfactor = 50);
 
 CREATE TABLE weft.workflow_executions (
 	tenant_id UUID NOT NULL, 
@@ -450,6 +459,8 @@ ALTER TABLE weft.workflow_counters ADD CONSTRAINT workflow_counters_workflow_id_
 ALTER TABLE weft.workflow_triggers ADD CONSTRAINT workflow_triggers_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
 
 ALTER TABLE weft.workflow_versions ADD CONSTRAINT workflow_versions_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
+
+ALTER TABLE weft.api_key_uses ADD CONSTRAINT api_key_uses_key_id_fkey FOREIGN KEY(tenant_id, key_id) REFERENCES weft.api_keys (tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_client_id_fkey FOREIGN KEY(tenant_id, client_id) REFERENCES weft.clients (tenant_id, id);
 
@@ -614,6 +625,14 @@ alter table weft.workflow_versions force row level security;
 create policy tenant_rw on weft.workflow_versions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.workflow_versions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.api_key_uses enable row level security;
+
+alter table weft.api_key_uses force row level security;
+
+create policy tenant_rw on weft.api_key_uses to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.api_key_uses to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.workflow_executions enable row level security;
 
@@ -1164,6 +1183,8 @@ grant select, insert, update on weft.workflow_counters to weft_app;
 grant select, insert, update, delete on weft.workflow_triggers to weft_app;
 
 grant select, insert on weft.workflow_versions to weft_app;
+
+grant select, insert, update on weft.api_key_uses to weft_app;
 
 grant select, insert, update on weft.workflow_executions to weft_app;
 

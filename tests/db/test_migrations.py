@@ -1,0 +1,122 @@
+"""Up, down and up again, two at once, and every planted drift is found."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.conftest import TestDatabase
+
+from weft.db import fingerprint, migrate
+
+
+@pytest.fixture
+async def owner(test_database: TestDatabase) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(test_database.owner)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def test_down_and_up_again_gives_the_same_schema(test_database: TestDatabase, owner: Any) -> None:
+    before = await fingerprint.take(owner)
+    await migrate.downgrade(test_database.owner, "base")
+    assert (
+        await owner.fetchval(
+            "select count(*) from pg_class where relnamespace = 'weft'::regnamespace and relkind in ('r', 'p')"
+        )
+        == 1
+    )
+    assert await owner.fetchval("select count(*) from pg_proc where pronamespace = 'weft'::regnamespace") == 0
+    await migrate.upgrade(test_database.owner)
+    assert fingerprint.compare(before, await fingerprint.take(owner)) == []
+
+
+async def test_two_migrations_at_once_take_turns(test_database: TestDatabase) -> None:
+    await migrate.downgrade(test_database.owner, "base")
+    program = "import asyncio, sys; from weft.db import migrate; asyncio.run(migrate.upgrade(sys.argv[1]))"
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", program, test_database.owner) for _ in range(3)
+    ]
+    assert [await process.wait() for process in processes] == [0, 0, 0]
+    assert await migrate.current(test_database.app) == migrate.head()
+
+
+async def test_status_names_every_revision(test_database: TestDatabase) -> None:
+    revisions = await migrate.status(test_database.app)
+    assert [r.id for r in revisions][-1] == migrate.head()
+    assert all(r.applied for r in revisions)
+    assert all(r.kind in ("expand", "backfill", "contract") for r in revisions)
+
+
+def test_a_revision_of_a_newer_version_is_not_known() -> None:
+    assert migrate.knows(migrate.head())
+    assert not migrate.knows("9999")
+
+
+def test_the_sql_can_be_read_before_it_runs() -> None:
+    sql = migrate.offline_sql("base", "head")
+    assert "create policy tenant_rw on weft.workflows" in sql
+    assert "INSERT INTO weft.alembic_version" in sql
+
+
+async def test_a_lock_that_is_not_given_is_said_and_changes_nothing(
+    test_database: TestDatabase, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr(migrate, "ATTEMPTS", 1)
+    await owner.execute("begin; lock table weft.workflows in access share mode")
+    with pytest.raises(migrate.SchemaLocked, match="Nothing was changed"):
+        await migrate.downgrade(test_database.owner, "base")
+    await owner.execute("rollback")
+    assert await migrate.current(test_database.app) == migrate.head()
+
+
+DRIFTS = {
+    "policy changed": "alter policy tenant_rw on weft.clients using (true)",
+    "policy added": "create policy leak on weft.clients for select to weft_app using (true)",
+    "policy dropped": "drop policy tenant_rw on weft.clients",
+    "row security off": "alter table weft.clients disable row level security",
+    "not forced": "alter table weft.clients no force row level security",
+    "trigger disabled": "alter table weft.clients disable trigger audit",
+    "trigger dropped": "drop trigger touch on weft.clients",
+    "function body": """
+        create or replace function weft.touch() returns trigger
+        language plpgsql set search_path = pg_catalog as $$ begin return new; end $$""",
+    "index added": "create index extra on weft.clients (tenant_id, company)",
+    "index dropped": "drop index weft.clients_created_at_idx",
+    "predicate changed": """
+        drop index weft.workflows_name_key;
+        create unique index workflows_name_key on weft.workflows (tenant_id, name_key)""",
+    "table added": "create table weft.extra (id int)",
+    "column added": "alter table weft.clients add column extra text",
+    "check changed": """
+        alter table weft.workflows drop constraint workflows_status_check;
+        alter table weft.workflows add constraint workflows_status_check check (status <> '')""",
+    "reference not validated": """
+        alter table weft.workflows drop constraint workflows_client_id_fkey;
+        alter table weft.workflows add constraint workflows_client_id_fkey
+          foreign key (tenant_id, client_id) references weft.clients (tenant_id, id) not valid""",
+    "grant to everybody": "grant select on weft.clients to public",
+    "grant to the application": "grant truncate on weft.clients to weft_app",
+    "default changed": "alter table weft.clients alter column is_active set default false",
+    "not null dropped": "alter table weft.clients alter column name drop not null",
+    "partition opened": """
+        do $$ declare p text := (select relname from pg_class where relispartition and relkind = 'r'
+                                    and relname like 'audit_logs_%' limit 1);
+        begin execute format('grant select on weft.%I to weft_app', p); end $$""",
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+async def test_a_planted_drift_is_found(drift: str, owner: Any) -> None:
+    before = await fingerprint.take(owner)
+    await owner.execute(DRIFTS[drift])
+    differences = fingerprint.compare(before, await fingerprint.take(owner))
+    assert differences, drift
+    assert all(d.sentence() for d in differences)
