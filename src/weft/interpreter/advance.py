@@ -1,0 +1,227 @@
+"""The interpreter: one event in, the next state and the orders that follow from it out.
+
+Theory of operation. A workflow is a graph, and an execution is a set of tokens on it; a token that stays at a step
+is a *visit*. News about a visit moves its token: to the next steps, to several of them, to a join that collects
+tokens, or out of the graph. A for-each stays where it is while its items run in *frames* of their own, each a small
+execution of the body. The execution has ended when the root frame holds no token any more.
+
+`advance` is total and deterministic: every event is accepted in every state, and what is late, repeated or about
+somebody else changes nothing and gives the very same state back. So delivery may be at least once, and a history
+replays to the same state for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, assert_never
+
+from weft.interpreter.commands import Command, Finish
+from weft.interpreter.definition import Definition
+from weft.interpreter.events import (
+    Abandoned,
+    CancelRequested,
+    Event,
+    ItemsFound,
+    RetryRequested,
+    Started,
+    StepFailed,
+    StepSucceeded,
+    StepWaiting,
+    TimerFired,
+    TransitionsChosen,
+)
+from weft.interpreter.failure import Failure, abandon, cancel_all, fail, go_on, resolve, stop_timed_out
+from weft.interpreter.flow import RETRY, TIMEOUT, choose, complete, enter, run_again, wait
+from weft.interpreter.items import finish_item, found
+from weft.interpreter.joins import fire_next, force_next
+from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
+from weft.interpreter.work import Entry, FrameDraft, Work
+
+Advance = tuple[State, tuple[Command, ...]]
+
+_RUNNING: Final = frozenset({Phase.running})
+_MAY_SUCCEED: Final = frozenset({Phase.running, Phase.waiting, Phase.collecting})
+_MAY_FAIL: Final = frozenset({Phase.running, Phase.waiting, Phase.iterating, Phase.collecting})
+_RETRYING: Final = frozenset({Phase.retrying})
+
+
+def advance(definition: Definition, state: State, event: Event) -> Advance:
+    """Apply one event. Late or repeated news changes nothing: the same state object and no command come back."""
+    work = _apply(definition, state, event)
+    if work is None:
+        return state, ()
+    _settle(work)
+    return work.freeze()
+
+
+def replay(definition: Definition, events: Iterable[Event], state: State = NEW) -> State:
+    """The state after these events."""
+    for event in events:
+        state, _ = advance(definition, state, event)
+    return state
+
+
+def _apply(definition: Definition, state: State, event: Event) -> Work | None:
+    """The event's own effect; None when it has none."""
+    move: Callable[[Work, Visit], None]
+    match event:
+        case StepSucceeded():
+            visit = _awaited(state, event.visit, event.attempt, _MAY_SUCCEED)
+            move = complete
+        case TransitionsChosen():
+            return _chosen(definition, state, event)
+        case StepFailed():
+            return _failed(definition, state, event)
+        case StepWaiting():
+            visit = _awaited(state, event.visit, event.attempt, _RUNNING)
+            move = wait
+        case TimerFired():
+            return _fired(definition, state, event)
+        case ItemsFound():
+            return _found(definition, state, event)
+        case Started():
+            return _started(definition, state, event)
+        case CancelRequested():
+            return _cancelled(definition, state, event)
+        case RetryRequested():
+            return _retried(definition, state, event)
+        case Abandoned():
+            return _abandoned(definition, state, event)
+        case _:
+            assert_never(event)
+    if visit is None:
+        return None
+    work = Work(definition, state, event.at)
+    move(work, visit)
+    return work
+
+
+def _awaited(state: State, number: int, attempt: int, phases: frozenset[Phase]) -> Visit | None:
+    """The live visit this news is about; None when nobody waits for it (any more)."""
+    visit = state.visits.get(number)
+    return visit if visit is not None and visit.attempt == attempt and visit.phase in phases else None
+
+
+def _chosen(definition: Definition, state: State, event: TransitionsChosen) -> Work | None:
+    visit = state.visits.get(event.visit)
+    if visit is None or visit.phase is not Phase.choosing:
+        return None
+    work = Work(definition, state, event.at)
+    choose(work, visit, event.holding)
+    return work
+
+
+def _failed(definition: Definition, state: State, event: StepFailed) -> Work | None:
+    visit = _awaited(state, event.visit, event.attempt, _MAY_FAIL)
+    if visit is None:
+        return None
+    work = Work(definition, state, event.at)
+    fail(work, visit, Failure(event.kind, event.retryable, event.retry_after))
+    return work
+
+
+def _fired(definition: Definition, state: State, event: TimerFired) -> Work | None:
+    if event.purpose == RETRY:
+        visit = _awaited(state, event.visit, event.attempt - 1, _RETRYING)
+        if visit is None:
+            return None
+        work = Work(definition, state, event.at)
+        run_again(work, visit)
+        return work
+    visit = _awaited(state, event.visit, event.attempt, _MAY_FAIL)
+    if visit is None or event.purpose != TIMEOUT:
+        return None
+    work = Work(definition, state, event.at)
+    stop_timed_out(work, visit, Failure(TIMEOUT))
+    return work
+
+
+def _found(definition: Definition, state: State, event: ItemsFound) -> Work | None:
+    visit = _awaited(state, event.visit, event.attempt, _RUNNING)
+    if visit is None:
+        return None
+    work = Work(definition, state, event.at)
+    if work.step_of(visit).body is None:
+        return None
+    found(work, visit, max(event.count, 0))
+    return work
+
+
+def _started(definition: Definition, state: State, event: Started) -> Work | None:
+    if state.status is not Status.pending:
+        return None
+    work = Work(definition, state, event.at)
+    work.seed = event.seed
+    _begin(work, definition)
+    return work
+
+
+def _begin(work: Work, definition: Definition) -> None:
+    work.status = Status.running
+    work.add_frame(ROOT, ROOT)
+    work.agenda.append(Entry(ROOT, definition.graph.start, None))
+
+
+def _cancelled(definition: Definition, state: State, event: CancelRequested) -> Work | None:
+    if state.status.is_final:
+        return None
+    work = Work(definition, state, event.at)
+    cancel_all(work, event.reason)
+    return work
+
+
+def _retried(definition: Definition, state: State, event: RetryRequested) -> Work | None:
+    if state.status is not Status.failed:
+        return None
+    work = Work(definition, state, event.at)
+    if ROOT in state.frames:
+        go_on(work)
+    else:  # it failed before it was ever taken up
+        _begin(work, definition)
+    return work
+
+
+def _abandoned(definition: Definition, state: State, event: Abandoned) -> Work | None:
+    if state.status.is_final:
+        return None
+    work = Work(definition, state, event.at)
+    abandon(work, event.reason)
+    return work
+
+
+# What follows from it: until nothing moves any more.
+
+
+def _settle(work: Work) -> None:
+    while not work.over:
+        if work.troubles:
+            resolve(work, work.troubles.popleft())
+        elif work.agenda:
+            enter(work, work.agenda.popleft())
+        elif not _progress(work):
+            return
+
+
+def _progress(work: Work) -> bool:
+    """Let the next join fire or the next frame end. False when everything waits for news."""
+    for draft in work.drafts.values():
+        if (draft.arrived and fire_next(work, draft)) or (draft.ended and _end(work, draft)):
+            return True  # at once: what happened may have changed which frames there are
+    return False
+
+
+def _end(work: Work, draft: FrameDraft) -> bool:
+    """The frame is over when its last token has ended and no join waits. False when it is not."""
+    if work.is_live(draft.id):
+        draft.ended = False
+        return False
+    if draft.arrived and force_next(work, draft):
+        return True
+    if draft.id == ROOT:
+        work.status = Status.completed
+        work.over = True
+        work.interrupted = ()
+        work.commands.append(Finish(Status.completed, work.at, result=draft.result))
+    else:
+        finish_item(work, draft)
+    return True

@@ -1,0 +1,106 @@
+"""Orders: what should be done next, in the imperative. The engine carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from weft.interpreter.state import Status
+
+
+class Settlement(StrEnum):
+    """How one attempt of one step visit ended; the journal's words."""
+
+    completed = "COMPLETED"
+    failed = "FAILED"
+    skipped = "SKIPPED"
+    cancelled = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """Run this step. Answer with `StepSucceeded`, `StepFailed`, `StepWaiting` or `ItemsFound`."""
+
+    visit: int
+    attempt: int
+    step: str  # the step's path in the definition
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choose:
+    """Evaluate the conditions on the step's outgoing transitions. Answer with `TransitionsChosen`."""
+
+    visit: int
+    step: str
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """All items of a for-each are done: gather `results` (one final visit per item, or None) as its output.
+
+    Answer with `StepSucceeded` (or `StepFailed`) for the for-each's own visit.
+    """
+
+    visit: int
+    attempt: int
+    step: str
+    frame: str
+    results: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Send `TimerFired` at `at`. `purpose` is `retry` or `timeout`. A late timer is ignored, never cancelled."""
+
+    visit: int
+    attempt: int
+    at: datetime
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStep:
+    """The visit is no longer awaited; stop it if that is possible (a child execution, a running call)."""
+
+    visit: int
+    attempt: int
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """An attempt of a step visit has ended: write its journal row.
+
+    `retry_at` is set when another attempt follows. `taken` are the keys of the steps that follow.
+    """
+
+    visit: int
+    attempt: int
+    step: str
+    frame: str
+    how: Settlement
+    entered_at: datetime
+    at: datetime
+    retry_at: datetime | None = None
+    taken: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The execution has ended. `result` is the visit whose output is the execution's output.
+
+    For a failed execution `visit` is the one that failed and `reason` says why when no step's error does.
+    """
+
+    status: Status
+    at: datetime
+    result: int | None = None
+    visit: int | None = None
+    reason: str = ""
+
+
+Command = RunStep | Choose | Collect | StartTimer | CancelStep | Settle | Finish

@@ -1,0 +1,145 @@
+"""Soundness: can this workflow get stuck, starve, or contain a step that never runs?
+
+Two ways of looking, on each level by itself (an item's frame shares nothing with others, so a for-each is one step
+on its own level, and its body a workflow of its own):
+
+- *Structure*: is every step reached and can an end be reached from it; do joins wait for each other. Fast, for
+  any size.
+- *Exploration* (`walk`): the interpreter itself runs with abstract outcomes.
+
+Exploration that would become too long stops at a budget, and says so (`Findings.complete`). A join that starves was
+then still really seen; that a step is never reached is claimed only when nothing was left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Final
+
+from weft.core.errors import Issue
+from weft.interpreter import graphs
+from weft.interpreter.definition import FAIL, Definition, Graph, Step
+from weft.interpreter.walk import Met, walk
+
+BUDGET: Final = 12_000
+"""States of one definition, over all its levels: well below a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`faults` make a definition unfit to be saved.
+
+    `complete`: on every level every order of news was tried, with loops followed for two turns.
+    """
+
+    faults: tuple[Issue, ...]
+    complete: bool
+    states: int
+
+
+def find_faults(definition: Definition, budget: int = BUDGET) -> list[Issue]:
+    """What would go wrong at run time, each naming the step and how to mend it. Empty for a sound definition."""
+    return list(explore(definition, budget).faults)
+
+
+def explore(definition: Definition, budget: int = BUDGET) -> Findings:
+    """The same, and how sure that is."""
+    faults: list[Issue] = []
+    complete, left = True, budget
+    for graph in definition.graphs.values():
+        found = list(_structural_faults(graph))
+        if not found:
+            met = walk(graph, left)
+            left -= met.states
+            complete = complete and met.complete
+            found = list(_judge(graph, met))
+        faults.extend(found)
+    places = _places(definition)
+    return Findings(
+        tuple(replace(fault, path=places[str(fault.extra["step"])]) for fault in faults), complete, budget - left
+    )
+
+
+def _places(definition: Definition) -> dict[str, tuple[str | int, ...]]:
+    """Where each step stands in the document, by its path."""
+    found: dict[str, tuple[str | int, ...]] = {}
+    for level, graph in definition.graphs.items():
+        within = (*found[level], "config", "body") if level else ()
+        for place, step in enumerate(graph.steps.values()):
+            found[step.path] = (*within, "steps", place)
+    return found
+
+
+def _judge(graph: Graph, met: Met) -> Iterator[Issue]:
+    for key, step in graph.steps.items():
+        if key in met.starved:
+            yield _issue(
+                step,
+                "join_starves",
+                f"The join '{step.path}' waits for at least {step.join.count} arrivals, but there are ways on which "
+                "fewer come; lower the number, or use 'join: all', which waits only for branches that can still come.",
+            )
+        elif met.settled and key not in met.entered:
+            yield _unreachable(step)
+        elif key in met.failing and not met.starved:
+            yield _issue(
+                step,
+                "no_end",
+                f"From step '{step.path}' on, every way fails with '{met.failing[key]}'; allow more visits, or join "
+                "the branches before it.",
+            )
+
+
+# Structure
+
+
+def _structural_faults(graph: Graph) -> Iterator[Issue]:
+    """What the graph alone shows, along transitions and error routes. Paths are left to `explore`."""
+    edges = _edges(graph)
+    reached = graphs.reachable((graph.start,), edges)
+    ends = [key for key, targets in edges.items() if not targets]
+    leads_out = graphs.reachable(ends, graphs.reversed_edges(graph.steps, edges))
+    for step in graph.steps.values():
+        if step.key not in reached:
+            yield _unreachable(step)
+        elif step.key not in leads_out:
+            yield _issue(
+                step,
+                "no_end",
+                f"No end can be reached from step '{step.path}'; lead a transition out of its loop to an end.",
+            )
+    yield from _circular_joins(graph)
+
+
+def _edges(graph: Graph) -> dict[str, list[str]]:
+    edges = {key: [transition.target for transition in arrows] for key, arrows in graph.outgoing.items()}
+    for key, step in graph.steps.items():
+        if step.on_error is not None and step.kind != FAIL:
+            edges[key].append(step.on_error)
+    return edges
+
+
+def _circular_joins(graph: Graph) -> Iterator[Issue]:
+    sources = {key: frozenset().union(*feeders.values()) for key, feeders in graph.feeders.items() if feeders}
+    for first, second in combinations(sources, 2):
+        if second in sources[first] and first in sources[second]:
+            yield _issue(
+                graph.steps[first],
+                "joins_circular",
+                f"The joins '{graph.steps[first].path}' and '{graph.steps[second].path}' can wait for each other; let "
+                "the loop around them be entered at one step only.",
+            )
+
+
+def _unreachable(step: Step) -> Issue:
+    return _issue(
+        step,
+        "step_unreachable",
+        f"Step '{step.path}' is never reached; check the conditions and joins before it, or remove it.",
+    )
+
+
+def _issue(step: Step, code: str, message: str) -> Issue:
+    return Issue(message, (), code, {"step": step.path})

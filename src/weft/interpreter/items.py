@@ -1,0 +1,97 @@
+"""The items of a for-each: one frame each, so many at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from weft.interpreter.commands import Choose, Collect
+from weft.interpreter.dropping import drop_items
+from weft.interpreter.flow import run
+from weft.interpreter.state import Phase, Visit, item_frame, item_of
+from weft.interpreter.work import Entry, FrameDraft, Work
+
+
+def found(work: Work, visit: Visit, count: int) -> None:
+    """The for-each knows its items: open the first ones, or go on where an interrupted visit stopped.
+
+    Going on needs the same number of items as then; otherwise they are others, and all run anew.
+    """
+    if visit.resumes and count == visit.count:
+        take_over(work, visit)
+        work.put(replace(visit, phase=Phase.iterating, resumes=0))
+    else:
+        if visit.resumes:
+            drop_items(work, visit)
+        work.put(
+            replace(visit, phase=Phase.iterating, count=count, next_item=0, results=(None,) * count, done=0, resumes=0)
+        )
+    open_items(work, visit.number)
+
+
+def open_items(work: Work, number: int) -> None:
+    """Open as many items as the concurrency allows; when all are done, have their results collected."""
+    visit = work.visits[number]
+    step = work.step_of(visit)
+    body = step.body
+    next_item = visit.next_item
+    while body is not None and next_item < visit.count and next_item - visit.done < step.concurrency:
+        frame_id = item_frame(number, next_item)
+        work.add_frame(frame_id, step.path)
+        work.agenda.append(Entry(frame_id, body.start, None))
+        next_item += 1
+    if visit.done >= visit.count:
+        work.put(replace(visit, phase=Phase.collecting))
+        work.commands.append(Collect(number, visit.attempt, step.path, visit.frame, visit.results))
+    elif next_item != visit.next_item:
+        work.put(replace(visit, next_item=next_item))
+
+
+def finish_item(work: Work, draft: FrameDraft) -> None:
+    """The item's last token has ended: keep its result, forget its frame, open the next."""
+    number, index = item_of(draft.id)
+    visit = work.visits[number]
+    results = (*visit.results[:index], draft.result, *visit.results[index + 1 :])
+    work.put(replace(visit, results=results, done=visit.done + 1))
+    work.drop_frame(draft.id)
+    open_items(work, number)
+
+
+def reenter(work: Work, visit: Visit, frame_id: str) -> None:
+    """Go on where this visit was interrupted: under a new number, but for one whose work was done already.
+
+    Nothing that completed runs again: a visit whose choice of transitions was pending chooses now, and a for-each
+    that had found its items asks for them and takes over the unfinished ones.
+    """
+    step = work.definition.graphs[work.frames[frame_id].graph].steps[visit.step]
+    if visit.phase is Phase.choosing:
+        work.put(replace(visit, frame=frame_id, settled=True))
+        work.commands.append(Choose(visit.number, step.path, frame_id))
+        return
+    again = replace(
+        visit,
+        number=work.take_number(),
+        frame=frame_id,
+        attempt=1,
+        phase=Phase.running,
+        entered_at=work.at,
+        resumes=resumed(visit),
+    )
+    work.put(again)
+    run(work, again, step)
+
+
+def resumed(visit: Visit) -> int:
+    """Whose items the next attempt takes over: this visit's, once it had found them."""
+    return visit.number if visit.phase in (Phase.iterating, Phase.collecting) else visit.resumes
+
+
+def take_over(work: Work, visit: Visit) -> None:
+    """Give the frames of the interrupted for-each to this visit, and go on in each."""
+    prefix = f"{visit.resumes}."
+    for index in sorted(item_of(frame_id)[1] for frame_id in work.frames if frame_id.startswith(prefix)):
+        old, new = item_frame(visit.resumes, index), item_frame(visit.number, index)
+        work.rename_frame(old, new).ended = True
+        stopped = [inner for inner in work.interrupted if inner.frame == old]
+        work.interrupted = tuple(inner for inner in work.interrupted if inner.frame != old)
+        for inner in stopped:
+            reenter(work, inner, new)
