@@ -1,0 +1,100 @@
+"""The application: routers under `/v1`, problems, middleware, and the pages about itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+import weft
+from weft.api import health, middleware, openapi, pages
+from weft.api.health import Readiness
+from weft.api.metrics import Metrics
+from weft.api.plain import PlainRoute
+from weft.http import problems
+from weft.http.bodies import MAX_BODY
+from weft.http.state import Services
+
+PREFIX: Final = "/v1"
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class WeftApi(FastAPI):
+    """FastAPI with our OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.describe(self)
+        return self.openapi_schema
+
+
+def create_app(
+    services: Services,
+    routers: Iterable[APIRouter],
+    *,
+    unversioned: Iterable[APIRouter] = (),
+    readiness: Readiness | None = None,
+    metrics: Metrics | None = None,
+    trusted_proxies: Sequence[str] = (),
+    max_body: int = MAX_BODY,
+    lifespan: Lifespan | None = None,
+) -> WeftApi:
+    """Build the application. `routers` come under `/v1`, `unversioned` ones do not (hooks).
+
+    Raises `LookupError` for a route that does not declare who may call it, and for two routes of one name.
+    """
+    metrics = metrics or Metrics()
+    app = WeftApi(
+        title="weft",
+        version=weft.__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(middleware.Correlation),
+            Middleware(middleware.Requests, metrics=metrics),
+            Middleware(middleware.Proxies, trusted=trusted_proxies),
+            Middleware(middleware.Protected),
+            Middleware(middleware.Failures, metrics=metrics),
+            Middleware(middleware.Bodies, limit=max_body),
+            Middleware(middleware.Addresses),
+        ],
+    )
+    app.state.weft = services
+    problems.install(app)
+    for router in routers:
+        app.include_router(router, prefix=PREFIX)
+    for router in unversioned:
+        app.include_router(router)
+    app.router.routes.extend([*health.routes(readiness or Readiness()), *_documents(), *pages.routes()])
+    _check_names(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _check_names(app: FastAPI) -> None:
+    names = Counter(context.name for context, _ in openapi.operations(app))
+    twice = sorted(str(name) for name, times in names.items() if times > 1)
+    if twice:
+        raise LookupError(f"a route's function name is its operation id, but several routes are called {twice}")
+
+
+def _documents() -> list[PlainRoute]:
+    async def openapi_json(request: Request) -> Response:
+        return JSONResponse(request.app.openapi())
+
+    return [PlainRoute("/openapi.json", openapi_json, name="openapi")]

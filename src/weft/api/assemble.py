@@ -1,0 +1,45 @@
+"""The whole application: every router, with what it needs attached and open."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from weft.api.app import WeftApi, create_app
+from weft.api.health import Readiness
+from weft.api.metrics import Metrics
+from weft.api.routers import ROUTERS, UNVERSIONED
+from weft.domain.identity.access import settle
+from weft.engine import routes as engine_routes
+from weft.engine.process import EngineProcess
+from weft.http.state import Services
+
+
+@asynccontextmanager
+async def assembled(
+    services: Services,
+    *,
+    listen_dsn: str | None = None,
+    readiness: Readiness | None = None,
+    metrics: Metrics | None = None,
+    trusted_proxies: Sequence[str] = (),
+) -> AsyncIterator[WeftApi]:
+    """The application of one process while it runs. Leave the block before the database is closed.
+
+    `listen_dsn` is a direct address for notifications where the database's own goes through a pooler.
+    """
+    database = services.database
+    async with EngineProcess(database, listen_dsn=listen_dsn, clock=services.clock) as engine:
+        app = create_app(
+            services,
+            ROUTERS,
+            unversioned=UNVERSIONED,
+            readiness=readiness,
+            metrics=metrics,
+            trusted_proxies=trusted_proxies,
+        )
+        engine_routes.attach(app, engine)
+        try:
+            yield app
+        finally:
+            await settle(database)

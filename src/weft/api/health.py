@@ -1,0 +1,73 @@
+"""Is this process alive, and may it be sent requests? Unauthenticated, and saying nothing that an attacker lacks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from weft.api.plain import PlainRoute
+from weft.db.database import Database
+from weft.http.state import services_of
+
+Heartbeat = Callable[[Database], Awaitable[float | None]]
+"""Seconds since any worker was last heard of; None if none ever was."""
+
+_PATIENCE: Final = 2.0
+"""Seconds that the database has for its answer."""
+LATE: Final = 60.0
+"""Seconds without a heartbeat after which `/readyz` says that no worker runs. Requests are answered all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What `/readyz` compares with."""
+
+    schema: str | None = None
+    """The revision this code needs; None skips the check."""
+    heartbeat: Heartbeat | None = None
+
+
+def routes(readiness: Readiness) -> list[PlainRoute]:
+    async def healthz(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        checks = await _checks(services_of(request).database, readiness)
+        ready = checks["database"] == "ok" and checks.get("schema", "ok") == "ok"
+        return JSONResponse({"status": "ready" if ready else "unready", "checks": checks}, 200 if ready else 503)
+
+    return [PlainRoute("/healthz", healthz, name="healthz"), PlainRoute("/readyz", readyz, name="readyz")]
+
+
+async def _checks(database: Database, readiness: Readiness) -> dict[str, Any]:
+    checks: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(_PATIENCE), database.pool.acquire() as connection:
+            revision = await connection.fetchval("select version_num from weft.alembic_version")
+        checks["database"] = "ok"
+    except asyncpg.UndefinedTableError:
+        return {"database": "ok", "schema": "missing"}
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return {"database": "silent"}
+    if readiness.schema is not None:
+        checks["schema"] = "ok" if revision == readiness.schema else "differs"
+    if readiness.heartbeat is not None:
+        checks["worker"] = await _worker(database, readiness.heartbeat)
+    return checks
+
+
+async def _worker(database: Database, heartbeat: Heartbeat) -> str:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            age = await heartbeat(database)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return "unknown"
+    if age is None:
+        return "absent"
+    return "ok" if age <= LATE else "late"

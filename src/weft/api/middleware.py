@@ -1,0 +1,259 @@
+"""What every request passes on its way in, and every response on its way out. Plain ASGI, outermost first:
+
+Correlation   an id for logs, audit and the response
+Requests      one log line and one metric each
+Protected     headers that tell browsers what not to do
+Failures      any exception that nobody expected: logged whole, shown as nothing
+Proxies       the client's real address, from proxies that we trust
+Bodies        no more than so many bytes
+Addresses     no NUL and no broken UTF-8 in path and query
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from weft.api.metrics import Metrics
+from weft.core.ids import new_id
+from weft.http.problems import internal_problem, of_protocol
+from weft.http.state import CORRELATION_HEADER, CORRELATION_KEY
+
+log = structlog.get_logger("weft.api")
+
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+_QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})
+_PROTECTION: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_HSTS: Final = "max-age=31536000"
+UNMATCHED: Final = "(none)"
+"""The route of requests that no route answered, for metrics: their paths are as many as there are scanners."""
+
+
+class Correlation:
+    """Takes the caller's `X-Correlation-Id` if it is a sane one, else makes one; gives it back in every case."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        offered = Headers(scope=scope).get(CORRELATION_HEADER, "")
+        correlation_id = offered if _SANE_ID.fullmatch(offered) else str(new_id())
+        scope[CORRELATION_KEY] = correlation_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[CORRELATION_HEADER] = correlation_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
+            await self.app(scope, receive, send_with_id)
+
+
+class Requests:
+    """Says what was asked and how it ended: method, route template, status, milliseconds. No queries, no bodies."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        status = 499  # nginx's word for a client that left before the answer
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        began = time.perf_counter()
+        with self.metrics.running.track_inprogress():
+            try:
+                await self.app(scope, receive, send_and_see)
+            finally:
+                seconds = time.perf_counter() - began
+                route = route_template(scope)
+                self.metrics.observe(scope["method"], route, status, seconds)
+                say = log.debug if scope["path"] in _QUIET_PATHS else log.info
+                say("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+
+
+def route_template(scope: Scope) -> str:
+    """`/v1/workflows/{workflow_id}`: bounded in number, and free of ids."""
+    included: Any = scope.get("fastapi", {}).get("effective_route_context")
+    route: Any = included or scope.get("route")
+    return str(getattr(route, "path_format", UNMATCHED))
+
+
+class Protected:
+    """Security headers. HSTS only over https: it would lock people out of a plain local installation."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_protected(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _PROTECTION.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+                if scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", _HSTS)
+            await send(message)
+
+        await self.app(scope, receive, send_protected if scope["type"] == "http" else send)
+
+
+class Failures:
+    """The last resort. If the response has begun, the connection must break: a cut answer may not look whole."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_see)
+        except Exception:
+            self.metrics.failures.inc()
+            log.exception("request failed", method=scope["method"], route=route_template(scope))
+            if started:
+                raise
+            await internal_problem(Request(scope))(scope, receive, send)
+
+
+class Proxies:
+    """Believes `X-Forwarded-For` and `X-Forwarded-Proto` from configured addresses, and from nobody else.
+
+    The client is the rightmost address that is not itself a trusted proxy: everything left of it could have been
+    written by the client.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[str]) -> None:
+        self.app = app
+        self.trusted = [ip_network(part, strict=False) for part in trusted]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = scope.get("client")
+        if scope["type"] == "http" and self.trusted and client and self._is_trusted(client[0]):
+            headers = Headers(scope=scope)
+            chain = [part.strip() for line in headers.getlist("x-forwarded-for") for part in line.split(",")]
+            scope["client"] = (self._client(chain, client[0]), 0)
+            scheme = headers.get("x-forwarded-proto", "").strip().lower()
+            if scheme in ("http", "https"):
+                scope["scheme"] = scheme
+        await self.app(scope, receive, send)
+
+    def _client(self, chain: Sequence[str], nearest: str) -> str:
+        found = nearest
+        for claimed in reversed(chain):
+            if not _is_address(claimed):
+                break
+            found = claimed
+            if not self._is_trusted(claimed):
+                break
+        return found
+
+    def _is_trusted(self, host: str) -> bool:
+        if not _is_address(host):
+            return False
+        address = ip_address(host)
+        return any(address in network for network in self.trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+class Bodies:
+    """Refuses a body that says it is too long, and stops reading one that turns out to be."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdigit() and int(announced) > self.limit:
+            await of_protocol(Request(scope), "body_oversized")(scope, receive, send)
+            return
+        seen = 0
+
+        async def receive_limited() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.limit:
+                raise HTTPException(413)
+            return message
+
+        await self.app(scope, receive_limited, send)
+
+
+class Addresses:
+    """Refuses what no path or query of ours can mean, before it reaches a parser that would guess."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not _is_text(scope.get("raw_path") or b"", scope.get("query_string") or b""):
+            await of_protocol(Request(scope), "address_malformed")(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def _is_text(*parts: bytes) -> bool:
+    for part in parts:
+        if b"%" not in part and part.isascii():
+            continue
+        plain = unquote_to_bytes(part)
+        if b"\0" in plain:
+            return False
+        try:
+            plain.decode()
+        except UnicodeDecodeError:
+            return False
+    return True

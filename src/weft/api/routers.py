@@ -1,0 +1,28 @@
+"""Which routers the API has, in the order of the documentation. A new room adds its line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from weft.domain.audit import routes as audit
+from weft.domain.clients import routes as clients
+from weft.domain.executions import routes as executions
+from weft.domain.identity import routes as identity
+from weft.domain.workflows import routes as workflows
+from weft.engine import routes as engine
+from weft.engine.triggers import webhook
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    *identity.routers,
+    clients.router,
+    *workflows.routers,
+    executions.router,
+    engine.router,
+    audit.router,
+)
+"""Under `/v1`."""
+
+UNVERSIONED: Final[tuple[APIRouter, ...]] = (webhook.router,)
+"""Addresses that others keep for years."""

@@ -1,0 +1,199 @@
+"""Runs the API process: one event loop, one listener for people and programs, one for Prometheus.
+
+SIGTERM and Ctrl-C stop it gracefully: no new connections, running requests end, then the database is closed.
+A second Ctrl-C does not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp
+
+from weft.api import metrics as measuring
+from weft.api.assemble import assembled
+from weft.api.health import Heartbeat, Readiness
+from weft.api.metrics import Metrics
+from weft.core import logs
+from weft.core.errors import Unavailable
+from weft.db.database import Database
+from weft.domain.identity.access import open_scope
+from weft.http.state import Services
+from weft.ops import keys, preflight
+from weft.ops.installation import with_running_database
+from weft.settings import Settings
+
+log = structlog.get_logger("weft.api")
+
+DRAIN_SECONDS: Final = 15
+"""How long running requests may take to end after SIGTERM; then they are cancelled."""
+_BACKLOG: Final = 2048
+
+
+class AddressTaken(Unavailable):
+    code = "address_taken"
+
+    def __init__(self, host: str, port: int, said: str) -> None:
+        super().__init__(
+            f"weft cannot listen on {host}:{port}: {said}. Stop what uses it, or choose another port "
+            "(WEFT_PORT for the API, WEFT_METRICS_PORT for its metrics)."
+        )
+
+
+class Server(uvicorn.Server):
+    """uvicorn with our signals: it would take them over, and end the process by the signal after a clean stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The sockets of one API process, open before anything else is: a taken port is said at once."""
+
+    api: socket.socket
+    metrics: socket.socket | None
+
+    @classmethod
+    def on(cls, settings: Settings) -> Listening:
+        api = listen(settings.api.host, settings.api.port)
+        try:
+            port = settings.api.metrics_port
+            return cls(api, listen(settings.api.host, port) if port else None)
+        except BaseException:
+            api.close()
+            raise
+
+    def close(self) -> None:
+        self.api.close()
+        if self.metrics is not None:
+            self.metrics.close()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `AddressTaken` with what the system said."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise AddressTaken(host, port, error.strerror or str(error)) from error
+
+
+def cursor_key(master_key: bytes) -> bytes:
+    """The key that signs page cursors, derived so that it needs no keeping."""
+    return hmac.new(master_key, b"weft page cursors 1", hashlib.sha256).digest()
+
+
+def run(settings: Settings, *, heartbeat: Heartbeat | None = None) -> int:
+    """Serve until told to stop; the exit code. Raises `WeftError` when it may not or cannot start."""
+    logs.configure(level=settings.log.level, style=settings.log.format)
+    settings = with_running_database(settings)
+    listening = Listening.on(settings)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, keys.master_key(settings), listening, heartbeat=heartbeat))
+    finally:
+        listening.close()
+    return 0
+
+
+async def serve(
+    settings: Settings, master_key: bytes, listening: Listening, *, heartbeat: Heartbeat | None = None
+) -> None:
+    """The process's one task."""
+    dsn = settings.database.url or ""
+    for finding in preflight.require(await preflight.check(dsn)):
+        log.warning("preflight", code=finding.code, finding=finding.sentence)
+    async with _database(settings, dsn, master_key) as database:
+        measured = Metrics()
+        measured.watch(database)
+        services = Services(
+            database=database,
+            authenticate=open_scope,
+            cursor_key=cursor_key(master_key),
+            public_url=settings.api.address,
+            profile=settings.profile,
+        )
+        async with assembled(
+            services,
+            listen_dsn=settings.database.listen_url,
+            readiness=Readiness(preflight.newest_revision(), heartbeat),
+            metrics=measured,
+            trusted_proxies=settings.api.trusted_proxies,
+        ) as app:
+            servers = [(server(app), listening.api)]
+            if listening.metrics is not None:
+                servers.append((server(measuring.listener(measured, database)), listening.metrics))
+            log.info("serving", address=settings.api.address)
+            await until_stopped(servers)
+    log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _database(settings: Settings, dsn: str, master_key: bytes) -> AsyncIterator[Database]:
+    size = settings.database.pool_size
+    database = await Database.open(
+        dsn, application_name="weft api", size=size, hot_size=max(2, size // 2), master_key=master_key
+    )
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+def server(app: ASGIApp) -> Server:
+    """uvicorn as we run it: httptools, no access log of its own, no word about what it is."""
+    return Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="auto",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+
+
+async def until_stopped(servers: list[tuple[Server, socket.socket]]) -> None:
+    """Run all servers; the first that ends, or a signal, ends the others."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        for one, _ in servers:
+            one.stop()
+
+    def stop_others(_ended: asyncio.Task[None]) -> None:
+        for one, _ in servers:
+            if not one.should_exit:
+                one.stop()
+
+    for order in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(order, stop)
+    try:
+        async with asyncio.TaskGroup() as running:
+            for one, bound in servers:
+                task = running.create_task(one.serve(sockets=[bound]))
+                task.add_done_callback(stop_others)
+    finally:
+        for order in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(order)

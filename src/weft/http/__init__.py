@@ -1,0 +1,1 @@
+"""What every router shares: who asks, problems, paging, preconditions, bodies. Rooms import it; it knows no room."""

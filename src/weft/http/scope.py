@@ -1,0 +1,161 @@
+"""Who may call a route stands in its signature, and nowhere else.
+
+    Writer = Annotated[Scope, allowed("workflows:write")]     # this permission, in a transaction
+    Starter = Annotated[Actor, acting("executions:start")]    # this permission, and no transaction
+    Member = Annotated[Scope, signed_in()]                    # anybody who is signed in to a tenant
+    Guest = Annotated[Visitor, public()]                      # nobody in particular, on purpose
+
+Every route declares exactly one of the four (`access_of` reads it back; `create_app` refuses a route without).
+The dependency has function scope: COMMIT happens after the handler returned and before the first byte of the
+response, so a client is never told of work that was rolled back. GET and HEAD run in a read-only transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+from fastapi import params
+from fastapi.dependencies.models import Dependant
+from starlette.requests import Request
+
+from weft.core.actor import Actor
+from weft.core.errors import Unauthenticated
+from weft.db.scope import Scope
+from weft.http.origin import require_same_origin
+from weft.http.state import Credential, RequestFacts, Services, credential_of, facts_of, services_of
+
+READING: Final = frozenset({"GET", "HEAD"})
+_MARK: Final = "weft_access"
+
+
+class CredentialMissing(Unauthenticated):
+    code = "credential_missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nobody is signed in. Send an API key as `Authorization: Bearer weft_sk_...`, or sign in for a session."
+        )
+
+
+class AccessKind(StrEnum):
+    permission = "permission"
+    signed_in = "signed_in"
+    public = "public"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a route demands. `permission` is set for `AccessKind.permission` only."""
+
+    kind: AccessKind
+    permission: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who may be anybody: what a public route gets instead of a scope.
+
+    `credential` is what they showed, unchecked: signing out needs it, and nothing may be concluded from it.
+    """
+
+    services: Services
+    facts: RequestFacts
+    credential: Credential | None
+
+
+@asynccontextmanager
+async def _entered(request: Request, access: Access, *, read_only: bool) -> AsyncIterator[Scope]:
+    services = services_of(request)
+    credential = credential_of(request)
+    if credential is None:
+        raise CredentialMissing
+    if credential.from_cookie:
+        require_same_origin(request, services.public_url)
+    opened = services.authenticate(services.database, credential, facts_of(request), read_only=read_only)
+    async with opened as scope:
+        if access.permission is not None:
+            scope.actor.require(access.permission)
+        yield scope
+
+
+def _dependency(access: Access) -> Callable[[Request], AsyncIterator[Scope]]:
+    async def enter_scope(request: Request) -> AsyncIterator[Scope]:
+        async with _entered(request, access, read_only=request.method in READING) as scope:
+            yield scope
+
+    setattr(enter_scope, _MARK, access)
+    return enter_scope
+
+
+def _checked(permission: str) -> Access:
+    room, _, action = permission.partition(":")
+    if not room or not action:
+        raise ValueError(f"a permission is written room:action, not {permission!r}")
+    return Access(AccessKind.permission, permission)
+
+
+@cache
+def allowed(permission: str) -> params.Depends:
+    """A scope for somebody who has this permission (`room:action`); others get `permission_missing`."""
+    return params.Depends(_dependency(_checked(permission)), scope="function")
+
+
+@cache
+def acting(permission: str) -> params.Depends:
+    """Who asks, known to have this permission, when the transaction that found it out is over.
+
+    For a handler that waits, or whose work has transactions of its own: it must not hold a connection meanwhile.
+    """
+    access = _checked(permission)
+
+    async def find_actor(request: Request) -> Actor:
+        async with _entered(request, access, read_only=True) as scope:
+            return scope.actor
+
+    setattr(find_actor, _MARK, access)
+    return params.Depends(find_actor, scope="function")
+
+
+@cache
+def signed_in() -> params.Depends:
+    """A scope for anybody with a valid credential: their own profile, their own sign-out."""
+    return params.Depends(_dependency(Access(AccessKind.signed_in)), scope="function")
+
+
+@cache
+def public(*, same_origin: bool = False) -> params.Depends:
+    """No credential asked. `same_origin` refuses other sites' pages: for routes that set a cookie (sign-in)."""
+
+    async def visit(request: Request) -> Visitor:
+        services = services_of(request)
+        if same_origin and "sec-fetch-site" in request.headers:
+            require_same_origin(request, services.public_url)
+        return Visitor(services, facts_of(request), credential_of(request))
+
+    setattr(visit, _MARK, Access(AccessKind.public))
+    return params.Depends(visit, scope="function")
+
+
+def declared(dependant: Dependant) -> Iterator[Access]:
+    """Every access that a route's dependencies declare, however deep."""
+    access = getattr(dependant.call, _MARK, None)
+    if access is not None:
+        yield access
+    for inner in dependant.dependencies:
+        yield from declared(inner)
+
+
+def access_of(dependant: Dependant) -> Access:
+    """The one access that a route declares. Raises `LookupError` when it declares none, or more than one."""
+    found = list(declared(dependant))
+    if len(found) != 1:
+        names = ", ".join(access.permission or access.kind.value for access in found) or "nothing"
+        raise LookupError(
+            f"a route declares exactly one of allowed(...), acting(...), signed_in(), public(); found {names}"
+        )
+    return found[0]

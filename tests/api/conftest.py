@@ -1,0 +1,41 @@
+"""The whole application in this process, with every router and a real database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx2
+import pytest
+from tests.factories import identity
+from tests.factories.identity import Person
+
+from weft.api.app import WeftApi
+from weft.api.assemble import assembled
+from weft.db.database import Database
+from weft.domain.identity.access import open_scope
+from weft.http.state import Services
+
+ADDRESS = "http://weft.test"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The application, and somebody who may do everything in a tenant of it."""
+
+    app: WeftApi
+    database: Database
+    owner: Person
+    headers: dict[str, str]
+
+    def client(self, headers: dict[str, str] | None = None) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.app), base_url=ADDRESS, headers=headers or {})
+
+
+@pytest.fixture
+async def whole(database: Database) -> AsyncIterator[Whole]:
+    owner = await identity.tenant(database, "acme")
+    headers = await identity.bearer(database, owner)
+    services = Services(database, open_scope, cursor_key=bytes(32), public_url=ADDRESS)
+    async with assembled(services) as app:
+        yield Whole(app, database, owner, headers)
