@@ -1,0 +1,150 @@
+"""What may come in and what goes out of the executions room."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, StringConstraints, computed_field
+
+from weft.domain.executions.models import LogStatus
+from weft.domain.executions.rules import milliseconds
+from weft.http.bodies import Input, Output
+from weft.interpreter.state import Phase, Status
+
+Document = Annotated[Any, Field(description="Any JSON.")]
+Metadata = Annotated[dict[str, Any], Field(max_length=100)]
+
+
+class ExecutionStart(Input):
+    """What a start may say, besides which workflow."""
+
+    input: Any | None = Field(default=None, description="The input, as the workflow's `input` schema wants it.")
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = Field(
+        default=None, description="Run this version; by default the current one."
+    )
+    metadata: Metadata = Field(
+        default_factory=dict, description="Kept with the execution, and readable in expressions."
+    )
+    client_id: UUID | None = Field(default=None, description="The client it is for; by default the workflow's own.")
+    correlation_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")] | None = Field(
+        default=None, description="Ties it to something of yours; by default the request's `X-Correlation-Id`."
+    )
+
+
+class ExecutionCreate(ExecutionStart):
+    workflow: UUID | Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="The workflow's id or name."
+    )
+
+
+class ExecutionCancel(Input):
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=1_000)] = Field(
+        default="", description="Why; shown in the journal."
+    )
+
+
+class ExecutionStarted(Output):
+    """How far it came by now. `output` and `error` are set when it has ended."""
+
+    id: UUID
+    number: int = Field(description="Counts the workflow's executions from 1.")
+    workflow_id: UUID
+    version_id: UUID
+    status: Status
+    output: Any | None
+    error: dict[str, Any] | None
+
+
+class ExecutionSummary(Output):
+    id: UUID
+    number: int = Field(description="Counts the workflow's executions from 1.")
+    workflow_id: UUID
+    workflow_name: str
+    version_id: UUID
+    version: int = Field(description="The number of the version that it runs.")
+    client_id: UUID | None
+    status: Status
+    trigger: str = Field(description="What started it: MANUAL, WEBHOOK or WORKFLOW.")
+    correlation_id: str | None
+    parent_id: UUID | None = Field(description="The execution whose sub-workflow this is.")
+    error_message: str | None = Field(description="The beginning of the error's sentence, when it failed.")
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+    @computed_field(description="From being taken up to the end, in milliseconds; null while it runs.")  # type: ignore[prop-decorator]  # pydantic documents this order
+    @property
+    def duration_ms(self) -> int | None:
+        return milliseconds(self.started_at, self.completed_at)
+
+
+class LiveStepRead(Output):
+    """A step at which the execution stands now."""
+
+    step: str = Field(description="The step's path in the definition.")
+    visit: int
+    attempt: int
+    phase: Phase
+    since: datetime = Field(description="When this attempt began.")
+    resumes_at: datetime | None = Field(description="When a delay is over, or the next attempt begins.")
+    times_out_at: datetime | None
+    item: int | None = Field(description="The index of the for-each's item that it belongs to.")
+    items: int | None = Field(description="Of a for-each: how many items it has.")
+    items_done: int | None
+
+
+class ExecutionRead(ExecutionSummary):
+    input: Any | None
+    output: Any | None
+    error: dict[str, Any] | None
+    metadata: dict[str, Any]
+    trigger_id: UUID | None
+    started_by: UUID | None = Field(description="The user, also behind an API key.")
+    idempotency_key: str | None
+    parent_visit: int | None
+    depth: int = Field(description="How many executions it is nested in.")
+    cost: Decimal
+    updated_at: datetime
+    steps: list[LiveStepRead] = Field(description="Where it stands, oldest visit first; 200 at most.")
+    live_steps: int = Field(description="At how many steps it stands in all.")
+    retry_resumes: list[str] = Field(description="The steps from which a retry would go on.")
+
+    @computed_field(description="From being created to being taken up, in milliseconds.")  # type: ignore[prop-decorator]  # likewise
+    @property
+    def queued_ms(self) -> int | None:
+        return milliseconds(self.created_at, self.started_at)
+
+
+class LogRead(Output):
+    """One attempt of one visit of a step, or (without a step) an event of the execution itself."""
+
+    id: UUID
+    execution_id: UUID
+    step_id: UUID | None
+    step: str | None = Field(validation_alias="step_key", description="The step's path in the definition.")
+    frame: str = Field(description="`12.0` is item 0 of the for-each that is visit 12; empty outside of any.")
+    visit: int
+    attempt: int
+    status: LogStatus
+    message: str | None
+    data: Any | None = Field(description="What the step gave.")
+    error: dict[str, Any] | None
+    started_at: datetime
+    completed_at: datetime | None
+
+    @computed_field(description="In milliseconds; null while it runs.")  # type: ignore[prop-decorator]  # likewise
+    @property
+    def duration_ms(self) -> int | None:
+        return milliseconds(self.started_at, self.completed_at)
+
+
+class ExecutionCounts(Output):
+    """How many executions were created in a period, by the status that they have now."""
+
+    created_from: datetime
+    created_to: datetime
+    total: int
+    by_status: dict[Status, int]

@@ -1,0 +1,407 @@
+"""Text to document: YAML 1.2 as people write it, or JSON.
+
+The text comes from tenants, so nothing in it may cost more than its size: the YAML is read as a stream of events
+by an own builder without recursion, which counts depth and nodes, aliases included (`&a [*b, *b]` bombs end at the
+node limit). Differences from PyYAML's safe loader, on purpose:
+
+- the words `on`, `off`, `yes`, `no` are text as YAML 1.2 says, so that `retry: {on: [timeout]}` means what it says;
+- dates stay text: a definition is JSON, which has none;
+- a key given twice is refused with both lines, because one of the two is a mistake;
+- tags other than those of JSON's own types are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+import yaml
+
+from weft.core.errors import Issue
+from weft.domain.workflows.errors import DocumentUnreadable
+
+Format: TypeAlias = Literal["yaml", "json"]
+Path: TypeAlias = tuple[str | int, ...]
+
+MAX_BYTES: Final = 1_000_000
+MAX_DEPTH: Final = 40
+MAX_NODES: Final = 100_000
+MAX_ALIASES: Final = 1_000
+
+_Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is twenty times faster
+_TAGS: Final = "tag:yaml.org,2002:"
+_NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOL: Final = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
+_INT: Final = re.compile(r"[-+]?[0-9]{1,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]{1,400}|[0-9]{1,400}(\.[0-9]{0,400})?)([eE][-+]?[0-9]{1,5})?")
+_NOT_FINITE: Final = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A document and where its parts stand in the text it came from."""
+
+    document: dict[str, Any]
+    format: Format
+    lines: Mapping[Path, int] = field(default_factory=dict)
+
+    def line(self, path: Path) -> int | None:
+        """The line (from 1) of the part at `path`, or of the nearest part around it that is in the text."""
+        for length in range(len(path), -1, -1):
+            found = self.lines.get(path[:length])
+            if found is not None:
+                return found
+        return None
+
+
+def unreadable(message: str, *, line: int | None = None, column: int | None = None, path: Path = ()) -> Exception:
+    place = {"line": line, "column": column}
+    extra = {name: value for name, value in place.items() if value is not None}
+    sentence = f"Line {line}: {message}" if line is not None else message
+    return DocumentUnreadable([Issue(sentence, path, "document_unreadable", extra)])
+
+
+def parse(text: str | bytes, format: Format | None = None) -> Parsed:  # noqa: A002  the word users see
+    """Read a definition. Without a format, text that begins with `{` is JSON and everything else YAML.
+
+    Raises `DocumentUnreadable` with the line.
+    """
+    source = _decode(text)
+    chosen: Format = format or ("json" if source.lstrip("\ufeff \t\r\n").startswith("{") else "yaml")
+    document, lines = (_parse_json if chosen == "json" else _parse_yaml)(source)
+    if not isinstance(document, dict):
+        raise unreadable(
+            "A definition is an object with `name`, `steps` and `transitions`; this is "
+            f"{_called(document)}. Begin it with `name:`.",
+            line=1,
+        )
+    return Parsed(document, chosen, lines)
+
+
+def _decode(text: str | bytes) -> str:
+    size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        raise unreadable(f"The document has {size:,} bytes; the limit is {MAX_BYTES:,}. Move data out of it.")
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = text[: error.start].count(b"\n") + 1
+        raise unreadable("This is not UTF-8. Save the file as UTF-8 text.", line=line) from error
+
+
+def _called(value: object) -> str:
+    match value:
+        case None:
+            return "empty"
+        case bool():
+            return "a boolean"
+        case str():
+            return "text"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+        case _:
+            return "a number"
+
+
+# --- one builder for both languages -----------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or object that is being read."""
+
+    value: list[Any] | dict[str, Any]
+    path: Path
+    line: int
+    anchor: str | None
+    first: int  # nodes counted when it began
+    key: str | None = None
+    is_merge: bool = False
+    keys: dict[str, int] = field(default_factory=dict)
+    merges: list[Any] = field(default_factory=list)
+
+
+class _Builder:
+    """Puts values where they belong, counts them, and remembers their lines."""
+
+    def __init__(self) -> None:
+        self.stack: list[_Open] = []
+        self.lines: dict[Path, int] = {}
+        self.nodes = 0
+        self.aliases = 0
+        self.anchors: dict[str, tuple[Any, int]] = {}
+        self.root: Any = None
+
+    def _path(self) -> Path:
+        if not self.stack:
+            return ()
+        top = self.stack[-1]
+        return (*top.path, len(top.value) if isinstance(top.value, list) else (top.key or ""))
+
+    def _count(self, nodes: int, line: int) -> None:
+        self.nodes += nodes
+        if self.nodes > MAX_NODES:
+            raise unreadable(
+                f"The document has more than {MAX_NODES:,} values once its aliases are followed. Make it smaller.",
+                line=line,
+            )
+
+    def awaits_key(self) -> bool:
+        return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
+
+    def key(self, name: str, line: int, *, merges: bool = False) -> None:
+        """`merges`: what follows is YAML's `<<`, objects whose keys fill in those that are missing."""
+        top = self.stack[-1]
+        if name in top.keys:
+            raise unreadable(
+                f"The key '{name}' is given twice; the first one is on line {top.keys[name]}. Remove one of them.",
+                line=line,
+                path=(*top.path, name),
+            )
+        top.keys[name] = line
+        top.key = name
+        top.is_merge = merges
+        self._count(1, line)
+
+    def open(self, value: list[Any] | dict[str, Any], line: int, anchor: str | None = None) -> None:
+        if len(self.stack) >= MAX_DEPTH:
+            raise unreadable(f"Values are nested deeper than {MAX_DEPTH} levels. Flatten them.", line=line)
+        self._count(1, line)
+        self.stack.append(_Open(value, self._path(), line, anchor, self.nodes))
+
+    def close(self) -> None:
+        top = self.stack.pop()
+        if isinstance(top.value, dict):
+            for merged in top.merges:
+                for name, value in merged.items():
+                    top.value.setdefault(name, value)
+        if top.anchor is not None:
+            self.anchors[top.anchor] = (top.value, self.nodes - top.first + 1)
+        self._place(top.value, top.line)
+
+    def scalar(self, value: Any, line: int, anchor: str | None = None) -> None:
+        self._count(1, line)
+        if anchor is not None:
+            self.anchors[anchor] = (value, 1)
+        self._place(value, line)
+
+    def alias(self, name: str, line: int) -> None:
+        self.aliases += 1
+        if self.aliases > MAX_ALIASES:
+            raise unreadable(f"The document uses more than {MAX_ALIASES:,} aliases. Write the values out.", line=line)
+        known = self.anchors.get(name)
+        if known is None:
+            raise unreadable(f"The alias '*{name}' refers to an anchor that is not complete before it.", line=line)
+        value, nodes = known
+        self._count(nodes, line)
+        self._place(_copy(value), line)
+
+    def _place(self, value: Any, line: int) -> None:
+        if not self.stack:
+            self.root = value
+            self.lines[()] = line
+            return
+        top = self.stack[-1]
+        self.lines[self._path()] = line
+        if isinstance(top.value, list):
+            top.value.append(value)
+            return
+        name, top.key = top.key, None
+        if top.is_merge:
+            self._merge(top, value, line)
+        elif name is not None:
+            self.lines[(*top.path, name)] = top.keys[name]
+            top.value[name] = value
+
+    def _merge(self, top: _Open, value: Any, line: int) -> None:
+        sources = value if isinstance(value, list) else [value]
+        if not all(isinstance(source, dict) for source in sources):
+            raise unreadable("`<<` merges objects only: give it an alias of an object or a list of them.", line=line)
+        top.merges.extend(sources)
+
+
+def _copy(value: Any) -> Any:
+    """An alias gives a value of its own: changing one place must not change another. Depth is bounded already."""
+    if isinstance(value, dict):
+        return {name: _copy(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_copy(part) for part in value]
+    return value
+
+
+# --- YAML -------------------------------------------------------------------------------------------------------
+
+
+def _parse_yaml(source: str) -> tuple[Any, dict[Path, int]]:
+    builder = _Builder()
+    documents = 0
+    try:
+        for event in yaml.parse(source, Loader=_Loader):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    raise unreadable("A file holds one definition; a second document begins here.", line=line)
+            else:
+                _take(builder, event, line)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = (error.problem or "it cannot be read").rstrip(".")
+        raise unreadable(
+            f"This is not YAML: {what}. Check the indentation, quotes and brackets around here.",
+            line=mark.line + 1 if mark else None,
+            column=mark.column + 1 if mark else None,
+        ) from error
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        raise unreadable("There is a control character in the text that YAML does not allow. Remove it.") from error
+    return builder.root, builder.lines
+
+
+def _take(builder: _Builder, event: yaml.Event, line: int) -> None:
+    match event:
+        case yaml.ScalarEvent():
+            if builder.awaits_key():
+                if event.anchor is not None:
+                    raise unreadable("An anchor cannot stand on a key. Put it before the value.", line=line)
+                is_plain = event.implicit[0] and event.tag is None
+                builder.key(_text(event.value, line), line, merges=is_plain and event.value == "<<")
+            else:
+                builder.scalar(_scalar(event, line), line, event.anchor)
+        case yaml.AliasEvent():
+            if builder.awaits_key():
+                raise unreadable("An alias cannot be a key. Write the key out.", line=line)
+            builder.alias(event.anchor or "", line)
+        case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
+            if builder.awaits_key():
+                raise unreadable("A key must be text, not a list or an object.", line=line)
+            is_list = isinstance(event, yaml.SequenceStartEvent)
+            _plain_tag(event.tag, "seq" if is_list else "map", line)
+            builder.open([] if is_list else {}, line, event.anchor)
+        case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
+            builder.close()
+        case _:
+            pass
+
+
+def _plain_tag(tag: str | None, expected: str, line: int) -> None:
+    if tag not in (None, "!", _TAGS + expected):
+        raise unreadable(f"The tag '{tag}' is not supported. Remove it.", line=line)
+
+
+def _scalar(event: yaml.ScalarEvent, line: int) -> Any:
+    """The value of a scalar under the core schema of YAML 1.2."""
+    text, tag = event.value, event.tag
+    if tag in (None, "!"):
+        return _resolve(text, line) if event.implicit[0] and tag is None else _text(text, line)
+    if tag == _TAGS + "str":
+        return _text(text, line)
+    value = _resolve(text, line)
+    expected = {"null": type(None), "bool": bool, "int": int, "float": float}.get(tag.removeprefix(_TAGS))
+    if expected is float and type(value) is int:
+        return float(value)
+    if expected is None or type(value) is not expected:
+        raise unreadable(f"The tag '{tag}' does not fit the value '{text[:40]}'. Remove it.", line=line)
+    return value
+
+
+def _resolve(text: str, line: int) -> Any:
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.fullmatch(text):
+        base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+        return int(text, base)
+    if _FLOAT.fullmatch(text):
+        return _finite(float(text), text, line)
+    if _NOT_FINITE.fullmatch(text):
+        raise _no_number(text, line)
+    return _text(text, line)
+
+
+def reads_as_text(text: str) -> bool:
+    """Whether the text, written in YAML without quotes, is read as text and not as something else."""
+    is_word = text in _NULL or text in _BOOL
+    return not is_word and not any(pattern.fullmatch(text) for pattern in (_INT, _FLOAT, _NOT_FINITE))
+
+
+def _finite(value: float, text: str, line: int | None) -> float:
+    if math.isfinite(value):
+        return value
+    raise _no_number(text, line)
+
+
+def _no_number(text: str, line: int | None) -> Exception:
+    return unreadable(
+        f"'{text[:40]}' is not a number that JSON can hold. Write a smaller number, or text in quotes.", line=line
+    )
+
+
+def _text(text: str, line: int) -> str:
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise unreadable("The text holds a character that cannot be stored (NUL or half a surrogate pair).", line=line)
+    return text
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------
+
+_JSON_TOKEN: Final = re.compile(r'\n|[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+')
+
+
+def _parse_json(source: str) -> tuple[Any, dict[Path, int]]:
+    text = source.removeprefix("\ufeff")
+    try:
+        json.loads(text, parse_constant=_refuse_constant, parse_float=_json_float, parse_int=_json_int)
+    except json.JSONDecodeError as error:
+        raise unreadable(f"This is not JSON: {error.msg}.", line=error.lineno, column=error.colno) from error
+    except RecursionError as error:
+        raise unreadable(f"Values are nested deeper than {MAX_DEPTH} levels. Flatten them.") from error
+    builder = _Builder()
+    for token, line in _json_tokens(text):
+        match token[0]:
+            case "{":
+                builder.open({}, line)
+            case "[":
+                builder.open([], line)
+            case "}" | "]":
+                builder.close()
+            case '"' if builder.awaits_key():
+                builder.key(_text(json.loads(token), line), line)
+            case '"':
+                builder.scalar(_text(json.loads(token), line), line)
+            case _:
+                builder.scalar(json.loads(token), line)
+    return builder.root, builder.lines
+
+
+def _json_tokens(text: str) -> Iterator[tuple[str, int]]:
+    """The tokens of valid JSON that carry values, with their lines."""
+    line = 1
+    for match in _JSON_TOKEN.finditer(text):
+        piece = match.group()
+        if piece == "\n":
+            line += 1
+        elif piece not in (",", ":"):
+            yield piece, line
+
+
+def _json_float(text: str) -> float:
+    return _finite(float(text), text, None)
+
+
+def _json_int(text: str) -> int:
+    if len(text) > 400:
+        raise _no_number(text, None)
+    return int(text)
+
+
+def _refuse_constant(text: str) -> Any:
+    raise _no_number(text, None)

@@ -1,0 +1,74 @@
+"""What every use case of this room begins with: finding the row, and knowing that it is the one that was seen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from weft.core.actor import ActorKind
+from weft.db.scope import Scope
+from weft.domain.workflows import queries, rules
+from weft.domain.workflows.errors import ClientUnknown, WorkflowNameTaken, WorkflowNotFound
+from weft.domain.workflows.models import Workflow
+from weft.http.preconditions import check
+
+_NAME_INDEX: Final = "workflows_name_key"
+
+
+async def find(scope: Scope, workflow_id: UUID) -> Workflow:
+    return await scope.one(queries.by_id(scope.tenant_id, workflow_id), missing=WorkflowNotFound(workflow_id))
+
+
+async def lock(scope: Scope, workflow_id: UUID, *, expected: int | None = None, editable: bool = True) -> Workflow:
+    """The workflow, held until the transaction ends: two people's changes take turns.
+
+    `expected` is the `row_version` that the caller has seen; any other raises `VersionStale`.
+    """
+    workflow = await scope.one(
+        queries.by_id(scope.tenant_id, workflow_id).with_for_update(), missing=WorkflowNotFound(workflow_id)
+    )
+    check(expected, workflow.row_version)
+    if editable:
+        rules.require_editable(workflow.status)
+    return workflow
+
+
+async def require_client(scope: Scope, client_id: UUID | None) -> None:
+    """A deleted client is no client; one of another tenant is not seen at all."""
+    if client_id is not None and not await scope.maybe(queries.client(scope.tenant_id, client_id)):
+        raise ClientUnknown(client_id)
+
+
+@asynccontextmanager
+async def unique_name(name: str) -> AsyncIterator[None]:
+    """Turns the database's refusal of a second workflow of that name into words."""
+    try:
+        yield
+    except IntegrityError as error:
+        if _NAME_INDEX in str(error.orig):
+            raise WorkflowNameTaken(name) from error
+        raise
+
+
+def author(scope: Scope) -> UUID | None:
+    """Who is recorded as creator: the person, also behind an API key; nobody for weft itself."""
+    actor = scope.actor
+    return None if actor.kind is ActorKind.system else actor.user_id or actor.id
+
+
+def take_over(workflow: Workflow, document: Mapping[str, Any]) -> None:
+    """Let the row say what the document says of itself. A half-drawn document may say nothing; the row then stays."""
+    name, description, tags = document.get("name"), document.get("description"), document.get("tags")
+    if isinstance(name, str) and name.strip() and len(name) <= 200:
+        workflow.name = " ".join(name.split())
+        workflow.name_key = rules.name_key(name)
+    if isinstance(description, str | None):
+        workflow.description = description
+    if tags is None:
+        workflow.tags = []
+    elif isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+        workflow.tags = tags
