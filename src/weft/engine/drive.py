@@ -1,0 +1,211 @@
+"""The heart: load, advance, save, for a batch of one tenant. Two workers on one execution cannot both win.
+
+Nothing is locked while a turn is computed. A save writes an execution only if it is still the one that was read;
+whatever lost that race is loaded and advanced again (`store.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+from uuid import UUID
+
+from weft.core.actor import Actor, system_actor
+from weft.core.clock import Clock, utc_now
+from weft.core.errors import Conflict
+from weft.db.database import Connection, Database
+from weft.db.hot import transaction
+from weft.engine import store
+from weft.engine.evaluate import Evaluator
+from weft.engine.news import Cancelled, GivenUp, News, Nothing, Retried, StepEnded, TakenUp, TimerDue
+from weft.engine.outcomes import Done, Failed
+from weft.engine.plans import Plans
+from weft.engine.records import Batch
+from weft.engine.run import Result, Run, from_row
+from weft.engine.turn import Turn
+from weft.expressions.guard import Guard
+from weft.interpreter.events import Abandoned, CancelRequested, RetryRequested, Started, TimerFired
+from weft.interpreter.state import Phase, Status
+
+TRIES = 6
+"""How often a batch is advanced again because something else was faster."""
+
+SKEW = timedelta(days=1)
+"""Clocks of two machines differ; journal rows are looked for this much earlier than the execution began."""
+
+
+class ExecutionBusy(Conflict):
+    code = "execution_busy"
+
+    def __init__(self) -> None:
+        super().__init__("The execution changed faster than this command could be applied. Try again.")
+
+
+class Driver:
+    """Advances executions of any tenant. One per process; it holds compiled plans and the guard."""
+
+    def __init__(self, database: Database, guard: Guard, *, clock: Clock = utc_now, wakes: bool = True) -> None:
+        self.database = database
+        self.plans = Plans()
+        self.clock = clock
+        self.evaluator = Evaluator(guard, self._fetch)
+        self._wakes = wakes
+
+    # -- loading -------------------------------------------------------------------------------------------
+
+    async def load(self, tenant_id: UUID, ids: Sequence[UUID]) -> dict[UUID, Run]:
+        """Runs of executions as they stand, with the results that their expressions may read."""
+        async with transaction(self.database, system_actor(tenant_id), read_only=True) as connection:
+            rows = await store.load(connection, tenant_id, ids)
+            runs = {}
+            for row in rows:
+                plan = await self.plans.get(connection, tenant_id, row["version_id"])
+                runs[row["id"]] = from_row(tenant_id, row, plan)
+            await self._read(connection, tenant_id, [(run, visit) for run in runs.values() for visit in _needs(run)])
+        return runs
+
+    async def _read(self, connection: Connection, tenant_id: UUID, wanted: Sequence[tuple[Run, int]]) -> None:
+        if not wanted:
+            return
+        runs = {run.id: run for run, _ in wanted}
+        since = min(run.facts.created_at for run in runs.values()) - SKEW
+        until = self.clock() + SKEW
+        pairs = [(run.id, visit) for run, visit in wanted]
+        for row in await store.outputs(connection, tenant_id, pairs, since, until):
+            remember(runs[row["execution_id"]], row)
+
+    async def _fetch(self, run: Run, visits: Sequence[int]) -> None:
+        """Results that turned out to be needed while a turn was computed."""
+        if run.base is None:
+            return
+        tenant_id = run.facts.tenant_id
+        async with transaction(self.database, system_actor(tenant_id), read_only=True) as connection:
+            await self._read(connection, tenant_id, [(run, visit) for visit in visits])
+
+    # -- delivering ----------------------------------------------------------------------------------------
+
+    async def deliver(
+        self,
+        tenant_id: UUID,
+        news: Sequence[News],
+        *,
+        actor: Actor | None = None,
+        known: Mapping[UUID, Run] | None = None,
+    ) -> dict[UUID, Run]:
+        """Apply news to executions of one tenant and save. Returns the runs that were written.
+
+        `known` are runs already loaded; they are used for the first try. News under a lease that was lost in the
+        meantime are dropped: whoever holds the job now will tell. Commands raise `ExecutionBusy` instead.
+        """
+        pending = list(news)
+        written: dict[UUID, Run] = {}
+        for _ in range(TRIES):
+            ids = list(dict.fromkeys(item.execution_id for item in pending))
+            runs = {i: known[i] for i in ids if known and i in known}
+            missing = [i for i in ids if i not in runs]
+            if missing:
+                runs |= await self.load(tenant_id, missing)
+            known = None
+            saved = await self._advance_and_save(tenant_id, pending, runs, actor or system_actor(tenant_id))
+            written |= {i: runs[i] for i in saved if i in runs and runs[i].is_changed}
+            pending = [item for item in pending if item.execution_id in runs and item.execution_id not in saved]
+            if not pending:
+                return written
+        if any(item.fence is None for item in pending):
+            raise ExecutionBusy
+        return written
+
+    async def _advance_and_save(
+        self, tenant_id: UUID, news: Sequence[News], runs: Mapping[UUID, Run], actor: Actor
+    ) -> set[UUID]:
+        """One try. Returns the executions that need no further try."""
+        now = self.clock()
+        by_execution: dict[UUID, list[News]] = {}
+        for item in news:
+            by_execution.setdefault(item.execution_id, []).append(item)
+        moved = [runs[i] for i in by_execution if i in runs]
+        await _together(self._advance(run, by_execution[run.id], now) for run in moved)
+        changed = [run for run in moved if run.is_changed]
+        batch = gather(changed)
+        batch.fences = [item.fence for item in news if item.fence is not None]
+        dead = [(item.fence, item.what.reason) for item in news if isinstance(item.what, GivenUp) and item.fence]
+        if not batch.fences and not changed:
+            return set(by_execution)
+        async with transaction(self.database, actor) as connection:
+            if dead:
+                await store.bury(connection, tenant_id, dead)
+            saved = await store.save(connection, tenant_id, batch, now, wake=self._wakes)
+        return set(saved) | (set(by_execution) - {run.id for run in changed})
+
+    async def _advance(self, run: Run, news: Sequence[News], now: datetime) -> None:
+        turn = Turn(run, self.evaluator, now)
+        for item in news:
+            await self._apply(turn, item)
+
+    async def _apply(self, turn: Turn, item: News) -> None:
+        run, now = turn.run, turn.now
+        match item.what:
+            case TakenUp():
+                run.started_at = now
+                await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
+            case StepEnded(visit=visit, attempt=attempt, outcome=outcome):
+                await turn.hear(turn.news_of(visit, attempt, outcome), outcome)
+            case TimerDue(visit=visit, attempt=attempt, purpose=purpose):
+                await turn.hear(TimerFired(now, visit, attempt, purpose))
+            case Cancelled(reason=reason, by=by):
+                if await turn.hear(CancelRequested(now, reason)):
+                    run.note("CANCELLED", f"Cancelled by {by}." + (f" {reason}" if reason else ""), now)
+            case Retried(by=by):
+                if await turn.hear(RetryRequested(now)):
+                    run.error, run.completed_at = None, None
+                    run.note("RUNNING", f"Retried by {by}: it goes on where it failed.", now)
+            case GivenUp(reason=reason):
+                if await turn.hear(Abandoned(now)):
+                    run.error = {"kind": "abandoned", "message": reason}
+                    run.note("FAILED", reason, now)
+            case Nothing():
+                pass
+            case _:
+                assert_never(item.what)
+
+
+def _needs(run: Run) -> Iterable[int]:
+    """Visits whose results the run's expressions may read."""
+    reads = run.plan.reads
+    for frame in run.state.frames.values():
+        for key, visit in frame.last.items():
+            if key in reads or "*" in reads:
+                yield visit
+    for live in run.state.visits.values():
+        if live.phase is Phase.iterating:
+            yield live.number
+
+
+def remember(run: Run, row: Any) -> None:
+    """Put a journal row where expressions look for it."""
+    status, data, visit = row["status"], row["data"], row["visit"]
+    if status == "RUNNING" and isinstance(data, dict) and "items" in data:
+        run.items[visit] = data["items"]
+    run.results[visit] = Result(status, data if status == "COMPLETED" else None, row["error"])
+
+
+def gather(runs: Iterable[Run]) -> Batch:
+    """What these runs want written."""
+    batch = Batch()
+    for run in runs:
+        batch.executions.append(run.row())
+        batch.logs += run.rows.values()
+        batch.logs += run.notes
+        batch.settled += run.settled
+        batch.jobs += run.jobs
+    return batch
+
+
+async def _together(turns: Iterable[Any]) -> None:
+    """Turns of one batch side by side: one that waits for the guard child does not hold up the others."""
+    await asyncio.gather(*turns)
+
+
+__all__ = ["Done", "Driver", "ExecutionBusy", "Failed", "Status", "gather"]

@@ -1,0 +1,177 @@
+"""What an expression sees, and how conditions, configurations and outputs are evaluated against it.
+
+Simple expressions are evaluated in this process; all others, in one call, by the guard child, which is bounded in
+time and memory. Only the paths that an expression names are ever looked up or sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from weft.engine.plans import Condition, StepPlan, Structured
+from weft.engine.run import Run
+from weft.expressions.compile import Compiled, Expression, Literal
+from weft.expressions.context import MISSING, lookup, safe_matches
+from weft.expressions.errors import ExpressionFailed
+from weft.expressions.evaluate import evaluate_condition, evaluate_simple
+from weft.expressions.guard import Guard
+from weft.interpreter.comparison import MISSING as ABSENT
+from weft.interpreter.conditions import Trace
+from weft.interpreter.conditions import evaluate as evaluate_structured
+from weft.interpreter.definition import Split
+
+Fetch = Callable[[Run, Sequence[int]], Awaitable[None]]
+"""Loads the results of visits that the run does not have in memory."""
+
+
+NOT_RUN = {"output": None, "status": None, "error": None}
+
+
+class Evaluator:
+    """Evaluates for runs. `fetch` reads the journal when a result is not in memory."""
+
+    def __init__(self, guard: Guard, fetch: Fetch) -> None:
+        self._guard = guard
+        self._fetch = fetch
+
+    async def context(self, run: Run, frame: str, paths: Iterable[str], now: datetime) -> dict[str, Any]:
+        """The values behind `paths`, as seen from a frame: inner steps hide outer ones of the same key."""
+        roots: dict[str, set[str]] = {}
+        for path in paths:
+            root, _, rest = path.partition(".")
+            roots.setdefault(root, set()).add(rest.partition(".")[0])
+        context: dict[str, Any] = {}
+        for root, names in roots.items():
+            match root:
+                case "input":
+                    context["input"] = run.facts.input
+                case "steps":
+                    context["steps"] = await self._steps(run, frame, names)
+                case "vars":
+                    context["vars"] = run.variables
+                case "execution":
+                    context["execution"] = execution_facts(run)
+                case "now":
+                    context["now"] = now.isoformat()
+                case "item" | "index":
+                    await self._item(run, frame, context)
+                case _:
+                    pass
+        return context
+
+    async def _steps(self, run: Run, frame: str, keys: set[str]) -> dict[str, Any]:
+        visits: dict[str, int] = {}
+        for one in reversed(run.frames(frame)):
+            known = run.state.frames.get(one)
+            if known is None:
+                continue
+            visits |= {key: visit for key, visit in known.last.items() if "" in keys or key in keys}
+        await self.fetch_missing(run, list(visits.values()))
+        # A step that has not run is there, with nothing in it: asking for its status is no mistake.
+        known_steps: dict[str, Any] = {key: NOT_RUN for key in keys if key}
+        return known_steps | {
+            key: {
+                "output": run.results[visit].output,
+                "status": run.results[visit].status,
+                "error": run.results[visit].error,
+            }
+            for key, visit in visits.items()
+            if visit in run.results
+        }
+
+    async def _item(self, run: Run, frame: str, context: dict[str, Any]) -> None:
+        if not frame:
+            return
+        visit, _, index = frame.partition(".")
+        if int(visit) not in run.items:
+            await self._fetch(run, [int(visit)])
+        items = run.items.get(int(visit), [])
+        context["index"] = int(index)
+        context["item"] = items[int(index)] if int(index) < len(items) else None
+
+    async def fetch_missing(self, run: Run, visits: Sequence[int]) -> None:
+        """Make sure that the results of these visits are in memory."""
+        missing = [visit for visit in visits if visit not in run.results]
+        if missing:
+            await self._fetch(run, missing)
+
+    async def value(self, run: Run, frame: str, compiled: Compiled, now: datetime) -> Any:
+        """A configuration or output with every expression replaced by what it says. Raises `ExpressionFailed`."""
+        if isinstance(compiled, Literal):
+            return compiled.value
+        context = await self.context(run, frame, compiled.paths, now)
+        if compiled.is_simple:
+            return evaluate_simple(compiled, context)
+        return await self._guard.value(compiled, context, tenant=run.facts.tenant_id)
+
+    async def config(self, run: Run, frame: str, step: StepPlan, now: datetime) -> Any:
+        return await self.value(run, frame, step.config, now)
+
+    async def holds(self, run: Run, frame: str, condition: Condition, now: datetime, said: list[str]) -> bool:
+        """Whether a condition holds. What is missing or does not work out is false, and is said for the journal."""
+        try:
+            context = await self.context(run, frame, condition.paths, now)
+            if isinstance(condition, Structured):
+                return await self._structured(run, condition, context, said)
+            return await self._expressed(run, condition, context)
+        except ExpressionFailed as error:
+            said.append(error.message.rstrip("."))
+            return False
+
+    async def _expressed(self, run: Run, condition: Expression, context: Mapping[str, Any]) -> bool:
+        if condition.is_simple:
+            return evaluate_condition(condition, context)
+        return await self._guard.condition(condition, context, tenant=run.facts.tenant_id)
+
+    async def _structured(self, run: Run, condition: Structured, context: Mapping[str, Any], said: list[str]) -> bool:
+        answers = {
+            source: await self._expressed(run, compiled, context) for source, compiled in condition.expressions.items()
+        }
+        trace: Trace = []
+        verdict = evaluate_structured(
+            condition.written,
+            lambda path: _found(lookup(context, path)),
+            trace,
+            matcher=safe_matches,
+            expression=answers.__getitem__,
+        )
+        said.extend(f"'{line['field']}' is missing" for line in trace if line["missing"] and not line["result"])
+        return verdict
+
+    async def choose(self, run: Run, frame: str, step: StepPlan, now: datetime) -> tuple[tuple[int, ...], list[str]]:
+        """Indexes of the outgoing transitions that hold; with `split: one` no further than the first."""
+        holding: list[int] = []
+        said: list[str] = []
+        for transition in step.outgoing:
+            if transition.default:
+                continue
+            guard = step.guards[transition.index]
+            if guard is None or await self.holds(run, frame, guard, now, said):
+                holding.append(transition.index)
+                if step.step.split is Split.one:
+                    break
+        return tuple(holding), said
+
+
+def _found(value: Any) -> Any:
+    """What is missing has a word of its own on either floor."""
+    return ABSENT if value is MISSING else value
+
+
+def execution_facts(run: Run) -> dict[str, Any]:
+    facts = run.facts
+    return {
+        "id": str(facts.id),
+        "number": facts.number,
+        "workflow_id": str(facts.workflow_id),
+        "client_id": str(facts.client_id) if facts.client_id else None,
+        "correlation_id": facts.correlation_id,
+        "trigger": facts.trigger,
+        "started_at": (run.started_at or facts.created_at).isoformat(),
+        "metadata": dict(facts.metadata),
+    }
+
+
+__all__ = ["Evaluator", "ExpressionFailed", "Fetch"]

@@ -1,0 +1,225 @@
+"""A version, compiled once: the interpreter's graph, every expression, every condition. Cached by version."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import jsonschema_rs
+
+from weft.core.errors import Invalid, Issue
+from weft.db.database import Connection
+from weft.engine.kinds import Errand, Instant, StepKind
+from weft.engine.registry import kind as find_kind
+from weft.expressions.compile import Compiled, Expression, compile_condition, compile_value
+from weft.interpreter.compile import compile_definition
+from weft.interpreter.conditions import condition_expressions, condition_fields
+from weft.interpreter.definition import FOR_EACH, Definition, Graph, Step, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """A condition written as `{field, operator, value}` or a group of such; expressions may stand among them."""
+
+    written: Mapping[str, Any]
+    expressions: Mapping[str, Expression]
+    paths: frozenset[str]
+
+
+Condition: TypeAlias = Expression | Structured
+
+LOAD_PLAN = """/* weft:engine.plan */
+select v.workflow_id, v.number, v.definition,
+       (select jsonb_object_agg(s.key, s.id) from weft.workflow_steps s
+         where s.tenant_id = $1 and s.version_id = v.id) as steps
+  from weft.workflow_versions v
+ where v.tenant_id = $1 and v.id = $2
+"""
+
+
+class InputInvalid(Invalid):
+    code = "input_invalid"
+
+    def __init__(self, workflow: str, issues: list[Issue]) -> None:
+        first = issues[0]
+        where = ".".join(str(part) for part in first.path) or "the input"
+        more = f" (and {len(issues) - 1} more)" if len(issues) > 1 else ""
+        super().__init__(
+            f"The input does not fit the workflow '{workflow}': {where}: {first.message}{more}. "
+            "Correct it and start again; nothing was started.",
+            issues=issues,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step, ready to run. `guards` are the conditions of its outgoing transitions, by index."""
+
+    step: Step
+    kind: StepKind
+    step_id: UUID | None
+    config: Compiled
+    raw: Mapping[str, Any]
+    guards: tuple[Condition | None, ...]
+    outgoing: tuple[Transition, ...]
+    is_errand: bool
+
+    @property
+    def errand(self) -> Errand:
+        assert isinstance(self.kind, Errand)  # noqa: S101  guarded by is_errand
+        return self.kind
+
+    @property
+    def instant(self) -> Instant:
+        assert isinstance(self.kind, Instant)  # noqa: S101  the other sort of kind
+        return self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    version_id: UUID
+    workflow_id: UUID
+    number: int
+    name: str
+    definition: Definition
+    steps: Mapping[str, StepPlan]
+    output: Compiled | None
+    reads: frozenset[str]  # keys of steps whose output some expression reads; "*" for all
+    reads_number: bool
+    validator: Any = field(repr=False)
+
+    def check_input(self, value: Any) -> None:
+        """Raise `InputInvalid`, with the field named, unless the input fits the workflow's schema."""
+        if self.validator is None or self.validator.is_valid(value):
+            return
+        issues = [_issue(error) for _, error in zip(range(20), self.validator.iter_errors(value), strict=False)]
+        raise InputInvalid(self.name, issues)
+
+
+def _issue(error: Any) -> Issue:
+    path = tuple(error.instance_path)
+    missing = getattr(error.kind, "property", None)
+    if missing is not None and error.kind.__class__.__name__.endswith("Required"):
+        return Issue(f"the field '{missing}' is missing", (*path, missing), code="required")
+    return Issue(str(error.message)[:500], path, code="schema")
+
+
+def condition_of(when: Any) -> Condition | None:
+    """A transition's `when` as something that can be evaluated."""
+    if when is None:
+        return None
+    if isinstance(when, bool):
+        return compile_condition("true" if when else "false")
+    if isinstance(when, str):
+        return compile_condition(when)
+    expressions = {source: compile_condition(source) for source in condition_expressions(when)}
+    paths = frozenset(condition_fields(when)).union(*(e.paths for e in expressions.values()))
+    return Structured(when, expressions, paths)
+
+
+def _walk(document: Mapping[str, Any], graph: Graph, ids: Mapping[str, UUID], plans: dict[str, StepPlan]) -> None:
+    written = {step["key"]: step for step in document["steps"]}
+    for key, step in graph.steps.items():
+        raw = written[key].get("config") or {}
+        transitions = _in_order(document.get("transitions") or [], key)
+        outgoing = graph.outgoing.get(key, ())
+        whens = [condition_of(transitions[t.index].get("when")) for t in outgoing]
+        kind = find_kind(step.kind)
+        plans[step.path] = StepPlan(
+            step=step,
+            kind=kind,
+            step_id=ids.get(step.path),
+            config=compile_value(evaluable(kind, raw)),
+            raw=raw,
+            guards=tuple(whens),
+            outgoing=outgoing,
+            is_errand=isinstance(kind, Errand),
+        )
+        if step.body is not None:
+            _walk(raw["body"], step.body, ids, plans)
+
+
+def evaluable(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a config that is evaluated, with braces put where the kind says that a string is an expression."""
+    config = dict(raw)
+    if kind.name == FOR_EACH:
+        config.pop("body", None)  # a graph of its own, not a value
+    for spot in kind.expressions:
+        value = config.get(spot[0]) if len(spot) == 1 else None
+        if isinstance(value, str) and "{{" not in value:
+            config[spot[0]] = "{{ " + value + " }}"
+    return config
+
+
+def _in_order(transitions: list[Mapping[str, Any]], source: str) -> list[Mapping[str, Any]]:
+    """A step's outgoing transitions in the order in which the interpreter numbers them."""
+    own = [t for t in transitions if t["from"] == source]
+    return [t for _, t in sorted(enumerate(own), key=lambda pair: (pair[1].get("order", pair[0]), pair[0]))]
+
+
+def compile_plan(
+    document: Mapping[str, Any],
+    *,
+    version_id: UUID,
+    workflow_id: UUID,
+    number: int,
+    step_ids: Mapping[str, UUID],
+) -> Plan:
+    """A stored definition as something that runs. It was checked when it was saved; faults here are bugs."""
+    definition = compile_definition(document)
+    steps: dict[str, StepPlan] = {}
+    _walk(document, definition.graph, step_ids, steps)
+    output = compile_value(document["output"]) if document.get("output") is not None else None
+    paths: set[str] = set(output.paths) if output is not None else set()
+    for plan in steps.values():
+        paths |= plan.config.paths
+        for guard in plan.guards:
+            paths |= guard.paths if guard is not None else frozenset()
+    parts = [path.split(".") for path in paths]
+    schema = document.get("input")
+    return Plan(
+        version_id=version_id,
+        workflow_id=workflow_id,
+        number=number,
+        name=str(document.get("name", "")),
+        definition=definition,
+        steps=steps,
+        output=output,
+        reads=frozenset(p[1] if len(p) > 1 else "*" for p in parts if p[0] == "steps"),
+        reads_number=any(p[0] == "execution" and (len(p) == 1 or p[1] == "number") for p in parts),
+        validator=jsonschema_rs.validator_for(schema, offline=True) if schema else None,
+    )
+
+
+class Plans:
+    """Compiled versions, least recently used out first. Versions never change, so nothing is ever stale."""
+
+    def __init__(self, *, keep: int = 512) -> None:
+        self._keep = keep
+        self._plans: OrderedDict[tuple[UUID, UUID], Plan] = OrderedDict()
+
+    def known(self, tenant_id: UUID, version_id: UUID) -> Plan | None:
+        plan = self._plans.get((tenant_id, version_id))
+        if plan is not None:
+            self._plans.move_to_end((tenant_id, version_id))
+        return plan
+
+    async def get(self, connection: Connection, tenant_id: UUID, version_id: UUID) -> Plan:
+        """The plan, compiled now if it is not known, inside an open transaction of its tenant."""
+        plan = self.known(tenant_id, version_id)
+        if plan is None:
+            row = await connection.fetchrow(LOAD_PLAN, tenant_id, version_id)
+            plan = compile_plan(
+                row["definition"],
+                version_id=version_id,
+                workflow_id=row["workflow_id"],
+                number=row["number"],
+                step_ids={key: UUID(value) for key, value in (row["steps"] or {}).items()},
+            )
+            self._plans[tenant_id, version_id] = plan
+            while len(self._plans) > self._keep:
+                self._plans.popitem(last=False)
+        return plan

@@ -1,0 +1,100 @@
+"""The queue as the worker sees it: claim across tenants, prolong, give back. See `db/sql/dispatch.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from weft.core.actor import system_actor
+from weft.db.database import Database
+from weft.db.hot import transaction
+from weft.engine.records import Fence
+
+CLAIM = "/* weft:queue.claim */ select * from weft.claim_jobs($1, $2, $3, $4, $5)"
+PROMOTE = "/* weft:queue.promote */ select * from weft.promote_jobs($1, $2)"
+EXTEND = "/* weft:queue.extend */ select * from weft.extend_leases($1, $2, $3, $4)"
+RELEASE = "/* weft:queue.release */ select weft.release_jobs($1, $2, $3)"
+DEFER = """/* weft:queue.defer */
+update weft.dispatch_jobs
+   set state = 'scheduled', run_at = $4, lease_owner = null, lease_until = null
+ where tenant_id = $1 and id = $2 and epoch = $3 and state = 'leased'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed job. `claims` counts deliveries, this one included."""
+
+    tenant_id: UUID
+    id: UUID
+    kind: str
+    execution_id: UUID
+    visit: int
+    attempt: int
+    detail: dict[str, Any] | None
+    epoch: int
+    claims: int
+
+    @property
+    def fence(self) -> Fence:
+        return Fence(self.id, self.epoch, self.execution_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    promoted: int
+    recovered: int
+    next_due: datetime | None
+
+
+class Queue:
+    """`owner` names this worker process in leases."""
+
+    def __init__(self, database: Database, owner: str, lease: timedelta) -> None:
+        self._database = database
+        self._owner = owner
+        self._lease = lease
+        self._after = UUID(int=0)
+
+    async def claim(self, limit: int) -> list[Job]:
+        """Up to `limit` ready jobs, fairly from the tenants that have any."""
+        quantum = max(1, limit // 8)
+        async with self._database.pool.acquire() as connection:
+            rows = await connection.fetch(CLAIM, self._owner, limit, quantum, self._after, self._lease)
+        if rows:
+            self._after = rows[-1]["tenant_id"]
+        return [
+            Job(
+                tenant_id=row["tenant_id"], id=row["id"], kind=row["kind"], execution_id=row["execution_id"],
+                visit=row["visit"], attempt=row["attempt"], detail=row["detail"], epoch=row["epoch"],
+                claims=row["claims"],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    async def promote(self, now: datetime, limit: int = 1000) -> Promoted:
+        """Make due timers ready and take back lapsed leases."""
+        async with self._database.pool.acquire() as connection:
+            row = await connection.fetchrow(PROMOTE, now, limit)
+        return Promoted(row["promoted"], row["recovered"], row["next_due"])
+
+    async def extend(self, held: Sequence[tuple[UUID, int]]) -> set[UUID]:
+        """Prolong these leases; those not returned are lost."""
+        async with self._database.pool.acquire() as connection:
+            rows = await connection.fetch(
+                EXTEND, self._owner, [job for job, _ in held], [epoch for _, epoch in held], self._lease
+            )
+        return {row[0] for row in rows}
+
+    async def release(self, held: Sequence[tuple[UUID, int]]) -> None:
+        """Give jobs back as if they had never been claimed."""
+        async with self._database.pool.acquire() as connection:
+            await connection.execute(RELEASE, self._owner, [job for job, _ in held], [epoch for _, epoch in held])
+
+    async def defer(self, job: Job, until: datetime) -> None:
+        """Put a job off after it failed in our own hands; the claim stays counted."""
+        async with transaction(self._database, system_actor(job.tenant_id)) as connection:
+            await connection.execute(DEFER, job.tenant_id, job.id, job.epoch, until)

@@ -1,0 +1,219 @@
+"""One execution in memory, for the length of one turn: where it stands, what it knows, what must be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from weft.core.ids import new_id
+from weft.engine.outcomes import Done, Failed, Outcome
+from weft.engine.plans import Plan
+from weft.engine.records import ExecutionRow, JobRow, LogRow, NewExecution
+from weft.interpreter.codec import dump_state, load_state
+from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
+
+_LIVE = frozenset({Phase.running, Phase.waiting, Phase.iterating, Phase.collecting})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What does not change while an execution runs."""
+
+    tenant_id: UUID
+    id: UUID
+    workflow_id: UUID
+    version_id: UUID
+    client_id: UUID | None
+    number: int | None  # None until a new execution is saved
+    input: Any
+    metadata: Mapping[str, Any]
+    trigger: str
+    correlation_id: str
+    parent_id: UUID | None
+    parent_visit: int | None
+    depth: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known of a settled visit."""
+
+    status: str
+    output: Any = None
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Run:
+    facts: Facts
+    plan: Plan
+    base: int | None  # row version that was read; None for a new execution
+    state: State = NEW
+    before: State = NEW  # the state that was read
+    variables: dict[str, Any] = field(default_factory=dict)
+    results: dict[int, Result] = field(default_factory=dict)
+    items: dict[int, list[Any]] = field(default_factory=dict)
+    outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
+    rows: dict[tuple[int, int], LogRow] = field(default_factory=dict)  # journal rows made in this turn
+    settled: list[LogRow] = field(default_factory=list)
+    jobs: list[JobRow] = field(default_factory=list)
+    notes: list[LogRow] = field(default_factory=list)  # journal rows of the execution itself
+    messages: dict[int, str] = field(default_factory=dict)  # visit -> what its conditions had to say
+    output: Any = None
+    error: dict[str, Any] | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    turns: int = 0
+
+    @property
+    def id(self) -> UUID:
+        return self.facts.id
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to write."""
+        return self.state is not self.before or bool(self.notes)
+
+    def frames(self, frame: str) -> list[str]:
+        """The frame and those around it, innermost first."""
+        chain = [frame]
+        while chain[-1] != ROOT:
+            parent = self.state.visits.get(int(chain[-1].partition(".")[0]))
+            chain.append(parent.frame if parent is not None else ROOT)
+        return chain
+
+    def awaits(self, number: int, attempt: int) -> bool:
+        """Whether the end of this attempt would still be news."""
+        visit = self.state.visits.get(number)
+        return visit is not None and visit.attempt == attempt and visit.phase in _LIVE
+
+    def path_of(self, visit: Visit) -> str:
+        """The step's path in the definition."""
+        graph = self.state.frames[visit.frame].graph
+        return f"{graph}.{visit.step}" if graph else visit.step
+
+    def note(self, status: str, message: str, at: datetime, data: Any = None) -> None:
+        """A journal row of the execution itself: it was cancelled, retried, given up."""
+        self.notes.append(
+            LogRow(
+                execution_id=self.id, id=new_id(), step_id=None, step_key=None, frame=ROOT, visit=0, attempt=0,
+                status=status, started_at=at, completed_at=at, message=message, data=data,
+            )
+        )  # fmt: skip
+
+    def put_job(
+        self,
+        kind: str,
+        *,
+        visit: int = 0,
+        attempt: int = 0,
+        run_at: datetime | None = None,
+        detail: dict[str, Any] | None = None,
+        about: UUID | None = None,
+    ) -> None:
+        self.jobs.append(
+            JobRow(
+                owner=self.id, kind=kind, execution_id=about or self.id, id=new_id(), visit=visit, attempt=attempt,
+                detail=detail, run_at=run_at,
+            )
+        )  # fmt: skip
+
+    def row(self) -> ExecutionRow:
+        """What the execution's own row becomes. A completed or cancelled one needs its state no more."""
+        over = self.state.status in (Status.completed, Status.cancelled)
+        return ExecutionRow(
+            id=self.id,
+            base=self.base,
+            status=self.state.status.value,
+            state=None if over else self.stored_state(),
+            output=self.output,
+            error=self.error,
+            started_at=self.started_at,
+            completed_at=self.completed_at,
+        )
+
+    def stored_state(self) -> dict[str, Any] | None:
+        if self.state.status is Status.pending:
+            return None
+        stored: dict[str, Any] = {"i": dump_state(self.state)}
+        if self.variables:
+            stored["v"] = self.variables
+        return stored
+
+
+def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
+    """The run of a loaded execution."""
+    stored = row["state"] or {}
+    state = load_state(stored.get("i")) if stored else State(status=Status(row["status"]))
+    return Run(
+        facts=Facts(
+            tenant_id=tenant_id,
+            id=row["id"],
+            workflow_id=row["workflow_id"],
+            version_id=row["version_id"],
+            client_id=row["client_id"],
+            number=row["number"],
+            input=row["input"],
+            metadata=row["metadata"],
+            trigger=row["trigger"],
+            correlation_id=row["correlation_id"] or str(row["id"]),
+            parent_id=row["parent_id"],
+            parent_visit=row["parent_visit"],
+            depth=row["depth"],
+            created_at=row["created_at"],
+        ),
+        plan=plan,
+        base=row["row_version"],
+        state=state,
+        before=state,
+        variables=dict(stored.get("v") or {}),
+        output=row["output"],
+        error=row["error"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+    )
+
+
+def from_start(new: NewExecution, execution_id: UUID, tenant_id: UUID, plan: Plan, number: int | None) -> Run:
+    """The run of an execution that is about to be stored for the first time."""
+    return Run(
+        facts=Facts(
+            tenant_id=tenant_id,
+            id=execution_id,
+            workflow_id=new.workflow_id,
+            version_id=new.version_id,
+            client_id=new.client_id,
+            number=number,
+            input=new.input,
+            metadata=new.metadata,
+            trigger=new.trigger,
+            correlation_id=new.correlation_id,
+            parent_id=new.parent_id,
+            parent_visit=new.parent_visit,
+            depth=new.depth,
+            created_at=new.created_at,
+        ),
+        plan=plan,
+        base=None,
+    )
+
+
+def result_of(outcome: Outcome) -> Result:
+    match outcome:
+        case Done(output=output):
+            return Result("COMPLETED", output)
+        case Failed():
+            return Result("FAILED", None, error_of(outcome))
+        case _:
+            return Result("RUNNING")
+
+
+def error_of(failure: Failed) -> dict[str, Any]:
+    error: dict[str, Any] = {"kind": failure.kind, "message": failure.message}
+    if failure.data is not None:
+        error["data"] = failure.data
+    return error

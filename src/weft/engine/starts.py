@@ -1,0 +1,379 @@
+"""Starting executions: many requests of one tenant in one transaction, whoever sent them.
+
+`Starter.submit` is what the API, webhooks, sub-workflows and benchmarks call. Requests that arrive while a save is
+under way wait for the next one together: the batch is one under low load and grows by itself (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from weft.core.actor import Actor
+from weft.core.errors import Conflict, Invalid, NotFound, Unavailable, WeftError
+from weft.core.ids import new_id
+from weft.db.hot import transaction
+from weft.engine import store
+from weft.engine.drive import Driver, gather
+from weft.engine.news import TakenUp
+from weft.engine.plans import Plan
+from weft.engine.records import NewExecution
+from weft.engine.run import Run, from_start
+from weft.engine.turn import Turn
+from weft.interpreter.events import Started
+
+TRIES = 5
+LARGEST_BATCH = 200
+DEEPEST = 16
+INPUT_LIMIT = 1_000_000
+
+RESOLVE = """/* weft:engine.resolve */
+select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id
+  from weft.workflows w
+ where w.tenant_id = $1 and w.deleted_at is null and (w.id = any($2::uuid[]) or w.name_key = any($3::text[]))
+"""
+
+VERSIONS = """/* weft:engine.version */
+select v.id from weft.workflow_versions v where v.tenant_id = $1 and v.workflow_id = $2 and v.number = $3
+"""
+
+EARLIER = """/* weft:engine.earlier */
+select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.version_id
+  from weft.workflow_executions e
+ where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
+"""
+
+
+class WorkflowUnknown(NotFound):
+    code = "workflow_not_found"
+
+    def __init__(self, workflow: object) -> None:
+        super().__init__(
+            f"There is no workflow '{workflow}' in this tenant. `weft workflow list` shows those there are."
+        )
+
+
+class VersionUnknown(NotFound):
+    code = "version_not_found"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"The workflow has no version {number}. `weft workflow versions` lists them.")
+
+
+class WorkflowNotActive(Conflict):
+    code = "workflow_not_active"
+
+    def __init__(self, name: str, status: str) -> None:
+        super().__init__(
+            f"The workflow '{name}' is {status} and cannot be started. Activate it first "
+            f"(`weft workflow activate {name}`)."
+        )
+
+
+class TriggerChanged(Unavailable):
+    code = "trigger_changed"
+
+    def __init__(self) -> None:
+        super().__init__("The trigger was changed or disabled while the request was on its way. Try again.")
+
+
+class IdempotencyKeyReused(Conflict):
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used for a start with another input. Use a new key for a new request."
+        )
+
+
+class SimulationUnavailable(Invalid):
+    code = "simulation_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "metadata.simulation is set, but this version cannot simulate: the execution would have real effects. "
+            "Leave it out to run for real."
+        )
+
+
+class StartsTooDeep(Conflict):
+    code = "sub_workflow_too_deep"
+
+    def __init__(self) -> None:
+        super().__init__(f"Sub-workflows are nested more than {DEEPEST} deep: does a workflow start itself?")
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """`workflow` is an id or a name. `inline` runs it at once, as far as no outside world is needed."""
+
+    workflow: UUID | str
+    input: Any = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    version: int | None = None
+    client_id: UUID | None = None
+    idempotency_key: str | None = None
+    trigger: str = "MANUAL"
+    trigger_id: UUID | None = None
+    trigger_version: int | None = None
+    parent_id: UUID | None = None
+    parent_visit: int | None = None
+    depth: int = 0
+    inline: bool = False
+    awaited: bool = False
+    execution_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartResult:
+    """`created` is False when the idempotency key had been used before: then this is that execution."""
+
+    id: UUID
+    number: int
+    workflow_id: UUID
+    version_id: UUID
+    status: str
+    output: Any
+    error: dict[str, Any] | None
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    id: UUID
+    name: str
+    status: str
+    version_id: UUID | None
+    client_id: UUID | None
+
+
+@dataclass(slots=True)
+class _Waiting:
+    request: StartRequest
+    actor: Actor
+    answer: asyncio.Future[StartResult]
+    run: Run | None = None
+    new: NewExecution | None = None
+
+
+class Starter:
+    """One per process. `submit` returns when the execution is stored."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._queues: dict[UUID, list[_Waiting]] = {}
+        self._pumps: dict[UUID, asyncio.Task[None]] = {}
+        # Which version is current: possibly stale, therefore verified by the statement that stores the start.
+        self._targets: OrderedDict[tuple[UUID, UUID | str], _Target] = OrderedDict()
+
+    async def submit(self, actor: Actor, request: StartRequest) -> StartResult:
+        """Store (and with `inline` run) an execution. Raises what is wrong with the request; then nothing is stored."""
+        if request.metadata.get("simulation"):
+            raise SimulationUnavailable
+        if request.depth > DEEPEST:
+            raise StartsTooDeep
+        waiting = _Waiting(request, actor, asyncio.get_running_loop().create_future())
+        self._queues.setdefault(actor.tenant_id, []).append(waiting)
+        if actor.tenant_id not in self._pumps:
+            self._pumps[actor.tenant_id] = asyncio.create_task(self._pump(actor.tenant_id))
+        return await waiting.answer
+
+    async def close(self) -> None:
+        """Let what was submitted come to its end."""
+        while self._pumps:
+            await asyncio.gather(*self._pumps.values(), return_exceptions=True)
+
+    async def _pump(self, tenant_id: UUID) -> None:
+        """Serve one tenant's queue until it is empty, a batch at a time."""
+        try:
+            while queue := self._queues.get(tenant_id):
+                batch, self._queues[tenant_id] = queue[:LARGEST_BATCH], queue[LARGEST_BATCH:]
+                try:
+                    await self._serve(tenant_id, batch)
+                except Exception as error:
+                    for waiting in batch:
+                        _refuse(waiting, error)
+        finally:
+            self._queues.pop(tenant_id, None)
+            self._pumps.pop(tenant_id, None)
+
+    async def _serve(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+        pending = [w for w in batch if not w.answer.done()]
+        for attempt in range(TRIES):
+            await self._resolve(tenant_id, pending, fresh=attempt > 0)
+            ready = [w for w in pending if not w.answer.done()]
+            await self._prepare(tenant_id, ready)
+            ready = [w for w in ready if not w.answer.done()]
+            if not ready:
+                return
+            await self._store(tenant_id, ready)
+            pending = [w for w in ready if not w.answer.done()]
+            if not pending:
+                return
+            await self._answer_repeated(tenant_id, pending)
+            pending = [w for w in pending if not w.answer.done()]
+        for waiting in pending:
+            _refuse(waiting, TriggerChanged())
+
+    # -- what is to be started -----------------------------------------------------------------------------
+
+    async def _resolve(self, tenant_id: UUID, batch: Sequence[_Waiting], *, fresh: bool) -> None:
+        """Learn the workflows that this process does not know yet, in one statement."""
+        wanted = {w.request.workflow for w in batch if fresh or (tenant_id, w.request.workflow) not in self._targets}
+        if wanted:
+            ids = [w for w in wanted if isinstance(w, UUID)]
+            names = [w.casefold() for w in wanted if isinstance(w, str)]
+            async with transaction(self._driver.database, batch[0].actor, read_only=True) as connection:
+                rows = await connection.fetch(RESOLVE, tenant_id, ids, names)
+            found = {row["id"]: row for row in rows} | {row["name_key"]: row for row in rows}
+            for workflow in wanted:
+                row = found.get(workflow.casefold() if isinstance(workflow, str) else workflow)
+                self._remember(tenant_id, workflow, row)
+        for waiting in batch:
+            target = self._targets.get((tenant_id, waiting.request.workflow))
+            if target is None:
+                _refuse(waiting, WorkflowUnknown(waiting.request.workflow))
+            elif target.status != "ACTIVE" or target.version_id is None:
+                self._targets.pop((tenant_id, waiting.request.workflow), None)
+                _refuse(waiting, WorkflowNotActive(target.name, target.status))
+
+    def _remember(self, tenant_id: UUID, workflow: UUID | str, row: Any) -> None:
+        key = (tenant_id, workflow)
+        if row is None:
+            self._targets.pop(key, None)
+            return
+        self._targets[key] = _Target(row["id"], row["name"], row["status"], row["current_version_id"], row["client_id"])
+        self._targets.move_to_end(key)
+        while len(self._targets) > 4096:
+            self._targets.popitem(last=False)
+
+    async def _plan(self, tenant_id: UUID, waiting: _Waiting, target: _Target) -> Plan:
+        plans = self._driver.plans
+        number = waiting.request.version
+        version_id = target.version_id
+        plan = plans.known(tenant_id, version_id) if version_id is not None and number is None else None
+        if plan is not None:
+            return plan
+        async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
+            if number is not None:
+                version_id = await connection.fetchval(VERSIONS, tenant_id, target.id, number)
+            if version_id is None:
+                raise VersionUnknown(number or 0)
+            return await plans.get(connection, tenant_id, version_id)
+
+    # -- the runs ------------------------------------------------------------------------------------------
+
+    async def _prepare(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+        """Check each input and compute what can be computed, outside any transaction."""
+        now = self._driver.clock()
+        for waiting in batch:
+            request = waiting.request
+            target = self._targets[tenant_id, request.workflow]
+            try:
+                plan = await self._plan(tenant_id, waiting, target)
+                plan.check_input(request.input)
+            except WeftError as error:
+                _refuse(waiting, error)
+                continue
+            waiting.new = NewExecution(
+                workflow_id=target.id,
+                version_id=plan.version_id,
+                client_id=request.client_id or target.client_id,
+                input=request.input,
+                metadata=request.metadata,
+                trigger=request.trigger,
+                trigger_id=request.trigger_id,
+                trigger_version=request.trigger_version,
+                started_by=waiting.actor.user_id,
+                idempotency_key=request.idempotency_key,
+                correlation_id=waiting.actor.correlation_id,
+                parent_id=request.parent_id,
+                parent_visit=request.parent_visit,
+                depth=request.depth,
+                awaited=request.awaited,
+                created_at=now,
+                at_version=request.version is not None,
+            )
+            run = from_start(waiting.new, request.execution_id or new_id(), tenant_id, plan, None)
+            if request.inline and not plan.reads_number:
+                run.started_at = now
+                turn = Turn(run, self._driver.evaluator, now)
+                await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
+            else:
+                run.put_job("start")
+            waiting.run = run
+
+    async def _store(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+        """One transaction for everybody who may share it: same actor context, so that nobody acts as another."""
+        by_actor: dict[UUID, list[_Waiting]] = {}
+        for waiting in _first_of_each_key(batch):
+            by_actor.setdefault(waiting.actor.id, []).append(waiting)
+        for group in by_actor.values():
+            runs = [w.run for w in group if w.run is not None]
+            records = gather(runs)
+            records.starts = [w.new for w in group if w.new is not None]
+            async with transaction(self._driver.database, group[0].actor) as connection:
+                saved = await store.save(connection, tenant_id, records, self._driver.clock(), wake=True)
+            for waiting in group:
+                run = waiting.run
+                if run is not None and run.id in saved and not waiting.answer.done():
+                    waiting.answer.set_result(_result(run, saved[run.id]))
+
+    async def _answer_repeated(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+        """Whoever was not stored either repeated an idempotency key, or met a change of the workflow: try again."""
+        for waiting in batch:
+            key = waiting.request.idempotency_key
+            if key is None or waiting.new is None:
+                continue
+            async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
+                row = await connection.fetchrow(EARLIER, tenant_id, waiting.new.workflow_id, key)
+            if row is None:
+                continue
+            if row["input"] != waiting.request.input:
+                _refuse(waiting, IdempotencyKeyReused())
+            else:
+                waiting.answer.set_result(
+                    StartResult(
+                        row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"],
+                        row["output"], row["error"], created=False,
+                    )
+                )  # fmt: skip
+
+
+def _first_of_each_key(batch: Sequence[_Waiting]) -> list[_Waiting]:
+    """One request of each idempotency key; the others find it stored in their next try."""
+    chosen: list[_Waiting] = []
+    seen: set[tuple[UUID, str]] = set()
+    for waiting in batch:
+        key = waiting.request.idempotency_key
+        if key is not None and waiting.new is not None:
+            if (waiting.new.workflow_id, key) in seen:
+                continue
+            seen.add((waiting.new.workflow_id, key))
+        chosen.append(waiting)
+    return chosen
+
+
+def _result(run: Run, number: int) -> StartResult:
+    return StartResult(
+        id=run.id,
+        number=number,
+        workflow_id=run.facts.workflow_id,
+        version_id=run.facts.version_id,
+        status=run.state.status.value,
+        output=run.output,
+        error=run.error,
+        created=True,
+    )
+
+
+def _refuse(waiting: _Waiting, error: BaseException) -> None:
+    if not waiting.answer.done():
+        waiting.answer.set_exception(error)
+
+
+__all__ = ["StartRequest", "StartResult", "Starter", "TakenUp", "replace"]

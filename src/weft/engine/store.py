@@ -1,0 +1,314 @@
+"""The hot path's SQL: load executions, save a batch. One statement each, whatever the number of executions.
+
+A save is one statement of data-modifying CTEs, so that it is one round trip and all or nothing *per execution*:
+an execution is written only if its row version is the one that was read and every job it answers is still leased
+to us under the same epoch. Journal rows, new jobs and the deletion of answered jobs hang on that row; what lost a
+race is not written at all and its jobs stay for whoever holds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from weft.db.database import Connection, Packed
+from weft.engine.records import Batch, ExecutionRow, Fence, JobRow, LogRow, NewExecution
+
+LOAD = """/* weft:engine.load */
+select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.state, e.input, e.output, e.error,
+       e.metadata, e.trigger, e.correlation_id, e.parent_id, e.parent_visit, e.depth, e.awaited,
+       e.row_version, e.created_at, e.started_at, e.completed_at
+  from weft.workflow_executions e
+ where e.tenant_id = $1 and e.id = any($2::uuid[])
+"""
+
+OUTPUTS = """/* weft:engine.outputs */
+select l.execution_id, l.visit, l.status, l.data, l.error
+  from weft.execution_logs l
+  join unnest($2::uuid[], $3::integer[]) as wanted (execution_id, visit)
+    on l.execution_id = wanted.execution_id and l.visit = wanted.visit
+ where l.tenant_id = $1 and l.started_at >= $4 and l.started_at <= $5
+ order by l.attempt
+"""
+
+_FENCE = """
+held as (
+  select j.id, j.execution_id
+    from unnest($2::uuid[], $3::integer[]) as f (id, epoch)
+    join weft.dispatch_jobs j on j.tenant_id = $1 and j.id = f.id and j.epoch = f.epoch
+   where j.state = 'leased'
+     for update of j
+),
+lost as (
+  select f.execution_id from unnest($2::uuid[], $4::uuid[]) as f (id, execution_id)
+   where f.id not in (select id from held)
+),"""
+
+_UPDATE = """
+w as (
+  update weft.workflow_executions e
+     set status = u.status, state = u.state, output = u.output, error = u.error, started_at = u.started_at,
+         completed_at = u.completed_at, row_version = e.row_version + 1, updated_at = clock_timestamp()
+    from unnest({execution}) as u (id, base, status, state, output, error, started_at, completed_at)
+   where e.tenant_id = $1 and e.id = u.id and e.row_version = u.base{fenced}
+  returning e.id, e.awaited, e.status, 0 as number
+)"""
+
+_FINISH_JOBS = """,
+answered as (
+  delete from weft.dispatch_jobs j using held h
+   where j.tenant_id = $1 and j.id = h.id
+     and (h.execution_id in (select id from w) or not (h.execution_id = any({ids})))
+)"""
+
+# The counter's row is locked from here to the commit; it is taken by the statement that needs it, not before.
+_START = """
+counted as (
+  update weft.workflow_counters c
+     set last_number = c.last_number + n.starts
+    from (select v.workflow_id, count(*) as starts
+            from unnest({workflow_ids}) as v (workflow_id) group by v.workflow_id) n
+    join weft.workflows f on f.tenant_id = $1 and f.id = n.workflow_id
+   where c.tenant_id = $1 and c.workflow_id = n.workflow_id
+     and f.status = 'ACTIVE' and f.deleted_at is null
+  returning c.workflow_id, c.last_number - n.starts as base, f.current_version_id
+),
+w as (
+  insert into weft.workflow_executions
+    (tenant_id, id, workflow_id, version_id, number, client_id, status, state, input, output, error, metadata,
+     trigger, trigger_id, started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited,
+     created_at, updated_at, started_at, completed_at)
+  select $1, u.id, s.workflow_id, s.version_id,
+         counted.base + row_number() over (partition by s.workflow_id order by u.place),
+         s.client_id, u.status, u.state, s.input, u.output, u.error, s.metadata, s.trigger, s.trigger_id,
+         s.started_by, s.idempotency_key, s.correlation_id, s.parent_id, s.parent_visit, s.depth, s.awaited,
+         s.created_at, s.created_at, u.started_at, u.completed_at
+    from unnest({execution}) with ordinality
+           as u (id, base, status, state, output, error, started_at, completed_at, place)
+    join unnest({start}) with ordinality
+           as s (workflow_id, version_id, client_id, input, metadata, trigger, trigger_id, trigger_version,
+                 started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited, created_at,
+                 at_version, place)
+      on s.place = u.place
+    join counted on counted.workflow_id = s.workflow_id
+   where (s.at_version or s.version_id = counted.current_version_id)
+     and (s.trigger_version is null or exists (
+            select 1 from weft.workflow_triggers t
+             where t.tenant_id = $1 and t.id = s.trigger_id and t.enabled and t.row_version = s.trigger_version))
+  on conflict (tenant_id, workflow_id, idempotency_key) where idempotency_key is not null do nothing
+  returning id, awaited, status, number
+)"""
+
+_LOGS = """,
+logged as (
+  insert into weft.execution_logs
+    (tenant_id, execution_id, id, step_id, step_key, frame, visit, attempt, status, started_at, completed_at,
+     message, data, error)
+  select $1, l.* from unnest({logs})
+           as l (execution_id, id, step_id, step_key, frame, visit, attempt, status, started_at, completed_at,
+                 message, data, error)
+    join w on w.id = l.execution_id
+)"""
+
+_SETTLED = """,
+settled as (
+  update weft.execution_logs l
+     set status = u.status, completed_at = u.completed_at, message = u.message, data = u.data, error = u.error
+    from unnest({settled})
+           as u (execution_id, visit, attempt, started_at, status, completed_at, message, data, error)
+    join w on w.id = u.execution_id
+   where l.tenant_id = $1 and l.execution_id = u.execution_id and l.visit = u.visit and l.attempt = u.attempt
+     and l.started_at = u.started_at and l.started_at >= {earliest} and l.started_at <= {latest}
+)"""
+
+_JOBS = """,
+put as (
+  insert into weft.dispatch_jobs
+    (tenant_id, id, kind, execution_id, visit, attempt, detail, state, priority, run_at)
+  select $1, n.id, n.kind, n.execution_id, n.visit, n.attempt, n.detail, n.state, n.priority, n.run_at
+    from unnest({jobs})
+           as n (owner, id, kind, execution_id, visit, attempt, detail, state, priority, run_at)
+    join w on w.id = n.owner
+)"""
+
+_TELL = """
+select w.id, w.number,
+       case when w.awaited and w.status in ('COMPLETED', 'FAILED', 'CANCELLED')
+            then pg_notify('weft_done', w.id::text) end{wake}
+  from w"""
+
+_EXECUTION_TYPES = ("uuid", "integer", "text", "jsonb", "jsonb", "jsonb", "timestamptz", "timestamptz")
+_START_TYPES = (
+    "uuid", "uuid", "uuid", "jsonb", "jsonb", "text", "uuid", "integer", "uuid", "text", "text", "uuid", "integer",
+    "integer", "boolean", "timestamptz", "boolean",
+)  # fmt: skip
+_LOG_TYPES = (
+    "uuid", "uuid", "uuid", "text", "text", "integer", "integer", "text", "timestamptz", "timestamptz", "text",
+    "jsonb", "jsonb",
+)  # fmt: skip
+_SETTLED_TYPES = ("uuid", "integer", "integer", "timestamptz", "text", "timestamptz", "text", "jsonb", "jsonb")
+_JOB_TYPES = (
+    "uuid", "uuid", "text", "uuid", "integer", "integer", "jsonb", "text", "integer", "timestamptz",
+)  # fmt: skip
+
+
+class _Places:
+    """Hands out `$n` in order."""
+
+    def __init__(self, used: int) -> None:
+        self.used = used
+
+    def arrays(self, types: Sequence[str]) -> str:
+        return ", ".join(self.one(f"{kind}[]") for kind in types)
+
+    def one(self, kind: str) -> str:
+        self.used += 1
+        return f"${self.used}::{kind}"
+
+
+@cache
+def _statement(*, fenced: bool, starting: bool, logs: bool, settled: bool, jobs: bool, wake: bool) -> str:
+    """The save's text. A handful of shapes exist, so each connection prepares each of them once."""
+    places = _Places(4 if fenced else 1)
+    text = "/* weft:engine.save */ with"
+    execution = places.arrays(_EXECUTION_TYPES)
+    ids = execution.split(",", 1)[0]
+    if fenced:
+        text += _FENCE
+    if starting:
+        start = places.arrays(_START_TYPES)
+        text += _START.format(execution=execution, start=start, workflow_ids=start.split(",", 1)[0])
+    else:
+        guard = "\n     and u.id not in (select execution_id from lost)" if fenced else ""
+        text += _UPDATE.format(execution=execution, fenced=guard)
+    if fenced:
+        text += _FINISH_JOBS.format(ids=ids)
+    if logs:
+        text += _LOGS.format(logs=places.arrays(_LOG_TYPES))
+    if settled:
+        arrays = places.arrays(_SETTLED_TYPES)
+        text += _SETTLED.format(settled=arrays, earliest=places.one("timestamptz"), latest=places.one("timestamptz"))
+    if jobs:
+        text += _JOBS.format(jobs=places.arrays(_JOB_TYPES))
+    return text + _TELL.format(wake=",\n       pg_notify('weft_jobs', '')" if wake else "")
+
+
+_JSON = frozenset({"state", "output", "error", "input", "metadata", "data", "detail"})
+
+
+def _columns(rows: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+    return [
+        [_packed(getattr(row, name)) for row in rows] if name in _JSON else [getattr(row, name) for row in rows]
+        for name in names
+    ]
+
+
+def _packed(value: Any) -> Packed | None:
+    return None if value is None else Packed(value)
+
+
+_EXECUTION_NAMES = ("id", "base", "status", "state", "output", "error", "started_at", "completed_at")
+_START_NAMES = tuple(NewExecution.__slots__)
+_LOG_NAMES = (
+    "execution_id", "id", "step_id", "step_key", "frame", "visit", "attempt", "status", "started_at", "completed_at",
+    "message", "data", "error",
+)  # fmt: skip
+_SETTLED_NAMES = (
+    "execution_id", "visit", "attempt", "started_at", "status", "completed_at", "message", "data", "error",
+)  # fmt: skip
+
+
+def _job_columns(jobs: Sequence[JobRow], now: datetime) -> list[list[Any]]:
+    scheduled = [job.run_at is not None and job.run_at > now for job in jobs]
+    return [
+        *_columns(jobs, ("owner", "id", "kind", "execution_id", "visit", "attempt", "detail")),
+        ["scheduled" if later else "ready" for later in scheduled],
+        [job.priority for job in jobs],
+        [job.run_at or now for job in jobs],
+    ]
+
+
+async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datetime, *, wake: bool) -> dict[UUID, int]:
+    """Write a batch inside an open transaction of the tenant.
+
+    Returns the executions that were written, with their number when they are new. `wake` also tells workers
+    that there are new jobs; a worker that will look by itself leaves it out.
+    """
+    fenced = bool(batch.fences)
+    starting = bool(batch.starts)
+    values: list[Any] = [tenant_id]
+    if fenced:
+        values += [
+            [f.job_id for f in batch.fences],
+            [f.epoch for f in batch.fences],
+            [f.execution_id for f in batch.fences],
+        ]
+    values += _columns(batch.executions, _EXECUTION_NAMES)
+    if starting:
+        values += _columns(batch.starts, _START_NAMES)
+    if batch.logs:
+        values += _columns(batch.logs, _LOG_NAMES)
+    if batch.settled:
+        values += _columns(batch.settled, _SETTLED_NAMES)
+        times = [row.started_at for row in batch.settled]
+        values += [min(times), max(times)]
+    if batch.jobs:
+        values += _job_columns(batch.jobs, now)
+    statement = _statement(
+        fenced=fenced,
+        starting=starting,
+        logs=bool(batch.logs),
+        settled=bool(batch.settled),
+        jobs=bool(batch.jobs),
+        wake=wake and bool(batch.jobs),
+    )
+    return {row[0]: row[1] for row in await connection.fetch(statement, *values)}
+
+
+async def load(connection: Connection, tenant_id: UUID, ids: Sequence[UUID]) -> list[Any]:
+    """The executions as they stand, without locking them."""
+    rows: list[Any] = await connection.fetch(LOAD, tenant_id, ids)
+    return rows
+
+
+async def outputs(
+    connection: Connection, tenant_id: UUID, wanted: Sequence[tuple[UUID, int]], since: datetime, until: datetime
+) -> list[Any]:
+    """Journal rows of visits, newest attempt last, of the partitions between two times."""
+    rows: list[Any] = await connection.fetch(
+        OUTPUTS,
+        tenant_id,
+        [execution_id for execution_id, _ in wanted],
+        [visit for _, visit in wanted],
+        since,
+        until,
+    )
+    return rows
+
+
+BURY = """/* weft:engine.bury */
+insert into weft.dispatch_dead
+  (tenant_id, id, kind, reason, execution_id, visit, attempt, detail, claims, created_at)
+select j.tenant_id, j.id, j.kind, f.reason, j.execution_id, j.visit, j.attempt, j.detail, j.claims, j.created_at
+  from unnest($2::uuid[], $3::integer[], $4::text[]) as f (id, epoch, reason)
+  join weft.dispatch_jobs j on j.tenant_id = $1 and j.id = f.id and j.epoch = f.epoch
+ where j.state = 'leased'
+on conflict do nothing
+"""
+
+
+async def bury(connection: Connection, tenant_id: UUID, dead: Sequence[tuple[Fence, str]]) -> None:
+    """Keep jobs that are given up among the dead; the save that follows deletes them from the queue."""
+    await connection.execute(
+        BURY,
+        tenant_id,
+        [fence.job_id for fence, _ in dead],
+        [fence.epoch for fence, _ in dead],
+        [reason for _, reason in dead],
+    )
+
+
+__all__ = ["Batch", "ExecutionRow", "JobRow", "LogRow", "NewExecution", "bury", "load", "outputs", "save"]

@@ -1,0 +1,95 @@
+"""Webhooks that this process knows: their hash, secret and configuration, read once and kept.
+
+What is kept may be out of date, and that is found out in two ways: whatever a known webhook would refuse is looked up
+again before it is refused, and the statement that stores the start verifies that the trigger still is, and still is
+enabled, at the row version that was read.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, Literal
+from uuid import UUID
+
+from weft.core.actor import system_actor
+from weft.db.database import Database
+from weft.db.scope import enter
+from weft.domain.workflows.errors import WebhookUnknown
+from weft.domain.workflows.models import WorkflowTrigger
+from weft.domain.workflows.service import triggers
+from weft.domain.workflows.service.triggers import Webhook
+from weft.expressions.compile import Compiled, compile_value
+
+KEPT: Final = 4096
+REQUEST: Final = "request"
+"""The value of `config.input` that asks for the whole request instead of its body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One webhook, ready to be answered. `mapping` makes the input from the request; None takes the body as it is."""
+
+    tenant_id: UUID
+    id: UUID
+    workflow_id: UUID
+    name: str
+    row_version: int
+    enabled: bool
+    verify: Literal["none", "standard", "github"]
+    is_answered: bool
+    wait_seconds: float
+    whole_request: bool
+    token_hash: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+    mapping: Compiled | None = field(repr=False)
+
+
+class Triggers:
+    """One per process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[tuple[UUID, UUID], Hook] = OrderedDict()
+
+    def known(self, tenant_id: UUID, trigger_id: UUID) -> Hook | None:
+        """The webhook as it was when it was last read."""
+        hook = self._known.get((tenant_id, trigger_id))
+        if hook is not None:
+            self._known.move_to_end((tenant_id, trigger_id))
+        return hook
+
+    async def read(self, tenant_id: UUID, trigger_id: UUID) -> Hook | None:
+        """The webhook as it is now; None when the tenant has no such trigger."""
+        key = (tenant_id, trigger_id)
+        try:
+            async with enter(self._database, system_actor(tenant_id), read_only=True) as scope:
+                found = await triggers.webhook(scope, trigger_id)
+                row = await scope.session.get_one(WorkflowTrigger, key)  # read by the line above: no second statement
+        except WebhookUnknown:
+            self._known.pop(key, None)
+            return None
+        hook = self._known[key] = _hook(tenant_id, found, row)
+        self._known.move_to_end(key)
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return hook
+
+
+def _hook(tenant_id: UUID, found: Webhook, row: WorkflowTrigger) -> Hook:
+    config = found.config
+    return Hook(
+        tenant_id=tenant_id,
+        id=found.trigger_id,
+        workflow_id=found.workflow_id,
+        name=row.name,
+        row_version=row.row_version,
+        enabled=found.enabled,
+        verify=config.verify,
+        is_answered=config.respond == "sync",
+        wait_seconds=config.wait_seconds,
+        whole_request=config.input == REQUEST,
+        token_hash=found.token_hash,
+        secret=found.signing_secret,
+        mapping=compile_value(config.input) if config.input not in (None, REQUEST) else None,
+    )

@@ -1,0 +1,218 @@
+"""`POST /hooks/{token}`: what another system sends starts a workflow.
+
+A plain route without sessions, cookies or permissions: the token in the address is the credential, the signature (if
+the trigger wants one) proves the content. Wrong, unknown, disabled and foreign tokens get one and the same answer, so
+that nobody learns which of them there are. The token itself is never logged and never repeated in an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+import structlog
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from weft.core.actor import Actor, system_actor
+from weft.core.errors import Conflict, WeftError
+from weft.db.hot import transaction
+from weft.domain.workflows import tokens
+from weft.domain.workflows.errors import WebhookUnknown
+from weft.engine.process import EngineProcess
+from weft.engine.routes import ENGINE, until_left
+from weft.engine.starts import (
+    EARLIER,
+    IdempotencyKeyReused,
+    StartRequest,
+    StartResult,
+    TriggerChanged,
+    WorkflowNotActive,
+    WorkflowUnknown,
+)
+from weft.engine.triggers import content, signatures
+from weft.engine.triggers.lookup import Hook
+from weft.engine.waiting import FINAL, LONGEST, start_and_wait
+from weft.http.problems import of_error, problem
+from weft.http.state import facts_of
+from weft.interpreter.state import Status
+
+log = structlog.get_logger("weft.hooks")
+
+PATH: Final = "/hooks/{token}"
+_HIDDEN_PATH: Final = "/hooks"
+_JSON: Final = "application/json"
+
+_UPSTREAM: Final = frozenset(
+    {"timeout", "connection", "dns", "tls", "protocol", "redirect", "rate_limit", "http_4xx", "http_5xx",
+     "response_invalid", "interrupted", "sub_workflow"}
+)  # fmt: skip
+"""Kinds of failure that somebody behind the workflow caused: 502 instead of 422."""
+
+
+class WorkflowAtRest(Conflict):
+    """The same for every workflow: its name is nobody's business."""
+
+    code = "workflow_at_rest"
+
+    def __init__(self) -> None:
+        super().__init__("The workflow behind this address is not active, and nothing was started. Try again later.")
+
+
+async def receive(request: Request) -> Response:
+    """Check, start, answer."""
+    # Problem documents repeat the path, and this one is a secret.
+    shown = Request({**request.scope, "path": _HIDDEN_PATH, "raw_path": _HIDDEN_PATH.encode()})
+    try:
+        return await _Delivery(ENGINE.of(request), request, shown).answer()
+    except content.BodyOversized as error:
+        return problem(shown, 413, error.code, error.message)
+    except WeftError as error:
+        log.info("webhook refused", code=error.code)
+        return of_error(shown, error)
+
+
+class _Delivery:
+    """One request, until it is answered."""
+
+    def __init__(self, engine: EngineProcess, request: Request, shown: Request) -> None:
+        self._engine = engine
+        self._request = request
+        self._shown = shown
+
+    async def answer(self) -> Response:
+        token = tokens.parse(self._request.path_params["token"])
+        hook = self._engine.triggers.known(token.tenant_id, token.trigger_id)
+        if hook is None or not _opens(token, hook):
+            hook = await self._read(token)
+        body = await content.read_body(self._request)
+        try:
+            return await self._start(hook, body)
+        except (TriggerChanged, signatures.SignatureRefused):
+            # What we knew of the trigger may be out of date: its secret, its configuration, whether it is enabled.
+            fresh = await self._read(token)
+            if fresh.row_version == hook.row_version:
+                raise
+            return await self._start(fresh, body)
+
+    async def _read(self, token: tokens.WebhookToken) -> Hook:
+        hook = await self._engine.triggers.read(token.tenant_id, token.trigger_id)
+        if hook is None or not _opens(token, hook):
+            raise WebhookUnknown
+        return hook
+
+    async def _start(self, hook: Hook, body: bytes) -> Response:
+        """Raises `TriggerChanged` when the trigger is no longer as `hook` says."""
+        headers, now = self._request.headers, self._engine.driver.clock()
+        if hook.verify != "none":
+            signatures.verify(hook.verify, hook.secret, headers, body, now)
+        wanted = StartRequest(
+            workflow=hook.workflow_id,
+            input=await content.input_of(hook, self._request, body, self._engine.guard, now),
+            idempotency_key=content.delivery_key(hook, headers),
+            trigger="WEBHOOK",
+            trigger_id=hook.id,
+            trigger_version=hook.row_version,
+        )
+        result = await self._submit(hook, wanted)
+        log.info("webhook", trigger=str(hook.id), execution=str(result.id), created=result.created)
+        return self._outcome(result) if hook.is_answered else _accepted(result)
+
+    async def _submit(self, hook: Hook, wanted: StartRequest) -> StartResult:
+        engine, actor = self._engine, self._actor(hook)
+        try:
+            if not hook.is_answered:
+                return await engine.starter.submit(actor, wanted)
+            return await start_and_wait(
+                engine.starter,
+                engine.waiters,
+                engine.database,
+                actor,
+                wanted,
+                seconds=min(hook.wait_seconds, LONGEST),
+                left=lambda: until_left(self._request),
+            )
+        except IdempotencyKeyReused:
+            # A sender's second attempt may differ from its first (a time, a header): it is the same delivery.
+            return await self._earlier(actor, wanted)
+        except WorkflowUnknown:
+            raise WebhookUnknown from None
+        except WorkflowNotActive:
+            raise WorkflowAtRest from None
+
+    async def _earlier(self, actor: Actor, wanted: StartRequest) -> StartResult:
+        async with transaction(self._engine.database, actor, read_only=True) as connection:
+            row = await connection.fetchrow(EARLIER, actor.tenant_id, wanted.workflow, wanted.idempotency_key)
+        return StartResult(
+            id=row["id"],
+            number=row["number"],
+            workflow_id=row["workflow_id"],
+            version_id=row["version_id"],
+            status=row["status"],
+            output=row["output"],
+            error=row["error"],
+            created=False,
+        )
+
+    def _actor(self, hook: Hook) -> Actor:
+        facts = facts_of(self._request)
+        name = f"webhook {hook.name}".rstrip()
+        actor = system_actor(hook.tenant_id, name, facts.correlation_id)
+        return replace(actor, ip=facts.ip, user_agent=facts.user_agent)
+
+    def _outcome(self, result: StartResult) -> Response:
+        """What the execution gave; 202 when it goes on."""
+        if result.status == Status.completed:
+            return _json(result.output, 200, result)
+        if result.status not in FINAL:
+            return _accepted(result)
+        error = result.error or {}
+        kind = error.get("kind")
+        # Only a `fail` step's words are meant for others; anything else might tell them about the inside.
+        said = str(error.get("message", "")) if kind == "fail" else ""
+        detail = f"{said} (execution {result.id})" if said else _unsaid(result)
+        return problem(
+            self._shown,
+            502 if kind in _UPSTREAM else 422,
+            "execution_cancelled" if result.status == Status.cancelled else "execution_failed",
+            detail,
+            headers=_headers(result),
+        )
+
+
+def _opens(token: tokens.WebhookToken, hook: Hook) -> bool:
+    """Whether this is the token of that webhook, in the same time for yes and no."""
+    genuine = token.matches(hook.token_hash)
+    return genuine and hook.enabled
+
+
+def _unsaid(result: StartResult) -> str:
+    how = "was cancelled" if result.status == Status.cancelled else "failed"
+    return f"The execution {result.id} {how}. Whoever runs the workflow can see why."
+
+
+def _accepted(result: StartResult) -> Response:
+    """It is stored and will run; a delivery that was there before is told so."""
+    answer = {"execution_id": str(result.id), "number": result.number, "status": result.status}
+    return _json(answer, 202, result)
+
+
+def _headers(result: StartResult) -> Mapping[str, str]:
+    headers = {"Weft-Execution-Id": str(result.id)}
+    if not result.created:
+        headers["Idempotency-Replayed"] = "true"
+    return headers
+
+
+def _json(value: Any, status: int, result: StartResult) -> Response:
+    return Response(msgspec.json.encode(value), status, _headers(result), _JSON)
+
+
+# The name of this route in metrics and logs: the address itself is a secret.
+receive.route_path = PATH  # type: ignore[attr-defined]  # read by the API's middleware
+
+router = APIRouter(routes=[Route(PATH, receive, methods=["POST"], name="receive_webhook")])

@@ -1,0 +1,311 @@
+"""One turn: news is applied to one execution, and everything that needs no outside world is done at once.
+
+The interpreter decides, this module obeys: it runs instant steps, evaluates conditions and turns the rest into
+jobs. Nothing here writes; a turn ends with a `Run` that knows what must be saved. A turn may be thrown away and
+done again on newer state (`drive.py`), therefore nothing here reaches the outside world either.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime
+from typing import Any, assert_never
+
+from weft.core.errors import WeftError
+from weft.core.ids import new_id
+from weft.engine.evaluate import Evaluator
+from weft.engine.kinds import Call
+from weft.engine.outcomes import Done, Failed, Items, Outcome, StartChild, Waiting, WaitUntil
+from weft.engine.plans import StepPlan
+from weft.engine.records import LogRow
+from weft.engine.run import Result, Run, error_of, result_of
+from weft.interpreter.advance import advance
+from weft.interpreter.commands import (
+    CancelStep,
+    Choose,
+    Collect,
+    Command,
+    Finish,
+    RunStep,
+    Settle,
+    Settlement,
+    StartTimer,
+)
+from weft.interpreter.events import (
+    Event,
+    ItemsFound,
+    StepFailed,
+    StepSucceeded,
+    StepWaiting,
+    TransitionsChosen,
+)
+from weft.interpreter.state import Phase, Status
+
+BUDGET = 1_000
+"""Steps that one turn runs in memory. Beyond it they become jobs, so that no execution holds up a batch."""
+
+OUTPUT_LIMIT = 1_000_000
+"""Bytes of one step's output, as JSON."""
+
+
+class Turn:
+    """Applies events to one run, and the answers to the commands that come of them."""
+
+    def __init__(self, run: Run, evaluator: Evaluator, now: datetime) -> None:
+        self.run = run
+        self.now = now
+        self._evaluator = evaluator
+        self._queue: deque[Event] = deque()
+
+    async def hear(self, event: Event, outcome: Outcome | None = None) -> bool:
+        """Apply one event and all that follows from it. False when it was late or repeated news."""
+        if outcome is not None and isinstance(event, (StepSucceeded, StepFailed)):
+            self._remember(event.visit, event.attempt, outcome)
+        changed = await self._apply(event)
+        while self._queue:
+            await self._apply(self._queue.popleft())
+        return changed
+
+    async def _apply(self, event: Event) -> bool:
+        state, commands = advance(self.run.plan.definition, self.run.state, event)
+        if state is self.run.state:
+            return False
+        self.run.state = state
+        for command in commands:
+            await self._obey(command)
+        return True
+
+    async def _obey(self, command: Command) -> None:
+        match command:
+            case RunStep():
+                await self._run_step(command)
+            case Choose():
+                await self._choose(command)
+            case Collect():
+                await self._collect(command)
+            case Settle():
+                self._settle(command)
+            case StartTimer():
+                self.run.put_job(
+                    "timer",
+                    visit=command.visit,
+                    attempt=command.attempt,
+                    run_at=command.at,
+                    detail={"purpose": command.purpose},
+                )
+            case CancelStep():
+                if self.run.plan.steps[command.step].step.kind == "sub_workflow":
+                    self.run.put_job("cancel_child", visit=command.visit, attempt=command.attempt)
+            case Finish():
+                await self._finish(command)
+            case _:
+                assert_never(command)
+
+    async def _run_step(self, command: RunStep) -> None:
+        step = self.run.plan.steps[command.step]
+        self.run.turns += 1
+        if step.is_errand or self.run.turns > BUDGET:
+            self._begin_row(command, step)
+            self.run.put_job("step", visit=command.visit, attempt=command.attempt)
+            return
+        self.answer(command, step, await self.run_instant(command, step))
+
+    async def run_instant(self, command: RunStep, step: StepPlan) -> Outcome:
+        """The outcome of a step that is a function of values."""
+        try:
+            config = await self._evaluator.config(self.run, command.frame, step, self.now)
+        except WeftError as error:
+            return Failed("expression", error.message, retryable=False)
+        return step.instant.run(self.call(command.visit, command.attempt, step, config))
+
+    def call(self, visit: int, attempt: int, step: StepPlan, config: Any) -> Call:
+        facts = self.run.facts
+        return Call(
+            tenant_id=facts.tenant_id,
+            execution_id=facts.id,
+            step=step.step.path,
+            visit=visit,
+            attempt=attempt,
+            config=config,
+            now=self.now,
+            timeout=step.step.timeout,
+            correlation_id=facts.correlation_id,
+        )
+
+    def answer(self, command: RunStep, step: StepPlan, outcome: Outcome) -> None:
+        """Turn what came of a step into news for the interpreter, and into a row or a job where it goes on."""
+        visit, attempt = command.visit, command.attempt
+        match outcome:
+            case Done() | Failed():
+                self._queue.append(self.news_of(visit, attempt, outcome))
+                self._remember(visit, attempt, outcome)
+            case WaitUntil(at=at):
+                self._begin_row(command, step, data=outcome.output)
+                self.run.put_job("delay", visit=visit, attempt=attempt, run_at=at)
+                self._queue.append(StepWaiting(self.now, visit, attempt))
+            case Items(items=items):
+                self.run.items[visit] = items
+                self._begin_row(command, step, data={"items": items})
+                self._queue.append(ItemsFound(self.now, visit, attempt, len(items)))
+            case StartChild():
+                self._begin_row(command, step, data={"workflow": outcome.workflow})
+                self.run.put_job("child", visit=visit, attempt=attempt)
+                self._queue.append(StepWaiting(self.now, visit, attempt))
+            case Waiting():
+                self._begin_row(command, step)
+                self._queue.append(StepWaiting(self.now, visit, attempt))
+            case _:
+                assert_never(outcome)
+
+    def news_of(self, visit: int, attempt: int, outcome: Done | Failed) -> StepSucceeded | StepFailed:
+        if isinstance(outcome, Done):
+            return StepSucceeded(self.now, visit, attempt)
+        return StepFailed(
+            self.now,
+            visit,
+            attempt,
+            kind=outcome.kind,
+            retryable=outcome.retryable,
+            retry_after=outcome.retry_after,
+        )
+
+    def _remember(self, visit: int, attempt: int, outcome: Outcome) -> None:
+        if not self.run.awaits(visit, attempt):
+            return
+        self.run.outcomes[visit, attempt] = outcome
+        self.run.results[visit] = result_of(outcome)
+        if isinstance(outcome, Done) and outcome.variables:
+            self.run.variables.update(outcome.variables)
+
+    async def _choose(self, command: Choose) -> None:
+        step = self.run.plan.steps[command.step]
+        holding, said = await self._evaluator.choose(self.run, command.frame, step, self.now)
+        if said:
+            self.run.messages[command.visit] = "Conditions: " + "; ".join(dict.fromkeys(said)) + "."
+        self._queue.append(TransitionsChosen(self.now, command.visit, holding))
+
+    async def _collect(self, command: Collect) -> None:
+        visits = [visit for visit in command.results if visit is not None]
+        await self._evaluator.fetch_missing(self.run, visits)
+        output = [None if visit is None else self.run.results[visit].output for visit in command.results]
+        done = Done(output)
+        self._queue.append(self.news_of(command.visit, command.attempt, done))
+        self._remember(command.visit, command.attempt, done)
+
+    # -- the journal ---------------------------------------------------------------------------------------
+
+    def _begin_row(self, command: RunStep, step: StepPlan, data: Any = None) -> None:
+        """The row of an attempt that outlives this turn."""
+        self.run.rows[command.visit, command.attempt] = LogRow(
+            execution_id=self.run.id,
+            id=new_id(),
+            step_id=step.step_id,
+            step_key=step.step.path,
+            frame=command.frame,
+            visit=command.visit,
+            attempt=command.attempt,
+            status="RUNNING",
+            started_at=self.now,
+            data=data,
+        )
+
+    def _settle(self, command: Settle) -> None:
+        run = self.run
+        key = (command.visit, command.attempt)
+        row = run.rows.get(key)
+        if row is None:
+            step = run.plan.steps[command.step]
+            row = LogRow(
+                execution_id=run.id,
+                id=new_id(),
+                step_id=step.step_id,
+                step_key=step.step.path,
+                frame=command.frame,
+                visit=command.visit,
+                attempt=command.attempt,
+                status="RUNNING",
+                started_at=command.entered_at,
+            )
+            if self._was_stored(command):
+                run.settled.append(row)
+            else:
+                run.rows[key] = row
+        row.status = command.how.value
+        row.completed_at = command.at
+        row.message = run.messages.get(command.visit) or command.reason or None
+        self._fill(row, command)
+        if command.how is Settlement.skipped:
+            run.results[command.visit] = Result("SKIPPED", None, row.error)
+
+    def _was_stored(self, command: Settle) -> bool:
+        """Whether an earlier turn has written this attempt's row: then it was live, and not between attempts."""
+        visit = self.run.before.visits.get(command.visit)
+        return visit is not None and visit.attempt == command.attempt and visit.phase is not Phase.retrying
+
+    def _fill(self, row: LogRow, command: Settle) -> None:
+        outcome = self.run.outcomes.get((command.visit, command.attempt))
+        match outcome:
+            case Done(output=output, message=message):
+                row.data = output
+                row.message = row.message or message
+            case Failed():
+                row.error = error_of(outcome)
+                row.data = None
+            case _ if command.how in (Settlement.failed, Settlement.skipped):
+                row.error = {"kind": command.reason or "failed", "message": REASONS.get(command.reason, command.reason)}
+                self.run.results[command.visit] = Result("FAILED", None, row.error)
+            case _:
+                pass
+        if command.retry_at is not None:
+            row.message = f"Tried again at {command.retry_at.isoformat(timespec='milliseconds')}."
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    async def _finish(self, command: Finish) -> None:
+        run = self.run
+        run.completed_at = command.at
+        match command.status:
+            case Status.completed:
+                await self._complete(command)
+            case Status.failed:
+                run.error = self._failure(command)
+            case _:
+                run.error = {"kind": "cancelled", "message": command.reason or "The execution was cancelled."}
+        if run.facts.parent_id is not None:
+            run.put_job(
+                "child_done",
+                about=run.facts.parent_id,
+                visit=run.facts.parent_visit or 0,
+                attempt=int(run.facts.metadata.get("parent_attempt", 1)),
+            )
+
+    async def _complete(self, command: Finish) -> None:
+        run = self.run
+        run.error = None
+        if run.plan.output is not None:
+            try:
+                run.output = await self._evaluator.value(run, "", run.plan.output, self.now)
+            except WeftError as error:
+                run.error = {"kind": "expression", "message": f"The workflow's output: {error.message}"}
+        elif command.result is not None:
+            await self._evaluator.fetch_missing(run, [command.result])
+            run.output = run.results[command.result].output
+
+    def _failure(self, command: Finish) -> dict[str, Any]:
+        result = self.run.results.get(command.visit) if command.visit is not None else None
+        if result is not None and result.error:
+            error = dict(result.error)
+        else:
+            message = REASONS.get(command.reason, command.reason or "The execution failed.")
+            error = {"kind": command.reason or "failed", "message": message}
+        rows = (*self.run.settled, *self.run.rows.values())
+        key = next((row.step_key for row in rows if row.visit == command.visit), None)
+        return {"step": key, **error} if key else error
+
+
+REASONS = {
+    "no_transition": "No transition's condition held and there is no default. Add a default transition.",
+    "visits_exhausted": "The step was entered more often than its max_visits allows.",
+    "join_starved": "A join could no longer reach the number of arrivals that it waits for.",
+    "timeout": "The step took longer than its timeout.",
+}

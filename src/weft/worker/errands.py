@@ -1,0 +1,183 @@
+"""What the worker does with a claimed job. Nothing here holds a transaction while the outside world is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from weft.core.actor import system_actor
+from weft.core.errors import WeftError
+from weft.db.hot import transaction
+from weft.engine.drive import Driver
+from weft.engine.kinds import Ports
+from weft.engine.news import Cancelled, GivenUp, News, Nothing, StepEnded, TakenUp, TimerDue, What
+from weft.engine.outcomes import Done, Failed, Outcome, StartChild
+from weft.engine.queue import Job
+from weft.engine.run import Run
+from weft.engine.starts import Starter, StartRequest
+from weft.engine.turn import Turn
+from weft.interpreter.commands import RunStep
+
+MOST_CLAIMS = 5
+"""A job that was claimed more often than this and never answered takes its worker down: it is given up."""
+
+ERRAND_TIMEOUT = 300.0
+"""Seconds an errand may take when its step names no timeout."""
+
+CHILDREN = """/* weft:worker.children */
+select c.id, c.parent_id, c.parent_visit, c.status, c.output, c.error, c.metadata
+  from weft.workflow_executions c
+  join unnest($2::uuid[], $3::integer[]) as p (id, visit) on p.id = c.parent_id and p.visit = c.parent_visit
+ where c.tenant_id = $1
+"""
+
+
+def answered_in_memory(job: Job) -> What | None:
+    """News that a job is by itself; None for jobs that must be worked on."""
+    poisoned = job.claims > MOST_CLAIMS
+    match job.kind:
+        case "step" if poisoned:
+            return StepEnded(job.visit, job.attempt, _interrupted(job, retryable=False))
+        case _ if poisoned:
+            return GivenUp(_reason(job))
+        case "start":
+            return TakenUp()
+        case "delay":
+            return StepEnded(job.visit, job.attempt, Done(None))
+        case "timer":
+            return TimerDue(job.visit, job.attempt, str((job.detail or {}).get("purpose", "")))
+        case "step" | "child" | "child_done" | "cancel_child":
+            return None
+        case _:
+            return GivenUp(f"This version of weft does not know jobs of the kind '{job.kind}'.")
+
+
+def _reason(job: Job) -> str:
+    return (
+        f"The job '{job.kind}' was delivered {job.claims - 1} times and its worker died or gave up each time. "
+        "It was set aside; look at the worker's log, then retry the execution."
+    )
+
+
+def _interrupted(job: Job, *, retryable: bool) -> Failed:
+    return Failed(
+        "interrupted",
+        f"The worker died while it ran this step (delivery {job.claims - 1}). Whether the outside world saw it is "
+        "not known.",
+        retryable=retryable,
+    )
+
+
+async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
+    """Run one step of a loaded run and say what came of it."""
+    if not run.awaits(job.visit, job.attempt):
+        return Nothing()
+    visit = run.state.visits[job.visit]
+    step = run.plan.steps[run.path_of(visit)]
+    command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
+    turn = Turn(run, driver.evaluator, driver.clock())
+    if not step.is_errand:
+        return _ended(job, await turn.run_instant(command, step))
+    if job.claims > 1 and not step.errand.idempotent(step.raw):
+        return StepEnded(job.visit, job.attempt, _interrupted(job, retryable=True))
+    try:
+        config = await driver.evaluator.config(run, visit.frame, step, turn.now)
+    except WeftError as error:
+        return StepEnded(job.visit, job.attempt, Failed("expression", error.message, retryable=False))
+    call = turn.call(job.visit, job.attempt, step, config)
+    try:
+        async with asyncio.timeout(step.step.timeout or ERRAND_TIMEOUT):
+            return _ended(job, await step.errand.perform(call, ports))
+    except TimeoutError:
+        seconds = step.step.timeout or ERRAND_TIMEOUT
+        return StepEnded(job.visit, job.attempt, Failed("timeout", f"The step took longer than {seconds:g} s."))
+    except Exception as error:
+        return StepEnded(
+            job.visit,
+            job.attempt,
+            Failed("internal", f"The step kind '{step.step.kind}' broke: {type(error).__name__}.", retryable=False),
+        )
+
+
+def _ended(job: Job, outcome: Outcome) -> What:
+    if isinstance(outcome, (Done, Failed)):
+        return StepEnded(job.visit, job.attempt, outcome)
+    return StepEnded(
+        job.visit, job.attempt, Failed("internal", "The step kind answered with what only an instant step may.")
+    )
+
+
+async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> What:
+    """Start the execution that a sub-workflow step waits for; under its key it is started once."""
+    if not run.awaits(job.visit, job.attempt):
+        return Nothing()
+    visit = run.state.visits[job.visit]
+    step = run.plan.steps[run.path_of(visit)]
+    command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
+    outcome = await Turn(run, driver.evaluator, driver.clock()).run_instant(command, step)
+    if not isinstance(outcome, StartChild):
+        return _ended(job, outcome)
+    actor = system_actor(run.facts.tenant_id, correlation_id=run.facts.correlation_id)
+    try:
+        await starter.submit(
+            actor,
+            StartRequest(
+                workflow=_id_or_name(outcome.workflow),
+                input=outcome.input,
+                version=outcome.version,
+                metadata={"parent_attempt": job.attempt},
+                client_id=run.facts.client_id,
+                idempotency_key=f"{run.id}:{job.visit}:{job.attempt}",
+                trigger="WORKFLOW",
+                parent_id=run.id,
+                parent_visit=job.visit,
+                depth=run.facts.depth + 1,
+            ),
+        )
+    except WeftError as error:
+        return StepEnded(job.visit, job.attempt, Failed("sub_workflow", error.message, retryable=False))
+    return Nothing()
+
+
+def _id_or_name(workflow: str) -> UUID | str:
+    try:
+        return UUID(workflow)
+    except ValueError:
+        return workflow
+
+
+async def children_of(driver: Driver, tenant_id: UUID, jobs: Sequence[Job]) -> list[Mapping[str, Any]]:
+    """The executions that these jobs' steps started."""
+    async with transaction(driver.database, system_actor(tenant_id), read_only=True) as connection:
+        rows: list[Mapping[str, Any]] = await connection.fetch(
+            CHILDREN, tenant_id, [job.execution_id for job in jobs], [job.visit for job in jobs]
+        )
+    return rows
+
+
+def child_ended(job: Job, children: Sequence[Mapping[str, Any]]) -> What:
+    """What a child's end means for the step that waits for it."""
+    for child in children:
+        same = child["parent_id"] == job.execution_id and child["parent_visit"] == job.visit
+        if not same or child["metadata"].get("parent_attempt", 1) != job.attempt:
+            continue
+        if child["status"] == "COMPLETED":
+            return StepEnded(job.visit, job.attempt, Done(child["output"]))
+        error = child["error"] or {}
+        message = str(error.get("message", f"The sub-workflow ended as {child['status']}."))
+        return StepEnded(
+            job.visit,
+            job.attempt,
+            Failed("sub_workflow", message, data={"execution_id": str(child["id"]), "error": error}),
+        )
+    return Nothing()
+
+
+async def cancel_children(driver: Driver, tenant_id: UUID, jobs: Sequence[Job]) -> None:
+    """Cancel what steps that are no longer awaited had started."""
+    live = [c for c in await children_of(driver, tenant_id, jobs) if c["status"] not in ("COMPLETED", "CANCELLED")]
+    news = [News(child["id"], Cancelled("The execution that started it ended.", "its parent")) for child in live]
+    if news:
+        await driver.deliver(tenant_id, news)

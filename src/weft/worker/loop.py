@@ -1,0 +1,273 @@
+"""The dispatch loop: claim fairly, work side by side, deliver outcomes in groups, keep leases, stop in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from weft.core.clock import Clock, utc_now
+from weft.db.database import Database
+from weft.engine.drive import Driver
+from weft.engine.kinds import Ports
+from weft.engine.news import News, Nothing, What
+from weft.engine.queue import Job, Queue
+from weft.engine.starts import Starter
+from weft.worker import errands
+from weft.worker.listen import Listener
+from weft.worker.outbox import Outbox
+
+log = structlog.get_logger("weft.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """`concurrency`: jobs in hand at once. `batch`: jobs of one claim. Times in seconds."""
+
+    concurrency: int = 200
+    batch: int = 100
+    lease: float = 30.0
+    poll: float = 1.0
+    drain: float = 20.0
+
+
+class Worker:
+    """One per process. `run` returns after `stop` was called and everything in hand was finished or given back."""
+
+    def __init__(
+        self,
+        database: Database,
+        driver: Driver,
+        starter: Starter,
+        ports: Ports,
+        options: WorkerOptions,
+        *,
+        listen_dsn: str | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{random.getrandbits(32):08x}"
+        self._driver = driver
+        self._starter = starter
+        self._ports = ports
+        self._options = options
+        self._clock = clock
+        self._queue = Queue(database, self.owner, timedelta(seconds=options.lease))
+        self._outbox = Outbox(driver, self._settled)
+        self._listener = Listener(listen_dsn or database.dsn, "weft_jobs", self.wake)
+        self._held: dict[UUID, int] = {}
+        self._errands: dict[UUID, asyncio.Task[None]] = {}
+        self._groups: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._next_due: datetime | None = None
+        self._next_poll: datetime | None = None
+        self.claimed = 0
+
+    @property
+    def holding(self) -> int:
+        """Jobs in hand."""
+        return len(self._held)
+
+    def wake(self) -> None:
+        """There is something to do: look now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish what is in hand, claim nothing more."""
+        self._stopping.set()
+        self._wake.set()
+
+    async def run(self) -> None:
+        listening = asyncio.create_task(self._listener.run())
+        beating = asyncio.create_task(self._heartbeat())
+        try:
+            while not self._stopping.is_set():
+                try:
+                    worked = await self._round()
+                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                    log.warning("database unavailable", error=type(error).__name__)
+                    await self._sleep(0.5)
+                    continue
+                if not worked:
+                    await self._sleep(self._until_next())
+            await self._drain()
+        finally:
+            for task in (listening, beating):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    # -- claiming ------------------------------------------------------------------------------------------
+
+    async def _round(self) -> bool:
+        """Promote what is due, claim what there is room for. Whether anything was claimed."""
+        self._wake.clear()
+        await self._promote()
+        room = self._options.concurrency - len(self._held)
+        if room <= 0:
+            return False
+        jobs = await self._queue.claim(min(room, self._options.batch))
+        if not jobs:
+            return False
+        self.claimed += len(jobs)
+        by_tenant: dict[UUID, list[Job]] = {}
+        for job in jobs:
+            self._held[job.id] = job.epoch
+            by_tenant.setdefault(job.tenant_id, []).append(job)
+        for tenant_id, group in by_tenant.items():
+            task = asyncio.create_task(self._work(tenant_id, group))
+            self._groups.add(task)
+            task.add_done_callback(self._groups.discard)
+        return True
+
+    async def _promote(self) -> None:
+        now = self._clock()
+        due = self._next_due is not None and self._next_due <= now
+        if not due and self._next_poll is not None and now < self._next_poll:
+            return
+        promoted = await self._queue.promote(now)
+        self._next_due = promoted.next_due
+        self._next_poll = now + timedelta(seconds=self._options.poll)
+        if promoted.recovered:
+            log.warning("took over jobs of a worker that is gone", jobs=promoted.recovered)
+
+    def _until_next(self) -> float:
+        seconds = self._options.poll
+        if self._next_due is not None:
+            seconds = min(seconds, max(0.0, (self._next_due - self._clock()).total_seconds()))
+        return seconds
+
+    async def _sleep(self, seconds: float) -> None:
+        """Until something wakes us, or the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    # -- working -------------------------------------------------------------------------------------------
+
+    async def _work(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
+        """All claimed jobs of one tenant: those that are news go out together, the others are worked on."""
+        try:
+            busy: list[Job] = []
+            for job in jobs:
+                what = errands.answered_in_memory(job)
+                if what is None:
+                    busy.append(job)
+                else:
+                    self._outbox.put(tenant_id, job, what)
+            await self._children(tenant_id, [job for job in busy if job.kind in ("child_done", "cancel_child")])
+            await self._begin_errands(tenant_id, [job for job in busy if job.kind in ("step", "child")])
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning("jobs put off: database unavailable", jobs=len(jobs), error=type(error).__name__)
+            await self._put_off(jobs)
+        except Exception:
+            log.exception("jobs put off: they could not be begun", jobs=len(jobs))
+            await self._put_off(jobs)
+
+    async def _children(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
+        ended = [job for job in jobs if job.kind == "child_done"]
+        if ended:
+            children = await errands.children_of(self._driver, tenant_id, ended)
+            for job in ended:
+                self._outbox.put(tenant_id, job, errands.child_ended(job, children))
+        cancelled = [job for job in jobs if job.kind == "cancel_child"]
+        if cancelled:
+            await errands.cancel_children(self._driver, tenant_id, cancelled)
+            for job in cancelled:
+                self._outbox.put(tenant_id, job, Nothing())
+
+    async def _begin_errands(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
+        if not jobs:
+            return
+        ids = list(dict.fromkeys(job.execution_id for job in jobs))
+        runs = await self._driver.load(tenant_id, ids)
+        for job in jobs:
+            run = runs.get(job.execution_id)
+            if run is None:
+                self._outbox.put(tenant_id, job, Nothing())
+                continue
+            if job.kind == "child":
+                coroutine = errands.start_child(self._driver, self._starter, run, job)
+            else:
+                coroutine = errands.perform(self._driver, self._ports, run, job)
+            self._errands[job.id] = asyncio.create_task(self._errand(tenant_id, job, coroutine))
+
+    async def _errand(self, tenant_id: UUID, job: Job, work: Coroutine[None, None, What]) -> None:
+        try:
+            what = await work
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("job put off", kind=job.kind, execution=str(job.execution_id))
+            await self._put_off([job])
+        else:
+            self._outbox.put(tenant_id, job, what)
+        finally:
+            self._errands.pop(job.id, None)
+
+    def _settled(self, job: Job, next_due: datetime | None) -> None:
+        """The outbox has answered a job; whatever it put may be claimed at once."""
+        self._held.pop(job.id, None)
+        if next_due is not None and (self._next_due is None or next_due < self._next_due):
+            self._next_due = next_due
+        self._wake.set()
+
+    async def _put_off(self, jobs: Sequence[Job]) -> None:
+        """Our own fault or the database's: later, with growing distance; the claim stays counted."""
+        for job in jobs:
+            if self._held.pop(job.id, None) is None:
+                continue
+            self._outbox.forget(job)
+            until = self._clock() + timedelta(seconds=min(60.0, 0.5 * 2**job.claims))
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._queue.defer(job, until)
+
+    # -- leases --------------------------------------------------------------------------------------------
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.lease / 3)
+            held = list(self._held.items())
+            if not held:
+                continue
+            try:
+                kept = await self._queue.extend(held)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                continue
+            for job_id, epoch in held:
+                if job_id not in kept and self._held.get(job_id) == epoch:
+                    self._lose(job_id)
+
+    def _lose(self, job_id: UUID) -> None:
+        """Somebody else has the job now: what we still do for it would be done twice."""
+        self._held.pop(job_id, None)
+        task = self._errands.get(job_id)
+        if task is not None:
+            task.cancel()
+
+    async def _drain(self) -> None:
+        """Wait for what is in hand; give back what does not end in time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._options.drain):
+                while self._groups or self._errands or self._outbox.busy:
+                    waiting = [*self._groups, *self._errands.values(), *self._outbox.tasks]
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in list(self._errands.values()):
+            task.cancel()
+        if self._held:
+            log.info("giving jobs back", jobs=len(self._held))
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await self._queue.release(list(self._held.items()))
+        await self._starter.close()
+
+
+__all__ = ["News", "Worker", "WorkerOptions"]

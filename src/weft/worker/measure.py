@@ -1,0 +1,64 @@
+"""The worker's own numbers for Prometheus, on a listener of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from weft.worker.loop import Worker
+
+log = structlog.get_logger("weft.worker")
+
+
+class _Numbers(Collector):
+    """Read from the worker at every scrape: nothing is counted twice."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        claimed = CounterMetricFamily("weft_worker_jobs_claimed", "Jobs claimed since the worker started.")
+        claimed.add_metric((), self._worker.claimed)
+        held = GaugeMetricFamily("weft_worker_jobs_held", "Jobs in hand now.", value=self._worker.holding)
+        yield claimed
+        yield held
+
+
+@contextlib.asynccontextmanager
+async def serve_metrics(worker: Worker, host: str, port: int) -> AsyncIterator[None]:
+    """Answer `GET /metrics` on a port; 0 means that nobody wants them."""
+    if not port:
+        yield
+        return
+    registry = CollectorRegistry()
+    registry.register(_Numbers(worker))
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(5):
+                request = await reader.readuntil(b"\r\n\r\n")
+                found = request.startswith((b"GET /metrics ", b"HEAD /metrics "))
+                body = generate_latest(registry) if found else b"not found: /metrics is all there is\n"
+                status = "200 OK" if found else "404 Not Found"
+                kind = CONTENT_TYPE_LATEST if found else "text/plain"
+                head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+                writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+                await writer.drain()
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(answer, host, port)
+    except OSError as error:
+        # A second worker on this machine: work matters more than numbers.
+        log.warning("no metrics: the port is taken", port=port, error=error.strerror)
+        yield
+        return
+    async with server:
+        yield

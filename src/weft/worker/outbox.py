@@ -1,0 +1,92 @@
+"""Answers to jobs on their way into the database, by tenant: what gathers during one save goes with the next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from weft.engine.drive import Driver
+from weft.engine.news import News, What
+from weft.engine.queue import Job
+from weft.engine.run import Run
+
+log = structlog.get_logger("weft.worker")
+
+LARGEST = 200
+"""Answers of one save."""
+
+
+class Outbox:
+    """`settled(job, next_due)` is called for every job that was answered, or that is somebody else's by now."""
+
+    def __init__(self, driver: Driver, settled: Callable[[Job, datetime | None], None]) -> None:
+        self._driver = driver
+        self._settled = settled
+        self._waiting: dict[UUID, list[tuple[Job, What]]] = {}
+        self._pumps: dict[UUID, asyncio.Task[None]] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._pumps)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        return list(self._pumps.values())
+
+    def put(self, tenant_id: UUID, job: Job, what: What) -> None:
+        self._waiting.setdefault(tenant_id, []).append((job, what))
+        if tenant_id not in self._pumps:
+            self._pumps[tenant_id] = asyncio.create_task(self._pump(tenant_id))
+
+    def forget(self, job: Job) -> None:
+        """The job was put off: do not answer it any more."""
+        waiting = self._waiting.get(job.tenant_id)
+        if waiting:
+            self._waiting[job.tenant_id] = [(j, w) for j, w in waiting if j.id != job.id]
+
+    async def _pump(self, tenant_id: UUID) -> None:
+        try:
+            while waiting := self._waiting.get(tenant_id):
+                batch, self._waiting[tenant_id] = waiting[:LARGEST], waiting[LARGEST:]
+                await self._deliver(tenant_id, batch)
+        finally:
+            self._waiting.pop(tenant_id, None)
+            self._pumps.pop(tenant_id, None)
+
+    async def _deliver(self, tenant_id: UUID, batch: Sequence[tuple[Job, What]]) -> None:
+        """Save a batch. What the outside world has done is not forgotten because the database is away."""
+        delay = 0.1
+        while True:
+            try:
+                runs = await self._driver.deliver(tenant_id, _news(batch))
+            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError):
+                await asyncio.sleep(delay)
+                delay = min(5.0, delay * 2)
+            except Exception:
+                if len(batch) == 1:
+                    log.exception(
+                        "news could not be applied", job=batch[0][0].kind, execution=str(batch[0][0].execution_id)
+                    )
+                    self._settled(batch[0][0], None)  # its lease lapses; delivered too often, it is given up
+                    return
+                for one in batch:
+                    await self._deliver(tenant_id, [one])
+                return
+            else:
+                for job, _ in batch:
+                    self._settled(job, _next_due(runs.get(job.execution_id)))
+                return
+
+
+def _news(batch: Sequence[tuple[Job, What]]) -> list[News]:
+    return [News(job.execution_id, what, job.fence) for job, what in batch]
+
+
+def _next_due(run: Run | None) -> datetime | None:
+    times = [job.run_at for job in run.jobs if job.run_at is not None] if run is not None else []
+    return min(times, default=None)

@@ -1,0 +1,111 @@
+"""Runs the worker process: one event loop, one dispatch loop, one listener for Prometheus.
+
+SIGTERM and Ctrl-C stop it gracefully: nothing more is claimed, what is in hand is finished or given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import asyncpg
+import structlog
+import uvloop
+
+from weft.adapters.addresses import Allow
+from weft.adapters.http_client import SafeHttpClient
+from weft.core import logs
+from weft.db.database import Database
+from weft.engine.kinds import Ports
+from weft.engine.process import EngineProcess
+from weft.ops import keys, preflight
+from weft.ops.installation import with_running_database
+from weft.settings import Settings
+from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.measure import serve_metrics
+
+log = structlog.get_logger("weft.worker")
+
+PARTITIONS_AHEAD = 3
+"""Months. A row without a partition is refused, so they are made long before they are needed."""
+
+CHORE_INTERVAL = timedelta(hours=6)
+
+
+def run(settings: Settings) -> int:
+    """Work until told to stop; the exit code. Raises `WeftError` when it may not or cannot start."""
+    logs.configure(level=settings.log.level, style=settings.log.format)
+    settings = with_running_database(settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work(settings, keys.master_key(settings)))
+    return 0
+
+
+async def work(settings: Settings, master_key: bytes) -> None:
+    """The process's one task."""
+    dsn = settings.database.url or ""
+    for finding in preflight.require(await preflight.check(dsn)):
+        log.warning("preflight", code=finding.code, finding=finding.sentence)
+    async with open_worker(settings, dsn, master_key) as worker:
+        loop = asyncio.get_running_loop()
+        for order in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(order, worker.stop)
+        log.info("working", owner=worker.owner, concurrency=settings.worker.concurrency)
+        await worker.run()
+    log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncIterator[Worker]:
+    """A worker with everything that it needs, and its companions for as long as it is open."""
+    size = settings.database.pool_size
+    database = await Database.open(
+        dsn, application_name="weft worker", size=2, hot_size=max(4, size), master_key=master_key
+    )
+    client = SafeHttpClient(Allow.parse(settings.http.allow))
+    engine = EngineProcess(database, wakes=False, answers=False)
+    await engine.open()
+    chosen = settings.worker
+    worker = Worker(
+        database,
+        engine.driver,
+        engine.starter,
+        Ports(http=client),
+        WorkerOptions(
+            concurrency=max(chosen.concurrency, chosen.batch),
+            batch=chosen.batch,
+            lease=chosen.lease_seconds,
+            poll=chosen.poll_seconds,
+            drain=chosen.drain_seconds,
+        ),
+        listen_dsn=settings.database.listen_url,
+    )
+    companions = [asyncio.create_task(keep_partitions(database))]
+    try:
+        async with serve_metrics(worker, settings.api.host, chosen.metrics_port):
+            yield worker
+    finally:
+        for task in companions:
+            task.cancel()
+        await asyncio.gather(*companions, return_exceptions=True)
+        await engine.close()
+        await client.close()
+        await database.close()
+
+
+async def keep_partitions(database: Database) -> None:
+    """Months ahead, so that no insert ever misses its partition. Asking again changes nothing."""
+    while True:
+        try:
+            async with database.pool.acquire() as connection:
+                made = await connection.fetchval("select weft.ensure_partitions($1)", PARTITIONS_AHEAD)
+            if made:
+                log.info("made partitions", partitions=made)
+            pause = CHORE_INTERVAL.total_seconds()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            log.warning("partitions not checked", error=type(error).__name__)
+            pause = 60.0
+        await asyncio.sleep(pause)
