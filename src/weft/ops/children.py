@@ -1,0 +1,47 @@
+"""What `weft up` starts, and what it tells them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from weft.ops.home import Home
+from weft.ops.installation import Addresses
+from weft.ops.keys import master_key
+from weft.settings import Settings
+
+
+def child_commands() -> Mapping[str, Sequence[str]]:
+    """The processes of an installation, by the names we call them."""
+    weft = [sys.executable, "-m", "weft"]
+    return {"API": [*weft, "serve"], "worker": [*weft, "worker"]}
+
+
+def child_environment(settings: Settings, addresses: Addresses) -> dict[str, str]:
+    """What the API and the worker are told: everything they need, and no way to change the schema."""
+    kept = {name: value for name, value in os.environ.items() if name not in _NOT_FOR_CHILDREN}
+    home = Home(settings.home)
+    told = {
+        "WEFT_HOME": str(settings.home),
+        "WEFT_PROFILE": settings.profile,
+        "WEFT_DATABASE_URL": addresses.app,
+        "WEFT_HOST": settings.api.host,
+        "WEFT_PORT": str(settings.api.port),
+        "WEFT_METRICS_PORT": str(settings.api.metrics_port),
+        "WEFT_WORKER_METRICS_PORT": str(settings.worker.metrics_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if settings.database.listen_url is not None:
+        told["WEFT_DATABASE_LISTEN_URL"] = settings.database.listen_url
+    if settings.master_key is not None:
+        told["WEFT_MASTER_KEY"] = settings.master_key
+    else:
+        master_key(settings)  # made, or refused, before anything starts
+        told["WEFT_MASTER_KEY_FILE"] = str(home.master_key_file)
+    return kept | told
+
+
+_SECRETS = ("WEFT_DATABASE_URL", "WEFT_DATABASE_LISTEN_URL", "WEFT_MASTER_KEY")
+_OWNERS = ("WEFT_DATABASE_OWNER_URL", "WEFT_DATABASE_ADMIN_URL")
+_NOT_FOR_CHILDREN = frozenset({*_OWNERS, *(f"{name}_FILE" for name in (*_SECRETS, *_OWNERS)), "WEFT_MASTER_KEY"})

@@ -1,0 +1,93 @@
+"""Connection strings, and one connection for an operator's errand, with sentences when there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from weft.core.errors import Unavailable
+
+if TYPE_CHECKING:
+    import asyncpg
+
+_SECONDS = 10.0
+
+
+class ServerUnreachable(Unavailable):
+    code = "server_unreachable"
+
+    def __init__(self, dsn: str, said: str) -> None:
+        super().__init__(f"No connection to {without_password(dsn)}: {said}")
+
+
+async def connect(dsn: str, *, application: str = "weft") -> asyncpg.Connection:
+    """One connection; raises `ServerUnreachable` with a sentence that tells what to look at."""
+    import asyncpg
+
+    try:
+        return await asyncpg.connect(
+            driver_dsn(dsn), timeout=_SECONDS, server_settings={"application_name": application}
+        )
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ServerUnreachable(dsn, _advice(error)) from error
+
+
+def driver_dsn(dsn: str) -> str:
+    """The plain form that asyncpg reads, also of an address written for SQLAlchemy (`postgresql+asyncpg://`)."""
+    scheme, separator, rest = dsn.partition("://")
+    return f"{scheme.partition('+')[0]}{separator}{rest}"
+
+
+def with_database(dsn: str, database: str) -> str:
+    """The same server and role, another database."""
+    parts = urlsplit(dsn)
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("database", "dbname")]
+    return urlunsplit(parts._replace(path="/" + quote(database, safe=""), query=urlencode(query)))
+
+
+def with_role(dsn: str, role: str, password: str) -> str:
+    """The same server and database, another role."""
+    parts = urlsplit(dsn)
+    query = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("user", "password")]
+    host = parts.netloc.rpartition("@")[2]
+    netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"
+    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(query)))
+
+
+def database_of(dsn: str) -> str:
+    """The database that an address names, or nothing."""
+    parts = urlsplit(dsn)
+    query = dict(parse_qsl(parts.query))
+    return parts.path.lstrip("/") or query.get("database") or query.get("dbname") or ""
+
+
+def without_password(dsn: str) -> str:
+    """A connection string fit for logs and messages."""
+    parts = urlsplit(dsn)
+    credentials, _, host = parts.netloc.rpartition("@")
+    user = credentials.partition(":")[0]
+    query = urlencode([(key, "***" if key == "password" else value) for key, value in parse_qsl(parts.query)])
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host, query=query))
+
+
+def _advice(error: Exception) -> str:
+    """What went wrong, then what to do about it; decided by SQLSTATE, not by words."""
+    said = str(error).strip() or type(error).__name__
+    match getattr(error, "sqlstate", None):
+        case "28P01" | "28000":
+            return f"{said}. Check role and password in the address, and pg_hba.conf; `weft db init` makes the roles."
+        case "3D000":
+            return f"{said}. Make the database with `weft db init --admin-url ...`, or correct its name."
+        case "53300":
+            return f"{said}. The server has no free connection: raise max_connections or stop other clients."
+        case "57P03":
+            return f"{said}. The server is starting or stopping: try again in a moment."
+        case "42501":
+            return f"{said}. The role may not connect to this database: run `weft db init --admin-url ...`."
+        case _:
+            pass
+    if isinstance(error, TimeoutError):
+        return f"no answer within {_SECONDS:.0f} seconds. Check the host, the port and any firewall between."
+    if isinstance(error, OSError):
+        return f"{said}. Check that the server runs and that host and port are right."
+    return f"{said}. Check the address: postgresql://role:password@host:5432/database"

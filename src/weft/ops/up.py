@@ -1,0 +1,234 @@
+"""`weft up`: everything on this machine, kept running until somebody says stop.
+
+1  take the home (one `weft up` per home), choose ports
+2  start the embedded PostgreSQL, or use the operator's
+3  roles, migration, preflight, seed         in a fork: its libraries do not stay in memory
+4  API and worker as children, restarted when they die; PostgreSQL too
+5  on Ctrl-C or SIGTERM: API and worker drain, PostgreSQL stops last
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from weft.core.errors import Unavailable
+from weft.ops import children, ports
+from weft.ops.forked import in_fork
+from weft.ops.home import Home
+from weft.ops.installation import Addresses, embedded_addresses, shown
+from weft.ops.leftovers import end_leftovers
+from weft.ops.postgres import EmbeddedPostgres
+from weft.ops.processes import started_at
+from weft.ops.supervisor import PAUSES, Child, Signals, Supervisor
+from weft.settings import Settings
+
+SIGN_INS = (("admin@example.com", "admin123"), ("demo@example.com", "demo123"))
+"""Made by the seed, in the development profile only."""
+
+_PROBE_SECONDS = 0.05
+_PATIENCE_SECONDS = 30.0
+_MARGIN_SECONDS = 2.0  # for a child that drained as long as it may, to end by itself
+
+Say = Callable[[str], None]
+
+
+class DatabaseKeepsFailing(Unavailable):
+    code = "database_keeps_failing"
+
+    def __init__(self, log: str) -> None:
+        super().__init__(f"The embedded PostgreSQL keeps failing; its log ({log}) says why. Everything was stopped.")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a person, or a program, is told when everything answers."""
+
+    url: str
+    profile: str
+    home: str
+    seconds: float
+    sign_ins: tuple[tuple[str, str], ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "url": self.url,
+            "docs": f"{self.url}/docs",
+            "profile": self.profile,
+            "home": self.home,
+            "ready_seconds": round(self.seconds, 3),
+            "sign_ins": [{"email": email, "password": password} for email, password in self.sign_ins],
+        }
+
+    def as_text(self, command: str) -> str:
+        lines = [f"\n  weft is ready: {self.url}\n"]
+        for index, (email, password) in enumerate(self.sign_ins):
+            lines.append(f"    {'Sign in' if index == 0 else '':<9} {email} / {password}")
+        lines.append(f"    {'Docs':<9} {self.url}/docs")
+        lines.append(f"    {'Next':<9} {command} demo   (in another terminal)")
+        lines.append(f"    {'Stop':<9} Ctrl-C   (the data stays in {self.home})")
+        return "\n".join(lines) + f"\n\n    ready after {self.seconds:.1f} s\n"
+
+
+def up(settings: Settings, *, seed: bool, say: Say, ready: Callable[[Ready], None]) -> None:
+    """Run until a signal says stop. `say` hears what happens meanwhile, `ready` is called once."""
+    began = time.monotonic()
+    home = Home(settings.home)
+    home.ensure()
+    with Signals() as signals:
+        lock = home.lock()
+        embedded = EmbeddedPostgres(home, lock=lock) if settings.database.url is None else None
+        try:
+            end_leftovers(home, settings.worker.drain_seconds + _MARGIN_SECONDS, say)
+            settings = _with_ports(settings, say)
+            addresses = _addresses(settings, home, embedded, say)
+            _prepare(settings, addresses, seed=seed, say=say)
+            if not signals.stops:
+                _Run(settings, home, embedded, addresses, signals, say, ready, began).run()
+        finally:
+            home.forget_run()
+            if embedded is not None:
+                embedded.stop()
+            lock.release()
+
+
+class _Run:
+    """The time between "prepared" and "stopped"."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        home: Home,
+        embedded: EmbeddedPostgres | None,
+        addresses: Addresses,
+        signals: Signals,
+        say: Say,
+        ready: Callable[[Ready], None],
+        began: float,
+    ) -> None:
+        self._settings = settings
+        self._home = home
+        self._embedded = embedded
+        self._say = say
+        self._ready = ready
+        self._began = began
+        self._is_ready = False
+        self._complained = began
+        self._database_failures = 0
+        self._database_started = began
+        environment = children.child_environment(settings, addresses)
+        self._children = [Child(name, command, environment) for name, command in children.child_commands().items()]
+        self._supervisor = Supervisor(
+            signals,
+            self._children,
+            self._tend,
+            self._changed,
+            say,
+            drain_seconds=settings.worker.drain_seconds + _MARGIN_SECONDS,
+        )
+
+    def run(self) -> None:
+        self._supervisor.run()
+        self._say("stopped")
+
+    def _tend(self, now: float) -> float:
+        self._tend_database(now)
+        if self._is_ready:
+            return 60.0
+        host = self._settings.api.host
+        reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+        status = ports.health(reachable, self._settings.api.port, "/readyz")
+        if status == 200:
+            self._is_ready = True
+            self._announce(time.monotonic() - self._began)
+            return 60.0
+        if now - self._complained > _PATIENCE_SECONDS:
+            self._complained = now
+            state = "does not answer yet" if status is None else f"answers {status} to /readyz"
+            self._say(f"still waiting: the API {state}")
+        return _PROBE_SECONDS
+
+    def _tend_database(self, now: float) -> None:
+        """Start the embedded server again when it died; it recovers by itself what was confirmed."""
+        if self._embedded is None or self._embedded.is_running():
+            return
+        quick = now - self._database_started < 20.0
+        self._database_failures = self._database_failures + 1 if quick else 1
+        if self._database_failures > len(PAUSES):
+            raise DatabaseKeepsFailing(shown(self._home.log))
+        self._say("PostgreSQL ended unexpectedly; starting it again")
+        self._embedded.start()
+        self._database_started = time.monotonic()
+        self._changed()
+
+    def _announce(self, seconds: float) -> None:
+        settings = self._settings
+        sign_ins = SIGN_INS if settings.profile == "development" else ()
+        self._ready(Ready(settings.api.address, settings.profile, shown(settings.home), seconds, sign_ins))
+
+    def _changed(self) -> None:
+        pids = {child.name: child.pid for child in self._children}
+        if self._embedded is not None:
+            pids["postgres"] = self._embedded.status().pid
+        self._home.write_run(
+            {
+                "url": self._settings.api.address,
+                "profile": self._settings.profile,
+                "pid": os.getpid(),
+                "started": started_at(os.getpid()),
+                "pids": pids,
+                "starts": {name: started_at(pid) for name, pid in pids.items() if pid is not None},
+            }
+        )
+
+
+def _with_ports(settings: Settings, say: Say) -> Settings:
+    api, worker = settings.api, settings.worker
+    port = ports.choose(api.host, api.port)
+    metrics = ports.choose_near(api.host, api.metrics_port)
+    taken = worker.metrics_port and worker.metrics_port == metrics  # by our own API, a moment ago
+    worker_metrics = ports.choose_near(api.host, worker.metrics_port + 1 if taken else worker.metrics_port)
+    for wanted, chosen, name in (
+        (api.metrics_port, metrics, "API"),
+        (worker.metrics_port, worker_metrics, "worker"),
+    ):
+        if wanted != chosen:
+            say(f"port {wanted} is in use: metrics of the {name} are on {chosen}")
+    return settings.model_copy(
+        update={
+            "api": api.model_copy(update={"port": port, "metrics_port": metrics}),
+            "worker": worker.model_copy(update={"metrics_port": worker_metrics}),
+        }
+    )
+
+
+def _addresses(settings: Settings, home: Home, embedded: EmbeddedPostgres | None, say: Say) -> Addresses:
+    database = settings.database
+    if embedded is None:
+        assert database.url is not None, "checked by the caller"  # noqa: S101 - for the type checker
+        return Addresses(database.url, database.owner_url, database.admin_url, embedded=False)
+    if not home.data.exists():
+        say(f"making a PostgreSQL in {shown(home.path)}")
+    return embedded_addresses(home, embedded.start())
+
+
+def _prepare(settings: Settings, addresses: Addresses, *, seed: bool, say: Say) -> None:
+    done = in_fork(lambda: _prepare_here(settings, addresses, seed))
+    if done["created"]:
+        say(f"made {', '.join(done['created'])}")
+    if done["migrated_to"]:
+        say(f"migrated the schema to revision {done['migrated_to']}")
+    for warning in done["warnings"]:
+        say(f"warning: {warning}")
+
+
+def _prepare_here(settings: Settings, addresses: Addresses, seed: bool) -> dict[str, Any]:
+    """In the fork: its imports end with it."""
+    import asyncio
+
+    from weft.ops.prepare import prepare
+
+    return asyncio.run(prepare(settings, addresses, seed=seed)).as_json()

@@ -1,0 +1,16 @@
+"""What several tests of operations need."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory for servers. Not pytest's own: every pytest that starts closes that one to the server's account."""
+    with tempfile.TemporaryDirectory(prefix="weft-ops-") as directory:
+        yield Path(directory)

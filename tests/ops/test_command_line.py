@@ -1,0 +1,200 @@
+"""The `weft` command itself: fast, lazy, and with one clear line when it says no."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from uuid import UUID
+
+import pytest
+import typer
+
+from weft.cli import command_line, output
+from weft.core.errors import (
+    Conflict,
+    Exhausted,
+    Forbidden,
+    Invalid,
+    Issue,
+    NotFound,
+    Stale,
+    Unauthenticated,
+    Unavailable,
+    WeftError,
+)
+
+SRC = Path(__file__).parents[2] / "src"
+HEAVY = ("typer", "fastapi", "sqlalchemy", "uvicorn", "asyncpg", "pydantic", "rich", "alembic", "asyncio")
+
+
+@pytest.fixture(autouse=True)
+def for_people() -> Iterator[None]:
+    yield
+    output.use_json(False)
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A command `weft try` that raises what `errors` holds."""
+    module = ModuleType("weft_test_commands")
+    app = typer.Typer()
+
+    @app.command("try")
+    def attempt(code: int = 0) -> int:
+        if errors:
+            raise errors.pop()
+        return code
+
+    errors: list[BaseException] = []
+    vars(module).update(app=app, errors=errors)
+    monkeypatch.setitem(sys.modules, "weft_test_commands", module)
+    monkeypatch.setitem(command_line.COMMANDS, "try", command_line.Entry("Try.", ("weft_test_commands:app",), "try"))
+    return module
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    code = "import sys, weft.cli, weft.cli.command_line; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=SRC)
+    assert not [name for name in done.stdout.split() if name.partition(".")[0] in HEAVY]
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ([], ["--help"], ["help"]):
+        assert command_line.run(words) == 0
+        shown = capsys.readouterr().out
+        assert all(f"  {name} " in shown for name in command_line.COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(command_line.COMMANDS))
+def test_every_command_of_the_table_exists(name: str) -> None:
+    entry = command_line.COMMANDS[name]
+    for target in entry.apps:
+        assert importlib.util.find_spec(target.partition(":")[0]), target
+    group = command_line.load(name)
+    assert group.commands
+    assert entry.command is None or entry.command in group.commands
+
+
+def test_an_unknown_command_is_refused_with_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.run(["workflw"]) == 2
+    assert "Did you mean 'weft workflow'?" in capsys.readouterr().err
+
+
+def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.run(["version", "--loud"]) == 2
+    said = capsys.readouterr().err
+    assert "--loud" in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Invalid, 2),
+        (Unauthenticated, 3),
+        (Forbidden, 4),
+        (NotFound, 5),
+        (Conflict, 6),
+        (Stale, 6),
+        (Exhausted, 7),
+        (Unavailable, 8),
+    ],
+)
+def test_exit_codes_by_kind(
+    raising: ModuleType, error: type[WeftError], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising.errors.append(error("Not so. Do it otherwise."))
+    assert command_line.run(["try"]) == code
+    assert capsys.readouterr().err == "weft: Not so. Do it otherwise.\n"
+
+
+def test_issues_are_listed_with_their_places(raising: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    raising.errors.append(Invalid("Two things.", issues=[Issue("too short", ("steps", 3, "url")), Issue("odd")]))
+    assert command_line.run(["try"]) == 2
+    assert capsys.readouterr().err == "weft: Two things.\n  steps[3].url: too short\n  odd\n"
+
+
+def test_a_refusal_in_json_is_a_problem(raising: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    raising.errors.append(Exhausted("Enough.", retry_after=2.0, issues=[Issue("a", ("b",))]))
+    assert command_line.run(["try", "--json"]) == 7
+    problem = json.loads(capsys.readouterr().err)
+    assert problem == {
+        "type": "exhausted",
+        "kind": "exhausted",
+        "detail": "Enough.",
+        "issues": [{"message": "a", "path": ["b"], "code": "invalid"}],
+        "retry_after": 2.0,
+    }
+
+
+def test_a_bug_shows_no_traceback_unless_asked(
+    raising: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEFT_DEBUG", raising=False)
+    raising.errors.append(ZeroDivisionError("oh"))
+    assert command_line.run(["try"]) == 70
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: oh" in said
+    assert "Traceback" not in said
+
+    monkeypatch.setenv("WEFT_DEBUG", "1")
+    raising.errors.append(ZeroDivisionError("oh"))
+    assert command_line.run(["try"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interruption_and_own_exit_codes(raising: ModuleType) -> None:
+    assert command_line.run(["try", "--code", "9"]) == 9
+    raising.errors.append(KeyboardInterrupt())
+    assert command_line.run(["try"]) == 130
+    raising.errors.append(typer.Exit(4))
+    assert command_line.run(["try"]) == 4
+
+
+def test_a_reader_that_went_away_is_no_error() -> None:
+    command = [sys.executable, "-m", "weft", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=SRC) as weft:
+        assert weft.stdout is not None
+        assert weft.stderr is not None
+        weft.stdout.close()
+        assert weft.stderr.read() == b""
+
+
+def test_version_says_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.run(["--json", "version"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["postgresql"] == 18
+    assert command_line.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith(f"weft {facts['weft']} ")
+
+
+def test_json_after_two_dashes_is_an_argument() -> None:
+    assert command_line._take_json(["a", "--json", "--", "--json"]) == ["a", "--", "--json"]
+    assert output.as_json()
+    assert command_line._take_json(["a", "--", "--json"]) == ["a", "--", "--json"]
+    assert not output.as_json()
+
+
+def test_rows_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    items: list[dict[str, object]] = [
+        {"name": "Ann", "roles": ("admin", "demo"), "gone": None, "live": True},
+        {"name": "Bo", "live": False},
+    ]
+    output.rows(items, {"name": "Name", "roles": "Roles", "live": "Live"})
+    assert capsys.readouterr().out == "Name  Roles        Live\nAnn   admin, demo  yes\nBo    -            no\n"
+    output.rows([], ["name"], empty="Nobody yet: weft member add.")
+    assert capsys.readouterr().out == "Nobody yet: weft member add.\n"
+    output.use_json(True)
+    output.rows([{"id": UUID(int=1), "roles": {"b", "a"}}], ["id"])
+    assert json.loads(capsys.readouterr().out) == [{"id": str(UUID(int=1)), "roles": ["a", "b"]}]
+
+
+def test_what_a_tenant_wrote_is_not_markup(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.rows([{"name": "[red]x[/red]"}], ["name"])
+    assert "[red]x[/red]" in capsys.readouterr().out
