@@ -1,0 +1,41 @@
+# `just` alone lists the recipes.
+
+_default:
+    @just --list --unsorted
+
+# Make the environment with every tool.
+setup:
+    ./weft test --help > /dev/null
+
+# Start everything here, with the development profile.
+dev:
+    ./weft up
+
+# The fast part: style, types, imports, quick tests.
+check:
+    ./weft test --fast
+
+# Everything that CI runs.
+test:
+    ./weft test
+
+# Kill things at random moments: `just chaos 50`.
+chaos rounds="50":
+    WEFT_CHAOS_ROUNDS={{rounds}} ./weft test tests/chaos -m chaos -s
+
+# Measure: `just bench B1 --quick`.
+bench *scenarios:
+    ./weft bench {{scenarios}}
+
+# Write the models' SQL into the foundation revision (until the first release), then check it.
+freeze:
+    .venv/bin/python -m weft.migrations.freeze
+
+# Format everything.
+format:
+    .venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+# Lock dependencies, without addresses.
+lock:
+    uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
+    uv pip compile -q --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -c requirements-dev.lock pyproject.toml -o requirements.lock
