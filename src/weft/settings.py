@@ -38,6 +38,7 @@ OTHER_VARIABLES = {
     "WEFT_PYTHON": "The Python that `./weft` builds its environment with.",
     "WEFT_URL": "The address of the weft that commands talk to; default: the one that runs here.",
     "WEFT_API_KEY": "The API key that commands sign in with, instead of `weft login`.",
+    "WEFT_TOKEN": "A session token that commands sign in with, instead of `weft login`.",
     "WEFT_TENANT": "The tenant that commands work in, when you belong to several.",
     "WEFT_TEST_CLUSTER": "A superuser's address of a server made for tests, instead of one that the tests start.",
 }

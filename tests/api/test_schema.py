@@ -28,6 +28,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -45,11 +46,12 @@ from weft.domain.clients.models import Client
 from weft.domain.identity.access import open_scope
 from weft.http.state import Services
 
-EXAMPLES: Final = int(os.environ.get("WEFT_SCHEMA_EXAMPLES", "6"))
+EXAMPLES: Final = int(os.environ.get("WEFT_SCHEMA_EXAMPLES", "5"))
 CHECKS: Final = [
     not_a_server_error,
     status_code_conformance,
     content_type_conformance,
+    negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
 ]

@@ -16,9 +16,10 @@ from tests.engine.conftest import Engine, ok
 from tests.engine.documents import FIVE, INPUT, call, chain, step
 
 from weft.core.actor import Actor
-from weft.engine import drive, starts, store
-from weft.engine.drive import News
-from weft.engine.news import Retried, StepEnded, TakenUp
+from weft.core.ids import new_id
+from weft.db import hot
+from weft.engine import drive, store
+from weft.engine.news import News, Retried, StepEnded, TakenUp
 from weft.engine.outcomes import Done
 from weft.engine.queue import Job, Queue
 from weft.worker import errands
@@ -30,7 +31,7 @@ async def claim(engine: Engine, owner: str = "me", limit: int = 10, lease: float
 
 async def lapse(engine: Engine) -> None:
     """As if the worker had died long ago."""
-    async with drive.transaction(engine.database, engine.actor) as connection:
+    async with hot.transaction(engine.database, engine.actor) as connection:
         await connection.execute("update weft.dispatch_jobs set lease_until = now() - interval '1 hour'")
     await Queue(engine.database, "other", timedelta(seconds=30)).promote(engine.clock())
 
@@ -173,7 +174,7 @@ class Crashes:
         return True
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original_save, original_load, original = store.save, store.load, drive.transaction
+        original_save, original_load, original = store.save, store.load, hot.transaction
 
         async def save(connection: Any, *arguments: Any, **named: Any) -> Any:
             done = await original_save(connection, *arguments, **named)
@@ -193,8 +194,8 @@ class Crashes:
             if self.point == "commit" and not read_only and self._strike():
                 raise asyncpg.ConnectionDoesNotExistError("killed after COMMIT, before anybody heard")
 
-        monkeypatch.setattr(drive.store, "save", save)
-        monkeypatch.setattr(drive.store, "load", load)
+        monkeypatch.setattr(store, "save", save)
+        monkeypatch.setattr(store, "load", load)
         monkeypatch.setattr(drive, "transaction", transaction)
 
 
@@ -296,8 +297,8 @@ async def test_numbers_and_starts_survive_a_version_published_meanwhile(engine: 
     workflow = await engine.workflow(chain(step("a", "end", {"output": 1})))
     assert (await engine.start(workflow, None, inline=True)).output == 1
     second = chain(step("a", "end", {"output": 2}))
-    async with drive.transaction(engine.database, engine.actor) as connection:
-        version = starts.new_id()
+    async with hot.transaction(engine.database, engine.actor) as connection:
+        version = new_id()
         await connection.execute(
             "insert into weft.workflow_versions (tenant_id, id, workflow_id, number, definition, content_hash)"
             " values ($1, $2, $3, 2, $4, 'y')", engine.actor.tenant_id, version, workflow, second,

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
+from tests.conftest import TestDatabase
 from tests.factories import executions, identity
 from tests.factories.executions import CALL, FAIL, SET
 from tests.factories.identity import Person
@@ -115,6 +117,17 @@ async def test_another_tenants_workflow_and_executions_do_not_exist(
         answer = await http.post(f"/v1/executions/{begun.json()['id']}/{command}", headers=stranger)
         assert (answer.status_code, answer.json()["type"]) == (404, "/errors/execution_not_found")
     assert (await http.get(f"/v1/executions/{begun.json()['id']}", headers=signed)).json()["status"] == "PENDING"
+
+
+async def test_another_sites_page_cannot_start_anything(
+    database: Database, http: httpx2.AsyncClient, acme: Person, workflow: UUID
+) -> None:
+    cookie = {"Cookie": f"weft_session={await identity.session(database, acme)}"}
+    path = f"/v1/workflows/{workflow}/executions"
+    foreign = await http.post(path, json={}, headers={**cookie, "Sec-Fetch-Site": "cross-site"})
+    assert (foreign.status_code, foreign.json()["type"]) == (403, "/errors/origin_refused")
+    own = await http.post(path, json={}, headers={**cookie, "Sec-Fetch-Site": "same-origin"})
+    assert own.status_code == 202
 
 
 # -- starting ------------------------------------------------------------------------------------------------
@@ -272,6 +285,30 @@ async def test_waiting_ends_when_a_worker_finishes(
     assert answer.status_code == 200
     assert (answer.json()["status"], answer.json()["output"]) == ("COMPLETED", {"paid": True})
     assert len(engine.waiters) == 0
+
+
+async def test_no_transaction_is_open_while_a_request_waits(
+    test_database: TestDatabase, http: httpx2.AsyncClient, signed: Headers, actor: Actor, engine: EngineProcess,
+    slow: UUID,
+) -> None:  # fmt: skip
+    path = f"/v1/workflows/{slow}/executions?wait=20s"
+    waiting = [asyncio.create_task(http.post(path, json={}, headers=signed)) for _ in range(20)]
+    admin = await asyncpg.connect(test_database.admin)
+    try:
+        async with asyncio.timeout(15):
+            begun: list[asyncpg.Record] = []
+            while len(begun) < len(waiting):  # more than there are connections
+                begun = await admin.fetch("select id from weft.workflow_executions where status = 'RUNNING'")
+            while await admin.fetchval(
+                "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+                " and xact_start is not null"
+            ):
+                pass
+            assert not any(request.done() for request in waiting)
+            await asyncio.gather(*(executions.settle(engine, actor, row["id"], Done()) for row in begun))
+            assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+    finally:
+        await admin.close()
 
 
 async def test_waiting_in_vain_says_where_to_look(

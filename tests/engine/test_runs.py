@@ -11,8 +11,7 @@ from tests.engine.documents import FIVE, INPUT, call, chain, step
 
 from weft.core.errors import Conflict, NotFound
 from weft.core.ports import HttpError
-from weft.engine.drive import Cancelled, News
-from weft.engine.news import Retried
+from weft.engine.news import Cancelled, News, Retried
 from weft.engine.plans import InputInvalid
 from weft.engine.starts import IdempotencyKeyReused, SimulationUnavailable, WorkflowNotActive, WorkflowUnknown
 
@@ -278,6 +277,9 @@ async def test_the_same_idempotency_key_is_the_same_execution(engine: Engine) ->
     assert len({s.id for s in starts}) == 1
     assert sum(s.created for s in starts) == 1
     assert all(s.output == starts[0].output for s in starts)
+    assert (await engine.start(workflow, INPUT, inline=True)).number == starts[0].number + 1, (
+        "repetitions take no number"
+    )
     with pytest.raises(IdempotencyKeyReused):
         await engine.start(workflow, {**INPUT, "amount": 1}, idempotency_key="k")
 

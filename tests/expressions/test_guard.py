@@ -119,11 +119,13 @@ async def test_values_keep_their_types(guard: Guard) -> None:
 async def test_the_full_language(guard: Guard, context: dict[str, Any]) -> None:
     cases = {
         "{% for line in input.lines %}{{ loop.index }}:{{ line.sku }} {% endfor %}": "1:b 2:a ",
-        "{% for key, value in input.customer.items() %}{{ key }}={{ value }};{% endfor %}": "id=7;name=Zoë;tier=gold;keys=;",
+        "{% for key, value in input.customer.items() %}{{ key }}={{ value }};{% endfor %}": (
+            "id=7;name=Zoë;tier=gold;keys=;"
+        ),
         "{% for key, value in input.customer | dictsort %}{{ key }},{% endfor %}": "id,keys,name,tier,",
         "{{ input.customer.get('tier') }}/{{ input.customer.get('x', 'y') }}": "gold/y",
-        "{% set ns = namespace(total=0) %}{% for l in input.lines %}{% set ns.total = ns.total + l.price * l.quantity %}"
-        "{% endfor %}{{ ns.total | money }}": "8.00",
+        "{% set ns = namespace(t=0) %}{% for l in input.lines %}{% set ns.t = ns.t + l.price * l.quantity %}"
+        "{% endfor %}{{ ns.t | money }}": "8.00",
         "{% macro row(l) %}<{{ l.sku }}>{% endmacro %}{{ row(input.lines[0]) }}": "<b>",
         "{{ input.lines | map(attribute='sku') | join(', ') }}": "b, a",
         "{{ input.note.upper() }} {{ input.note[1:3] }}": "HELLO el",
@@ -232,19 +234,34 @@ def test_tenants_take_turns() -> None:
     assert len(queue) == 0
 
 
-async def test_too_many_waiting_is_said_at_once() -> None:
-    async with Guard(children=1, max_waiting=2, wall_limit=0.3) as guard:
-        slow = asyncio.create_task(guard.evaluate([SLOW], DATA))
-        await until(lambda: not guard._idle)
-        waiting = [asyncio.create_task(guard.evaluate([SORTED], DATA)) for _ in range(2)]
-        await until(lambda: len(guard._waiting) == 2)
-        with pytest.raises(GuardBusy) as caught:
-            await guard.evaluate([SORTED], DATA)
-        assert caught.value.code == "guard_busy"
-        assert caught.value.retry_after == 1.0
+async def test_too_many_waiting_is_said_at_once_and_one_tenant_has_half_the_places() -> None:
+    async with Guard(children=1, max_waiting=4, wall_limit=0.4) as guard:
+        slow = asyncio.create_task(guard.evaluate([SLOW], DATA, tenant="greedy"))
+        await asyncio.sleep(0)
+        waiting = [
+            asyncio.create_task(guard.evaluate([SORTED], DATA, tenant=tenant))
+            for tenant in ("greedy", "greedy", "modest", "other")
+        ]
+        await asyncio.sleep(0)
+        assert len(guard._waiting) == 4
+        for tenant in ("greedy", "new"):
+            with pytest.raises(GuardBusy) as caught:
+                await guard.evaluate([SORTED], DATA, tenant=tenant)
+            assert caught.value.code == "guard_busy"
+            assert caught.value.retry_after == 1.0
         assert isinstance((await slow)[0].error, ExpressionTooSlow)
         for results in await asyncio.gather(*waiting):
             assert results[0].unwrap() == [1, 2, 3]
+
+
+async def test_a_greedy_tenant_cannot_take_the_last_place() -> None:
+    async with Guard(children=1, max_waiting=4, wall_limit=0.4) as guard:
+        slow = asyncio.create_task(guard.evaluate([SLOW], DATA, tenant="greedy"))
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(guard.evaluate([SORTED], DATA, tenant="greedy")) for _ in range(3)]
+        modest = asyncio.create_task(guard.evaluate([SORTED], DATA, tenant="modest"))
+        outcomes = await asyncio.gather(slow, *waiting, modest, return_exceptions=True)
+        assert [isinstance(outcome, GuardBusy) for outcome in outcomes] == [False, False, False, True, False]
 
 
 async def test_a_caller_who_gives_up_costs_nothing() -> None:
@@ -455,6 +472,20 @@ async def test_closing_leaves_no_process_and_tells_who_waits() -> None:
     assert await guard.value(SORTED, DATA) == [1, 2, 3]
     await guard.close()
     assert set(descendants(os.getpid())) == before
+
+
+async def test_closing_while_a_child_is_being_replaced_leaves_nobody_waiting() -> None:
+    for turns in range(6):
+        guard = Guard(children=1)
+        await guard.start()
+        asked = asyncio.create_task(guard.evaluate([CRASHING], DATA))
+        await until(lambda guard=guard: not guard._jobs or not guard._links)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await guard.close()
+        async with asyncio.timeout(5):
+            outcome = await asyncio.gather(asked, return_exceptions=True)
+        assert isinstance(outcome[0], list | GuardUnavailable)
 
 
 async def test_no_zombies_while_running(hasty_guard: Guard) -> None:

@@ -13,6 +13,7 @@ import pytest
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import select
+from sqlalchemy.pool import QueuePool
 
 from weft.api.app import WeftApi, create_app
 from weft.core.actor import Actor
@@ -23,8 +24,8 @@ from weft.domain.clients.models import Client
 from weft.http.bodies import Input, Output
 from weft.http.paging import Page, Paged, Paging, page
 from weft.http.preconditions import IfMatch, Tag, check
-from weft.http.scope import Visitor, allowed, public, signed_in
-from weft.http.state import Credential, RequestFacts, Services
+from weft.http.scope import Visitor, acting, allowed, public, signed_in
+from weft.http.state import Credential, RequestFacts, RequestServices, Services
 
 KEY = bytes(range(32))
 BASE = "http://weft.test"
@@ -108,6 +109,15 @@ async def write_while_reading(scope: Reader) -> dict[str, str]:
 @router.get("/me/facts")
 async def read_facts(scope: Annotated[Scope, signed_in()]) -> dict[str, str | None]:
     return {"ip": scope.actor.ip, "agent": scope.actor.user_agent, "correlation_id": scope.actor.correlation_id}
+
+
+@router.post("/errands")
+async def run_errand(
+    actor: Annotated[Actor, acting("clients:write")], services: RequestServices
+) -> dict[str, str | int]:
+    pool = services.database.engine.pool
+    assert isinstance(pool, QueuePool)
+    return {"name": actor.name, "connections": pool.checkedout()}
 
 
 @router.post("/visits")

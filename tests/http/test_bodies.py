@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from weft.http.bodies import MAX_DEPTH, MAX_TEXT, Input, unstorable
+from weft.http.bodies import MAX_DEPTH, MAX_TEXT, Input, Moment, unstorable
 
 
 class Color(StrEnum):
@@ -195,6 +195,13 @@ async def test_over_http_it_is_a_422_with_the_place(http: httpx2.AsyncClient, te
 async def test_unicode_goes_in_and_out(http: httpx2.AsyncClient) -> None:
     name = "Żółć 漢字 😀 \u202e"
     assert (await http.post("/v1/clients", json={"name": name})).json()["name"] == name
+
+
+@pytest.mark.parametrize("text", ["1205601185", "-5", "1.5", "2026-03-01T12:00:00", "yesterday"])
+def test_a_moment_in_a_query_is_a_date_with_its_zone(text: str) -> None:
+    assert TypeAdapter(Moment).validate_python("2026-03-01T12:00:00+01:00").utcoffset() == timedelta(hours=1)
+    with pytest.raises(ValidationError):
+        TypeAdapter(Moment).validate_python(text)
 
 
 class TestLimit:

@@ -49,6 +49,15 @@ async def test_the_missing_permission_is_named(app: WeftApi, as_ada: Enter) -> N
     assert await names(as_ada) == []
 
 
+async def test_a_handler_that_waits_holds_no_connection(app: WeftApi) -> None:
+    async with client_for(app) as client:
+        assert (await client.post("/v1/clients/errands")).json() == {"name": "ada", "connections": 0}
+    async with client_for(app, who="reader") as client:
+        assert (await client.post("/v1/clients/errands")).status_code == 403
+    async with client_for(app, who=None) as client:
+        assert (await client.post("/v1/clients/errands")).status_code == 401
+
+
 async def test_a_public_route_asks_for_nothing(anonymous: httpx2.AsyncClient) -> None:
     assert (await anonymous.post("/v1/clients/visits")).json() == {"known": False}
 

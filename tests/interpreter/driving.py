@@ -10,6 +10,7 @@ from random import Random
 from typing import assert_never
 
 from tests.interpreter.running import NOON
+
 from weft.interpreter.advance import advance
 from weft.interpreter.codec import dump_state, load_state
 from weft.interpreter.commands import (
@@ -25,6 +26,7 @@ from weft.interpreter.commands import (
 )
 from weft.interpreter.definition import FAIL, FOR_EACH, Definition
 from weft.interpreter.events import (
+    Abandoned,
     CancelRequested,
     Event,
     ItemsFound,
@@ -37,8 +39,6 @@ from weft.interpreter.events import (
     TransitionsChosen,
 )
 from weft.interpreter.state import NEW, ROOT, State, Status, item_of
-
-Attempt = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Engine:
     def repeat(self) -> None:
         """Something that was said before is heard again, now or much later: it must change nothing."""
         event = self.random.choice(self.events)
-        if isinstance(event, RetryRequested | CancelRequested) or self.is_asked_again(event):
+        if isinstance(event, RetryRequested | CancelRequested | Abandoned) or self.is_asked_again(event):
             return
         state, commands = advance(self.definition, self.state, event)
         assert state is self.state, event
@@ -189,7 +189,8 @@ class Engine:
             (c.visit, c.attempt) for c in self.commands if isinstance(c, Settle) and c.reason == "visits_exhausted"
         }
         assert settled.keys() - ordered.keys() <= exhausted
-        assert self.commands and isinstance(self.commands[-1], Finish)
+        assert self.commands
+        assert isinstance(self.commands[-1], Finish)
         assert self.commands[-1].status is self.state.status
         if self.state.status is Status.completed:
             assert self.state.frames.keys() == {ROOT}

@@ -51,6 +51,32 @@ def for_each(key: str, body: Mapping[str, Any], concurrency: int = 1, **more: An
     return {"key": key, "type": "for_each", "config": {"concurrency": concurrency, "body": body}, **more}
 
 
+MENU = document(
+    "s",
+    {"key": "menu", "max_visits": 2, "on_error": "z"},
+    {"key": "p", "type": "parallel"},
+    "a",
+    "b",
+    {"key": "i", "type": "join"},
+    {"key": "q", "type": "parallel"},
+    "c",
+    "d",
+    {"key": "j", "type": "join"},
+    "z",
+    s="menu",
+    menu=[("p", "when"), ("q", "when"), ("z", "default")],
+    p=["a", "b"],
+    a="i",
+    b="i",
+    i="menu",
+    q=["c", "d"],
+    c="j",
+    d="j",
+    j="menu",
+)
+"""A loop with two bodies, each of them a fork with a join."""
+
+
 class Run:
     """Time goes on by a second with every event."""
 
@@ -114,8 +140,8 @@ class Run:
 
     # What is seen
 
-    @property
     def status(self) -> Status:
+        """Not a property: the type checker would believe that it stays what an assertion said."""
         return self.state.status
 
     def path(self, visit: Visit) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-
 from tests.interpreter.running import Run, document
+
 from weft.interpreter.backoff import LONGEST_WISH, delay, fraction
 from weft.interpreter.commands import CancelStep, Choose, Finish, RunStep, Settle, Settlement, StartTimer
 from weft.interpreter.definition import Backoff, Retry
-from weft.interpreter.events import TimerFired
+from weft.interpreter.events import Abandoned, TimerFired
 from weft.interpreter.state import ROOT, Status
 
 PATIENT = {"attempts": 3, "initial": "2s", "max": "1m", "jitter": False}
@@ -37,12 +37,12 @@ def test_a_failed_attempt_is_tried_again_when_its_timer_is_due() -> None:
     due = run.events[-1].at + timedelta(seconds=2)
     assert (row.how, row.reason, row.retry_at) == (Settlement.failed, "connection", due)
     assert timer == StartTimer(1, 2, due, "retry")
-    assert run.status is Status.waiting
+    assert run.status() is Status.waiting
 
     assert run.fire("retry") == (RunStep(1, 2, "a", ROOT),)
-    assert run.status is Status.running
+    assert run.status() is Status.running
     run.succeed("a")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
     assert run.journal == [("a", "FAILED"), ("a", "COMPLETED")]
     assert [row.entered_at for row in run.all(Settle)] == [run.events[0].at, due]
 
@@ -53,7 +53,7 @@ def test_attempts_come_to_an_end() -> None:
         run.fail("a")
         run.fire("retry")
     run.fail("a")
-    assert run.status is Status.failed
+    assert run.status() is Status.failed
     assert [row.attempt for row in run.all(Settle)] == [1, 2, 3]
 
 
@@ -72,7 +72,7 @@ def test_the_policy_says_which_errors_are_worth_another_attempt(
 ) -> None:
     run = Run(document({"key": "a", "retry": {**PATIENT, "on": on}}))
     run.fail("a", kind, retryable=retryable)
-    assert (run.status is Status.waiting) is again
+    assert (run.status() is Status.waiting) is again
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,9 @@ def test_delays_grow_by_the_policy_up_to_its_maximum(backoff: Backoff, delays: l
 def test_jitter_is_the_same_every_time_and_shortens_by_up_to_half() -> None:
     policy = Retry(attempts=9, backoff=Backoff.fixed, initial=100, max=100)
     delays = [delay(policy, 1, seed=seed, visit=visit, wish=None) for seed in range(60) for visit in range(1, 60)]
-    assert delays == [delay(policy, 1, seed=seed, visit=visit, wish=None) for seed in range(60) for visit in range(1, 60)]
+    assert delays == [
+        delay(policy, 1, seed=seed, visit=visit, wish=None) for seed in range(60) for visit in range(1, 60)
+    ]
     assert all(50 <= seconds <= 100 for seconds in delays)
     assert len(set(delays)) > len(delays) * 0.99
     assert 74 < sum(delays) / len(delays) < 76
@@ -126,7 +128,7 @@ def test_an_optional_step_that_fails_is_passed_over() -> None:
     (row,) = run.latest(Settle)
     assert (row.how, row.reason, row.taken) == (Settlement.skipped, "gone", ("b",))
     run.succeed("b")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_an_optional_step_that_fails_still_chooses() -> None:
@@ -141,7 +143,7 @@ def test_an_optional_last_step_that_fails_ends_the_execution_well() -> None:
     run = Run(document("a", {"key": "b", "required": False}, a="b"))
     run.succeed("a")
     run.fail("b")
-    assert (run.status, run.finish.result) == (Status.completed, 2)
+    assert (run.status(), run.finish.result) == (Status.completed, 2)
 
 
 def test_the_error_route_is_taken_after_the_last_attempt() -> None:
@@ -155,7 +157,7 @@ def test_the_error_route_is_taken_after_the_last_attempt() -> None:
     assert (row.how, row.reason, row.taken) == (Settlement.failed, "broken", ("mend",))
     assert run.state.frames[ROOT].last == {"a": 1}
     run.succeed("mend", "b")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_a_fail_step_fails_the_execution_whatever_it_says() -> None:
@@ -165,7 +167,7 @@ def test_a_fail_step_fails_the_execution_whatever_it_says() -> None:
     run.succeed("s")
     assert run.live == ["f", "a"]
     run.fail("f", "fail", retryable=False)
-    assert (run.status, run.finish.visit, run.finish.reason) == (Status.failed, 2, "fail")
+    assert (run.status(), run.finish.visit, run.finish.reason) == (Status.failed, 2, "fail")
 
 
 # Timeouts and waiting
@@ -175,15 +177,15 @@ def test_a_waiting_step_is_timed_from_when_its_attempt_began() -> None:
     run = Run(document({"key": "a", "timeout": "1h"}))
     began = run.events[0].at
     assert run.wait("a") == (StartTimer(1, 1, began + timedelta(hours=1), "timeout"),)
-    assert run.status is Status.waiting
+    assert run.status() is Status.waiting
 
 
 def test_a_step_without_timeout_waits_as_long_as_it_takes() -> None:
     run = Run(document("a"))
     assert run.wait("a") == ()
-    assert run.status is Status.waiting
+    assert run.status() is Status.waiting
     run.succeed("a")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_a_timeout_stops_the_step_and_counts_as_a_failure() -> None:
@@ -194,7 +196,7 @@ def test_a_timeout_stops_the_step_and_counts_as_a_failure() -> None:
     run.fire("retry")
     run.wait("a")
     run.fire("timeout")
-    assert (run.status, run.finish.reason) == (Status.failed, "timeout")
+    assert (run.status(), run.finish.reason) == (Status.failed, "timeout")
     assert [(row.attempt, row.reason) for row in run.all(Settle)] == [(1, "timeout"), (2, "timeout")]
 
 
@@ -229,11 +231,11 @@ def test_the_execution_waits_only_when_everything_waits() -> None:
     run = Run(document({"key": "p", "type": "parallel"}, "a", {"key": "b", "retry": PATIENT}, p=["a", "b"]))
     run.succeed("p")
     run.wait("a")
-    assert run.status is Status.running
+    assert run.status() is Status.running
     run.fail("b")
-    assert run.status is Status.waiting
+    assert run.status() is Status.waiting
     run.fire("retry")
-    assert run.status is Status.running
+    assert run.status() is Status.running
 
 
 # Going on after a failure
@@ -245,10 +247,10 @@ def test_a_retried_execution_enters_again_what_was_interrupted() -> None:
     run.succeed("p")
     run.fail("b")
     assert run.retry() == (RunStep(4, 1, "a", ROOT), RunStep(5, 1, "b", ROOT))
-    assert run.status is Status.running
+    assert run.status() is Status.running
     assert run.state.interrupted == ()
     run.succeed("b", "a", "j")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
     assert run.ran == ["p", "a", "b", "a", "b", "j"]
 
 
@@ -270,13 +272,11 @@ def test_a_retried_step_has_all_its_attempts_again() -> None:
     run.fail("a")
     run.retry()
     run.fail("a")
-    assert run.status is Status.waiting
+    assert run.status() is Status.waiting
 
 
 def test_a_retry_gives_a_loop_one_more_visit() -> None:
-    run = Run(document({"key": "a", "max_visits": 1}, "b", a=[("b", "when"), ("c", "default")], b="a") | {
-        "steps": [{"key": "a", "type": "set", "max_visits": 1}, {"key": "b", "type": "set"}, {"key": "c", "type": "end"}]
-    })  # fmt: skip
+    run = Run(document({"key": "a", "max_visits": 1}, "b", "c", a=[("b", "when"), ("c", "default")], b="a"))
     run.succeed("a")
     run.choose("a", "b")
     run.succeed("b")
@@ -285,7 +285,7 @@ def test_a_retry_gives_a_loop_one_more_visit() -> None:
     run.succeed("a")
     run.choose("a")
     run.succeed("c")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_a_step_that_was_done_but_had_not_chosen_chooses_after_the_retry() -> None:
@@ -298,7 +298,7 @@ def test_a_step_that_was_done_but_had_not_chosen_chooses_after_the_retry() -> No
     assert [type(command) for command in run.retry()] == [Choose, RunStep]
     run.choose("a", "c")
     run.succeed("c", "b")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
     assert run.ran.count("a") == 1
     assert run.journal.count(("a", "COMPLETED")) == 1
 
@@ -307,7 +307,7 @@ def test_a_step_that_had_nowhere_to_go_runs_again_after_the_retry() -> None:
     run = Run(document({"key": "a", "split": "all"}, "b", a=[("b", "when")]))
     run.succeed("a")
     run.choose("a")
-    assert run.status is Status.failed
+    assert run.status() is Status.failed
     assert run.retry() == (RunStep(2, 1, "a", ROOT),)
     run.succeed("a")
     run.choose("a", "b")
@@ -326,6 +326,27 @@ def test_only_a_failed_execution_can_be_retried(end: str) -> None:
     assert run.state is before
 
 
+# Giving up
+
+
+def test_an_abandoned_execution_has_failed_and_may_be_retried() -> None:
+    run = Run(document({"key": "p", "type": "parallel"}, "a", "b", p=["a", "b"]))
+    run.succeed("p")
+    run.send(Abandoned(run.at, "gone"))
+    assert (run.status(), run.finish.reason, run.finish.visit) == (Status.failed, "gone", None)
+    assert [command.step for command in run.latest(CancelStep)] == ["a", "b"]
+    run.retry()
+    assert run.live == ["a", "b"]
+
+
+def test_an_execution_abandoned_before_its_start_begins_when_it_is_retried() -> None:
+    run = Run(document("a"), started=False)
+    run.send(Abandoned(run.at))
+    assert run.status() is Status.failed
+    run.retry()
+    assert run.live == ["a"]
+
+
 # Cancelling
 
 
@@ -338,13 +359,13 @@ def test_cancelling_stops_what_is_live() -> None:
     assert [command.step for command in run.latest(CancelStep)] == ["a", "b"]
     assert [(row.step, row.how.value) for row in run.latest(Settle)] == [("a", "CANCELLED"), ("b", "CANCELLED")]
     assert fresh[-1] == Finish(Status.cancelled, run.events[-1].at, reason="no longer needed")
-    assert (run.status, run.state.visits, run.state.reason) == (Status.cancelled, {}, "no longer needed")
+    assert (run.status(), run.state.visits, run.state.reason) == (Status.cancelled, {}, "no longer needed")
 
 
 def test_an_execution_may_be_cancelled_before_it_starts() -> None:
     run = Run(document("a"), started=False)
     run.cancel()
-    assert run.status is Status.cancelled
+    assert run.status() is Status.cancelled
 
 
 @pytest.mark.parametrize("status", [Status.completed, Status.failed, Status.cancelled])
@@ -358,4 +379,5 @@ def test_what_has_ended_cannot_be_cancelled(status: Status) -> None:
         run.cancel()
     before = run.state
     assert (before.status, run.cancel()) == (status, ())
+    assert run.send(Abandoned(run.at)) == ()
     assert run.state is before

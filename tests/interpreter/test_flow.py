@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.interpreter.running import NOON, Run, document
+
 from weft.interpreter.commands import Choose, Finish, RunStep, Settle, Settlement
 from weft.interpreter.events import StepSucceeded, TransitionsChosen
 from weft.interpreter.state import ROOT, Status
@@ -20,7 +20,7 @@ def test_a_sequence_runs_step_by_step_to_its_end() -> None:
     )
     run.succeed("b", "c")
 
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
     assert run.finish == Finish(Status.completed, NOON.replace(second=3), result=3)
     assert run.state.visits == {}
     assert run.state.frames[ROOT].last == {"a": 1, "b": 2, "c": 3}
@@ -93,7 +93,7 @@ def test_parallel_follows_everything_at_once() -> None:
     run.succeed("a")
     assert run.latest(RunStep) == [RunStep(2, 1, "x", ROOT), RunStep(3, 1, "y", ROOT), RunStep(4, 1, "z", ROOT)]
     run.succeed("y", "x")
-    assert run.status is Status.running
+    assert run.status() is Status.running
     run.succeed("z")
     assert run.finish.result == 4
 
@@ -108,7 +108,7 @@ def test_when_nothing_holds_the_step_fails() -> None:
     run = Run(document({"key": "a", "split": "all"}, "x", "y", a=[("x", "when"), ("y", "when")]))
     run.succeed("a")
     run.choose("a")
-    assert run.status is Status.failed
+    assert run.status() is Status.failed
     assert (run.finish.visit, run.finish.reason) == (1, "no_transition")
     assert run.journal == [("a", "FAILED")]
 
@@ -134,13 +134,13 @@ def test_a_loop_ends_when_its_visits_are_used_up() -> None:
         ("a", "FAILED", "visits_exhausted"),
     ]
     run.succeed("out")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_a_loop_without_a_way_out_fails_the_execution() -> None:
     run = Run(document({"key": "a", "max_visits": 1}, "b", a="b", b="a"))
     run.succeed("a", "b")
-    assert (run.status, run.finish.reason) == (Status.failed, "visits_exhausted")
+    assert (run.status(), run.finish.reason) == (Status.failed, "visits_exhausted")
     assert run.ran == ["a", "b"]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from tests.interpreter.running import Run, document
+
 from weft.interpreter.commands import CancelStep, Finish
 from weft.interpreter.state import ROOT, Status
 
@@ -30,7 +30,7 @@ def test_all_waits_for_every_branch() -> None:
     run.succeed("a")
     assert run.live == ["j"]
     run.succeed("j", "z")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
     assert run.ran.count("j") == 1
 
 
@@ -103,7 +103,7 @@ def test_any_and_at_least_fire_once_and_swallow_the_rest(join: Any, needed: int)
         assert ("j" in run.live) is (count >= needed)
     assert run.live == ["j"]
     run.succeed("j", "z")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
     assert run.ran.count("j") == 1
     assert run.state.frames[ROOT].arrived == {}
     assert run.state.frames[ROOT].fired == {}
@@ -112,7 +112,7 @@ def test_any_and_at_least_fire_once_and_swallow_the_rest(join: Any, needed: int)
 def test_the_execution_goes_on_while_late_branches_run() -> None:
     run = Run(fork("any", "a", "b"))
     run.succeed("p", "a", "j", "z")
-    assert run.status is Status.running
+    assert run.status() is Status.running
     run.succeed("b")
     assert run.finish.result == 5  # z: the swallowed branch has no result of its own
 
@@ -127,15 +127,15 @@ def test_at_least_fails_as_soon_as_too_few_can_come() -> None:
     run = Run(written)
     run.succeed("p", "a", "b")
     run.choose("b")
-    assert run.status is Status.running
+    assert run.status() is Status.running
     run.succeed("c")
     run.choose("c")
-    assert run.status is Status.failed
+    assert run.status() is Status.failed
     assert (run.finish.visit, run.finish.reason) == (None, "join_starved")
     assert [command.step for command in run.latest(CancelStep)] == ["side", "side"]
 
     run.retry()
-    assert run.status is Status.failed  # nothing has changed: too few came
+    assert run.status() is Status.failed  # nothing has changed: too few came
     assert run.latest(Finish)[0].reason == "join_starved"
 
 
@@ -179,7 +179,7 @@ def test_any_inside_a_loop_does_not_take_a_straggler_for_the_next_turn() -> None
     run.succeed("j", "y")
     run.choose("j")
     run.succeed("out")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
     assert run.ran.count("j") == 2
 
 
@@ -216,7 +216,7 @@ def test_a_way_back_into_a_join_enters_at_once() -> None:
     run.succeed("j", "k")
     run.choose("k")
     run.succeed("out")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_an_error_route_into_a_join_is_no_arrival() -> None:
@@ -233,13 +233,13 @@ def test_an_error_route_into_a_join_is_no_arrival() -> None:
 def test_a_join_of_one_branch_is_a_step_like_others() -> None:
     run = Run(document("a", {"key": "j", "join": "all"}, a="j"))
     run.succeed("a", "j")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_a_join_may_stand_at_the_start() -> None:
     run = Run(document({"key": "j", "type": "join"}, "a", j="a"))
     run.succeed("j", "a")
-    assert run.status is Status.completed
+    assert run.status() is Status.completed
 
 
 def test_a_loop_upstream_of_a_join_is_waited_for() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from tests.interpreter.definitions import sound, wild
 from tests.interpreter.driving import Chances, Engine
+
 from weft.interpreter.advance import advance, replay
-from weft.interpreter.commands import CancelStep, Finish, RunStep
+from weft.interpreter.codec import dump_state, load_state
+from weft.interpreter.commands import CancelStep, Command, Finish, RunStep
 from weft.interpreter.definition import Definition
 from weft.interpreter.events import CancelRequested, RetryRequested
 from weft.interpreter.explore import explore
@@ -17,7 +20,7 @@ from weft.interpreter.walk import TURNS
 
 seeds = st.integers(0, 2**32 - 1)
 bounded = settings(
-    max_examples=SOAK, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -74,6 +77,22 @@ def test_every_state_is_in_order_and_survives_storage(definition: Definition, se
 
 
 @bounded
+@given(sound(), seeds, st.integers(0, 40))
+def test_storing_the_state_between_events_changes_nothing(definition: Definition, seed: int, fails: int) -> None:
+    """As JSONB, which keeps neither the order of keys nor tuples."""
+    engine = Engine(definition, seed, Chances(fails=fails, retries=70))
+    engine.run()
+    state = NEW
+    commands: list[Command] = []
+    for event in engine.events:
+        state = load_state(json.loads(json.dumps(dump_state(state), sort_keys=True)))
+        state, fresh = advance(definition, state, event)
+        commands.extend(fresh)
+    assert state == engine.state
+    assert commands == engine.commands
+
+
+@bounded
 @given(sound(loops=False), seeds, st.integers(5, 60))
 def test_no_step_completes_twice_however_often_it_is_retried(definition: Definition, seed: int, fails: int) -> None:
     """Without loops every step of every item is completed at most once, over all attempts and retries."""
@@ -113,7 +132,7 @@ def test_any_graph_that_compiles_comes_to_an_end(definition: Definition, seed: i
         engine.check_state()
 
 
-@settings(bounded, max_examples=SOAK)
+@settings(bounded, max_examples=300)
 @given(wild(most_visits=TURNS), st.lists(seeds, min_size=1, max_size=6))
 def test_what_exploration_does_not_find_does_not_happen(definition: Definition, orders: list[int]) -> None:
     findings = explore(definition, budget=3_000)
@@ -126,11 +145,7 @@ def test_what_exploration_does_not_find_does_not_happen(definition: Definition, 
         assert unreachable.isdisjoint(command.step for command in engine.commands if isinstance(command, RunStep))
 
 
-@settings(bounded, max_examples=SOAK)
+@settings(bounded, max_examples=300)
 @given(sound(depth=2))
 def test_exploration_finds_nothing_wrong_with_sound_definitions(definition: Definition) -> None:
     assert explore(definition, budget=3_000).faults == ()
-
-
-def test_a_new_state_has_heard_nothing() -> None:
-    assert NEW.status is Status.pending

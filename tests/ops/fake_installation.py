@@ -1,6 +1,6 @@
 """`weft up` with tiny children, for tests: the API only answers /readyz, the worker only waits.
 
-python -m tests.ops.fake_installation PORT [stubborn | failing | refusing]
+python -m tests.ops.fake_installation PORT patient|stubborn|failing|refusing [--seed]
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ WORKERS = {
 
 
 def main() -> int:
-    port, kind = sys.argv[1], (sys.argv[2:] or ["patient"])[0]
+    port, kind, seed = sys.argv[1], sys.argv[2], "--seed" in sys.argv
     commands = {"API": [sys.executable, "-c", API], "worker": [sys.executable, "-c", WORKERS[kind]]}
     children.child_commands = lambda: commands
     settings = load_settings({**os.environ, "WEFT_PORT": port})
     try:
-        up.up(settings, seed=False, say=lambda text: output.note(text), ready=_ready)
+        up.up(settings, seed=seed, say=lambda text: output.note(text), ready=_ready)
     except WeftError as error:
         return output.refuse(error)
     return 0

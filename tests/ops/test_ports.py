@@ -31,6 +31,13 @@ def test_nobody_typed_the_port_of_metrics_so_the_next_one_will_do(busy: int) -> 
     assert ports.choose_near("127.0.0.1", 0) == 0
 
 
+def test_two_listeners_do_not_choose_the_same_port(busy: int) -> None:
+    first = ports.choose_near("127.0.0.1", busy)
+    second = ports.choose_near("127.0.0.1", busy, besides=first)
+    assert len({busy, first, second}) == 3
+    assert ports.choose_near("127.0.0.1", second, besides=second) != second
+
+
 def test_zero_is_any_free_port() -> None:
     assert ports.is_free("127.0.0.1", ports.choose("127.0.0.1", 0))
 
@@ -39,6 +46,11 @@ def test_zero_is_any_free_port() -> None:
 def test_a_host_that_is_not_here_is_refused(host: str) -> None:
     with pytest.raises(ports.HostInvalid, match="Use an address of this machine"):
         ports.choose(host, 8080)
+
+
+def test_loopback() -> None:
+    assert all(map(ports.is_loopback, ["127.0.0.1", "127.8.8.8", "::1", "localhost"]))
+    assert not any(map(ports.is_loopback, ["0.0.0.0", "::", "192.168.0.1", "weft.example"]))
 
 
 def test_health_of_nobody_is_none(busy: int) -> None:

@@ -41,40 +41,40 @@ def addresses(
 
 
 async def test_an_administrator_is_enough_for_everything(server: ConnectionFacts, settings: Settings) -> None:
-    done = await prepare(settings, addresses(server, admin=True), seed=False)
+    done = await prepare(settings, addresses(server, admin=True))
     assert "database weft" in done.created
     assert done.migrated_to == newest_revision()
-    again = await prepare(settings, addresses(server, admin=True), seed=False)
+    again = await prepare(settings, addresses(server, admin=True))
     assert (again.created, again.migrated_to) == ([], None)
 
 
 async def test_the_owner_migrates(server: ConnectionFacts, settings: Settings) -> None:
     await bootstrap(server.superuser_dsn)
-    done = await prepare(settings, addresses(server, owner=True), seed=False)
+    done = await prepare(settings, addresses(server, owner=True))
     assert done.migrated_to == newest_revision()
-    assert (await prepare(settings, addresses(server), seed=False)).migrated_to is None, "nothing left to migrate"
+    assert (await prepare(settings, addresses(server))).migrated_to is None, "nothing left to migrate"
 
 
 async def test_without_the_owner_it_says_what_is_missing(server: ConnectionFacts, settings: Settings) -> None:
     await bootstrap(server.superuser_dsn)
     with pytest.raises(MigrationNeeded, match="WEFT_DATABASE_OWNER_URL"):
-        await prepare(settings, addresses(server), seed=False)
+        await prepare(settings, addresses(server))
 
 
 async def test_the_owner_of_another_database_is_refused(server: ConnectionFacts, settings: Settings) -> None:
     await bootstrap(server.superuser_dsn)
     await bootstrap(server.superuser_dsn, "other")
     with pytest.raises(AddressesDiffer, match="'other'"):
-        await prepare(settings, addresses(server, owner=True, database="other"), seed=False)
+        await prepare(settings, addresses(server, owner=True, database="other"))
 
 
 async def test_a_newer_schema_is_not_touched(server: ConnectionFacts, settings: Settings) -> None:
-    await prepare(settings, addresses(server, admin=True), seed=False)
+    await prepare(settings, addresses(server, admin=True))
     connection = await asyncpg.connect(server.dsn("postgres", None, "weft"))
     await connection.execute("update weft.alembic_version set version_num = '9999'")
     await connection.close()
     with pytest.raises(PreflightFailed, match="newer than this weft"):
-        await prepare(settings, addresses(server, owner=True), seed=False)
+        await prepare(settings, addresses(server, owner=True))
 
 
 def test_children_do_not_inherit_what_changes_the_schema(

@@ -77,7 +77,7 @@ def prepared() -> Iterator[Path]:
         home = Path(directory) / "home"
         settings = load_settings({"WEFT_HOME": str(home)}, directory=home.parent)
         with reach(settings) as addresses:
-            asyncio.run(prepare(settings, addresses, seed=False))
+            asyncio.run(prepare(settings, addresses))
         yield home
 
 
@@ -86,7 +86,13 @@ def start(place: Path, prepared: Path) -> Iterator[Start]:
     started: list[Installation] = []
 
     def run(
-        kind: str = "patient", *, port: int | None = None, home: str = "home", fresh: bool = False, **environ: str
+        kind: str = "patient",
+        *,
+        port: int | None = None,
+        home: str = "home",
+        fresh: bool = False,
+        seed: bool = False,
+        **environ: str,
     ) -> Installation:
         if not fresh and not (place / home).exists():
             subprocess.run(["cp", "-a", str(prepared), str(place / home)], check=True)
@@ -97,7 +103,7 @@ def start(place: Path, prepared: Path) -> Iterator[Start]:
         output, notes = place / f"{len(started)}.out", place / f"{len(started)}.err"
         with output.open("wb") as shown, notes.open("wb") as said:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.ops.fake_installation", str(port), kind],
+                [sys.executable, "-m", "tests.ops.fake_installation", str(port), kind, *(["--seed"] if seed else [])],
                 env=environment,
                 cwd=place,
                 stdout=shown,
@@ -115,7 +121,7 @@ def start(place: Path, prepared: Path) -> Iterator[Start]:
 
 
 def test_from_nothing_to_ready_to_a_clean_end(start: Start) -> None:
-    weft = start(fresh=True)
+    weft = start(fresh=True, seed=True)
     weft.until_ready()
     text = weft.shown
     assert f"http://127.0.0.1:{weft.port}" in text
@@ -161,6 +167,13 @@ def test_a_killed_postgresql_is_back_with_its_data(start: Start) -> None:
     os.kill(before["postgres"], signal.SIGKILL)
     until(lambda: weft.pids()["postgres"] not in (None, before["postgres"]), what="the restart of PostgreSQL")
     until(lambda: status_of(weft.home.data).ready)
+    assert weft.stop() == 0
+
+
+def test_without_the_seed_no_sign_ins_are_promised(start: Start) -> None:
+    weft = start()
+    weft.until_ready()
+    assert "admin123" not in weft.shown
     assert weft.stop() == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 import weft
 from weft.api import health, middleware, openapi, pages
@@ -95,6 +96,9 @@ def _check_names(app: FastAPI) -> None:
 
 def _documents() -> list[PlainRoute]:
     async def openapi_json(request: Request) -> Response:
-        return JSONResponse(request.app.openapi())
+        state = request.app.state
+        if not hasattr(state, "weft_openapi_json"):
+            state.weft_openapi_json = json.dumps(request.app.openapi(), ensure_ascii=False).encode()
+        return Response(state.weft_openapi_json, media_type="application/json")
 
     return [PlainRoute("/openapi.json", openapi_json, name="openapi")]

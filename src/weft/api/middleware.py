@@ -216,7 +216,7 @@ class Bodies:
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdigit() and int(announced) > self.limit:
+        if announced.isdecimal() and int(announced) > self.limit:
             await of_protocol(Request(scope), "body_oversized")(scope, receive, send)
             return
         seen = 0

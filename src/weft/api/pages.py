@@ -63,7 +63,10 @@ async def landing(request: Request) -> Response:
 
 
 async def docs(request: Request) -> Response:
-    return document("weft API", reference_page.render(request.app.openapi()))
+    state = request.app.state
+    if not hasattr(state, "weft_reference_page"):
+        state.weft_reference_page = reference_page.render(request.app.openapi())
+    return document("weft API", state.weft_reference_page)
 
 
 async def style(_request: Request) -> Response:
@@ -72,7 +75,7 @@ async def style(_request: Request) -> Response:
 
 async def error(request: Request) -> Response:
     """What an error's `type` leads to."""
-    explained = reference.catalogue().get(request.path_params["code"])
+    explained = reference.explain(request.path_params["code"])
     if explained is None:
         return of_error(request, AddressUnknown())
     return document(

@@ -45,6 +45,14 @@ def _raise(name: str) -> None:
     raise ImportError(f"{name} cannot be imported")
 
 
+def explain(code: str) -> Explained | None:
+    """One code, if anything imported so far has it."""
+    if code in PROTOCOL:
+        return Explained(code, *PROTOCOL[code])
+    error = next((error for error in _subclasses(WeftError) if vars(error).get("code") == code), None)
+    return None if error is None else Explained(code, STATUS[error.kind], _sentence(error))
+
+
 def catalogue() -> Mapping[str, Explained]:
     """All codes of the classes imported so far, by code."""
     found = {code: Explained(code, status, sentence) for code, (status, sentence) in PROTOCOL.items()}
@@ -60,8 +68,17 @@ def _subclasses(base: type[WeftError]) -> Iterator[type[WeftError]]:
         yield from _subclasses(error)
 
 
+_sentences: dict[type[WeftError], str] = {}
+
+
 def _sentence(error: type[WeftError]) -> str:
-    """The sentence that the class builds, else what its docstring says of it."""
+    """The sentence that the class builds, else what its docstring says of it; read once from the source."""
+    if error not in _sentences:
+        _sentences[error] = _read_sentence(error)
+    return _sentences[error]
+
+
+def _read_sentence(error: type[WeftError]) -> str:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(error)))
     except (OSError, TypeError, SyntaxError):

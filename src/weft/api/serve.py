@@ -12,13 +12,12 @@ import hashlib
 import hmac
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 import uvicorn
-import uvloop
 from starlette.types import ASGIApp
 
 from weft.api import metrics as measuring
@@ -106,11 +105,20 @@ def run(settings: Settings, *, heartbeat: Heartbeat | None = None) -> int:
     settings = with_running_database(settings)
     listening = Listening.on(settings)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(settings, keys.master_key(settings), listening, heartbeat=heartbeat))
     finally:
         listening.close()
     return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it exists (not on Windows), else asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 async def serve(

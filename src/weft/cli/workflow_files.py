@@ -39,10 +39,13 @@ def read(path: str) -> Source:
     """Raises `FileUnreadable` when there is no such file and `DocumentUnreadable` when it is no definition."""
     from weft.domain.workflows.parsing import parse
 
+    content: str | bytes
     try:
-        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        content = sys.stdin.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise FileUnreadable(path, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise FileUnreadable(path, "it is not UTF-8 text") from error
     suffix = Path(path).suffix.lower()
     parsed = parse(content, "json" if suffix == ".json" else "yaml" if suffix in (".yaml", ".yml") else None)
     return Source("standard input" if path == "-" else path, parsed)

@@ -20,14 +20,13 @@ from weft.db.hot import transaction
 from weft.engine import store
 from weft.engine.evaluate import Evaluator
 from weft.engine.news import Cancelled, GivenUp, News, Nothing, Retried, StepEnded, TakenUp, TimerDue
-from weft.engine.outcomes import Done, Failed
 from weft.engine.plans import Plans
 from weft.engine.records import Batch
 from weft.engine.run import Result, Run, from_row
 from weft.engine.turn import Turn
 from weft.expressions.guard import Guard
 from weft.interpreter.events import Abandoned, CancelRequested, RetryRequested, Started, TimerFired
-from weft.interpreter.state import Phase, Status
+from weft.interpreter.state import Phase
 
 TRIES = 6
 """How often a batch is advanced again because something else was faster."""
@@ -206,6 +205,3 @@ def gather(runs: Iterable[Run]) -> Batch:
 async def _together(turns: Iterable[Any]) -> None:
     """Turns of one batch side by side: one that waits for the guard child does not hold up the others."""
     await asyncio.gather(*turns)
-
-
-__all__ = ["Done", "Driver", "ExecutionBusy", "Failed", "Status", "gather"]

@@ -172,6 +172,3 @@ def execution_facts(run: Run) -> dict[str, Any]:
         "started_at": (run.started_at or facts.created_at).isoformat(),
         "metadata": dict(facts.metadata),
     }
-
-
-__all__ = ["Evaluator", "ExpressionFailed", "Fetch"]

@@ -65,17 +65,9 @@ class StepPlan:
     raw: Mapping[str, Any]
     guards: tuple[Condition | None, ...]
     outgoing: tuple[Transition, ...]
-    is_errand: bool
-
-    @property
-    def errand(self) -> Errand:
-        assert isinstance(self.kind, Errand)  # noqa: S101  guarded by is_errand
-        return self.kind
-
-    @property
-    def instant(self) -> Instant:
-        assert isinstance(self.kind, Instant)  # noqa: S101  the other sort of kind
-        return self.kind
+    # Which of the two the kind is, is asked once: the question is slow, and a step runs often.
+    instant: Instant | None
+    errand: Errand | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +128,8 @@ def _walk(document: Mapping[str, Any], graph: Graph, ids: Mapping[str, UUID], pl
             raw=raw,
             guards=tuple(whens),
             outgoing=outgoing,
-            is_errand=isinstance(kind, Errand),
+            instant=None if isinstance(kind, Errand) else kind,
+            errand=kind if isinstance(kind, Errand) else None,
         )
         if step.body is not None:
             _walk(raw["body"], step.body, ids, plans)

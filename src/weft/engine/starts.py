@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from weft.core.actor import Actor
 from weft.core.errors import Conflict, Invalid, NotFound, Unavailable, WeftError
@@ -19,7 +21,6 @@ from weft.core.ids import new_id
 from weft.db.hot import transaction
 from weft.engine import store
 from weft.engine.drive import Driver, gather
-from weft.engine.news import TakenUp
 from weft.engine.plans import Plan
 from weft.engine.records import NewExecution
 from weft.engine.run import Run, from_start
@@ -29,7 +30,6 @@ from weft.interpreter.events import Started
 TRIES = 5
 LARGEST_BATCH = 200
 DEEPEST = 16
-INPUT_LIMIT = 1_000_000
 
 RESOLVE = """/* weft:engine.resolve */
 select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id
@@ -192,14 +192,22 @@ class Starter:
         try:
             while queue := self._queues.get(tenant_id):
                 batch, self._queues[tenant_id] = queue[:LARGEST_BATCH], queue[LARGEST_BATCH:]
-                try:
-                    await self._serve(tenant_id, batch)
-                except Exception as error:
-                    for waiting in batch:
-                        _refuse(waiting, error)
+                await self._serve_all(tenant_id, batch)
         finally:
             self._queues.pop(tenant_id, None)
             self._pumps.pop(tenant_id, None)
+
+    async def _serve_all(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+        """Serve a batch; if the database refuses it, each request by itself, so that one does not spoil the others."""
+        try:
+            await self._serve(tenant_id, batch)
+        except Exception as error:
+            if len(batch) == 1 or not isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)):
+                for waiting in batch:
+                    _refuse(waiting, error)
+                return
+            for waiting in batch:
+                await self._serve_all(tenant_id, [waiting])
 
     async def _serve(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
         pending = [w for w in batch if not w.answer.done()]
@@ -374,6 +382,3 @@ def _result(run: Run, number: int) -> StartResult:
 def _refuse(waiting: _Waiting, error: BaseException) -> None:
     if not waiting.answer.done():
         waiting.answer.set_exception(error)
-
-
-__all__ = ["StartRequest", "StartResult", "Starter", "TakenUp", "replace"]

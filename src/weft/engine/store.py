@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from weft.db.database import Connection, Packed
-from weft.engine.records import Batch, ExecutionRow, Fence, JobRow, LogRow, NewExecution
+from weft.engine.records import Batch, Fence, JobRow, NewExecution
 
 LOAD = """/* weft:engine.load */
 select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.state, e.input, e.output, e.error,
@@ -66,11 +66,25 @@ answered as (
 
 # The counter's row is locked from here to the commit; it is taken by the statement that needs it, not before.
 _START = """
+fresh as (
+  select u.*, s.workflow_id, s.version_id, s.client_id, s.input, s.metadata, s.trigger, s.trigger_id,
+         s.trigger_version, s.started_by, s.idempotency_key, s.correlation_id, s.parent_id, s.parent_visit, s.depth,
+         s.awaited, s.created_at, s.at_version
+    from unnest({execution}) with ordinality
+           as u (id, base, status, state, output, error, started_at, completed_at, place)
+    join unnest({start}) with ordinality
+           as s (workflow_id, version_id, client_id, input, metadata, trigger, trigger_id, trigger_version,
+                 started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited, created_at,
+                 at_version, place)
+      on s.place = u.place
+   where s.idempotency_key is null or not exists (
+           select 1 from weft.workflow_executions e
+            where e.tenant_id = $1 and e.workflow_id = s.workflow_id and e.idempotency_key = s.idempotency_key)
+),
 counted as (
   update weft.workflow_counters c
      set last_number = c.last_number + n.starts
-    from (select v.workflow_id, count(*) as starts
-            from unnest({workflow_ids}) as v (workflow_id) group by v.workflow_id) n
+    from (select f.workflow_id, count(*) as starts from fresh f group by f.workflow_id) n
     join weft.workflows f on f.tenant_id = $1 and f.id = n.workflow_id
    where c.tenant_id = $1 and c.workflow_id = n.workflow_id
      and f.status = 'ACTIVE' and f.deleted_at is null
@@ -81,18 +95,12 @@ w as (
     (tenant_id, id, workflow_id, version_id, number, client_id, status, state, input, output, error, metadata,
      trigger, trigger_id, started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited,
      created_at, updated_at, started_at, completed_at)
-  select $1, u.id, s.workflow_id, s.version_id,
-         counted.base + row_number() over (partition by s.workflow_id order by u.place),
-         s.client_id, u.status, u.state, s.input, u.output, u.error, s.metadata, s.trigger, s.trigger_id,
+  select $1, s.id, s.workflow_id, s.version_id,
+         counted.base + row_number() over (partition by s.workflow_id order by s.place),
+         s.client_id, s.status, s.state, s.input, s.output, s.error, s.metadata, s.trigger, s.trigger_id,
          s.started_by, s.idempotency_key, s.correlation_id, s.parent_id, s.parent_visit, s.depth, s.awaited,
-         s.created_at, s.created_at, u.started_at, u.completed_at
-    from unnest({execution}) with ordinality
-           as u (id, base, status, state, output, error, started_at, completed_at, place)
-    join unnest({start}) with ordinality
-           as s (workflow_id, version_id, client_id, input, metadata, trigger, trigger_id, trigger_version,
-                 started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited, created_at,
-                 at_version, place)
-      on s.place = u.place
+         s.created_at, s.created_at, s.started_at, s.completed_at
+    from fresh s
     join counted on counted.workflow_id = s.workflow_id
    where (s.at_version or s.version_id = counted.current_version_id)
      and (s.trigger_version is null or exists (
@@ -170,7 +178,7 @@ class _Places:
 
 
 @cache
-def _statement(*, fenced: bool, starting: bool, logs: bool, settled: bool, jobs: bool, wake: bool) -> str:
+def _statement(*, fenced: bool, starting: bool, logs: bool, settled: bool, jobs: bool, wake: str) -> str:
     """The save's text. A handful of shapes exist, so each connection prepares each of them once."""
     places = _Places(4 if fenced else 1)
     text = "/* weft:engine.save */ with"
@@ -180,7 +188,7 @@ def _statement(*, fenced: bool, starting: bool, logs: bool, settled: bool, jobs:
         text += _FENCE
     if starting:
         start = places.arrays(_START_TYPES)
-        text += _START.format(execution=execution, start=start, workflow_ids=start.split(",", 1)[0])
+        text += _START.format(execution=execution, start=start)
     else:
         guard = "\n     and u.id not in (select execution_id from lost)" if fenced else ""
         text += _UPDATE.format(execution=execution, fenced=guard)
@@ -193,7 +201,7 @@ def _statement(*, fenced: bool, starting: bool, logs: bool, settled: bool, jobs:
         text += _SETTLED.format(settled=arrays, earliest=places.one("timestamptz"), latest=places.one("timestamptz"))
     if jobs:
         text += _JOBS.format(jobs=places.arrays(_JOB_TYPES))
-    return text + _TELL.format(wake=",\n       pg_notify('weft_jobs', '')" if wake else "")
+    return text + _TELL.format(wake=f",\n       pg_notify('weft_jobs', '{wake}')" if wake else "")
 
 
 _JSON = frozenset({"state", "output", "error", "input", "metadata", "data", "detail"})
@@ -263,9 +271,16 @@ async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datet
         logs=bool(batch.logs),
         settled=bool(batch.settled),
         jobs=bool(batch.jobs),
-        wake=wake and bool(batch.jobs),
+        wake=_call(batch, now) if wake else "",
     )
     return {row[0]: row[1] for row in await connection.fetch(statement, *values)}
+
+
+def _call(batch: Batch, now: datetime) -> str:
+    """What workers are told: that there is a job, or a timer that may be the next; empty for neither."""
+    if not batch.jobs:
+        return ""
+    return "timer" if any(job.run_at is not None and job.run_at > now for job in batch.jobs) else "job"
 
 
 async def load(connection: Connection, tenant_id: UUID, ids: Sequence[UUID]) -> list[Any]:
@@ -309,6 +324,3 @@ async def bury(connection: Connection, tenant_id: UUID, dead: Sequence[tuple[Fen
         [fence.epoch for fence, _ in dead],
         [reason for _, reason in dead],
     )
-
-
-__all__ = ["Batch", "ExecutionRow", "JobRow", "LogRow", "NewExecution", "bury", "load", "outputs", "save"]

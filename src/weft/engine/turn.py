@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.engine.evaluate import Evaluator
-from weft.engine.kinds import Call
+from weft.engine.kinds import Call, Instant
 from weft.engine.outcomes import Done, Failed, Items, Outcome, StartChild, Waiting, WaitUntil
 from weft.engine.plans import StepPlan
 from weft.engine.records import LogRow
@@ -104,19 +104,19 @@ class Turn:
     async def _run_step(self, command: RunStep) -> None:
         step = self.run.plan.steps[command.step]
         self.run.turns += 1
-        if step.is_errand or self.run.turns > BUDGET:
+        if step.instant is None or self.run.turns > BUDGET:
             self._begin_row(command, step)
             self.run.put_job("step", visit=command.visit, attempt=command.attempt)
             return
-        self.answer(command, step, await self.run_instant(command, step))
+        self.answer(command, step, await self.run_instant(command, step, step.instant))
 
-    async def run_instant(self, command: RunStep, step: StepPlan) -> Outcome:
+    async def run_instant(self, command: RunStep, step: StepPlan, instant: Instant) -> Outcome:
         """The outcome of a step that is a function of values."""
         try:
             config = await self._evaluator.config(self.run, command.frame, step, self.now)
         except WeftError as error:
             return Failed("expression", error.message, retryable=False)
-        return step.instant.run(self.call(command.visit, command.attempt, step, config))
+        return instant.run(self.call(command.visit, command.attempt, step, config))
 
     def call(self, visit: int, attempt: int, step: StepPlan, config: Any) -> Call:
         facts = self.run.facts

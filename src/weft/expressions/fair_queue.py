@@ -21,6 +21,10 @@ class FairQueue(Generic[Item]):
     def __len__(self) -> int:
         return self._size
 
+    def count(self, tenant: Hashable) -> int:
+        """How many of this tenant wait."""
+        return len(self._lanes.get(tenant, ()))
+
     def push(self, tenant: Hashable, item: Item) -> None:
         lane = self._lanes.get(tenant)
         if lane is None:

@@ -55,9 +55,9 @@ MAX_WAITING = 1_000
 MAX_WAITING_BYTES = 128 * 2**20
 START_ATTEMPTS = 3
 
-_CANNOT_START = GuardUnavailable(
-    "The guard's processes cannot be started. See whether this machine has memory and process ids left."
-)
+_CLOSED = "The guard is closed."
+_ENDED = "The guard's process ended. Try again."
+_CANNOT_START = "The guard's processes cannot be started. See whether this machine has memory and process ids left."
 
 
 class _Job:
@@ -73,9 +73,9 @@ class _Job:
         if not self.answer.done():  # whoever asked may have been cancelled
             self.answer.set_result(answer)
 
-    def refuse(self, error: GuardUnavailable) -> None:
+    def refuse(self, reason: str) -> None:
         if not self.answer.done():
-            self.answer.set_exception(error)
+            self.answer.set_exception(GuardUnavailable(reason))
 
 
 class Guard:
@@ -128,9 +128,8 @@ class Guard:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        closed = GuardUnavailable("The guard is closed.")
-        self._refuse_waiting(closed)
-        await self._end(closed)
+        self._refuse_waiting(_CLOSED)
+        await self._end(_CLOSED)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -147,7 +146,7 @@ class Guard:
         for slot in self._slots:
             await self._open(slot)
 
-    async def _end(self, reason: GuardUnavailable) -> None:
+    async def _end(self, reason: str) -> None:
         """Stop every process and refuse what is under way."""
         for link in self._links.values():
             link.cut()
@@ -160,7 +159,7 @@ class Guard:
         if forker is not None:
             await forker.stop()
 
-    def _refuse_waiting(self, reason: GuardUnavailable) -> None:
+    def _refuse_waiting(self, reason: str) -> None:
         while (waiting := self._waiting.pop()) is not None:
             waiting.refuse(reason)
         self._waiting_bytes = 0
@@ -228,11 +227,13 @@ class Guard:
 
     def _queue(self, job: _Job, tenant: Hashable) -> None:
         size = self._waiting_bytes + len(job.question)
-        if len(self._waiting) >= self._max_waiting or size > MAX_WAITING_BYTES:
+        share = max(1, self._max_waiting // 2)  # of one tenant: another's first must find a place
+        full = len(self._waiting) >= self._max_waiting or self._waiting.count(tenant) >= share
+        if full or size > MAX_WAITING_BYTES:
             raise GuardBusy(f"{len(self._waiting)} evaluations wait already. Try again in a moment.", retry_after=1.0)
         self._waiting.push(tenant, job)
         self._waiting_bytes = size
-        if not self._links and not self._recovering:
+        if self._forker is None and not self._recovering:  # the last attempts to start it were in vain
             self._recover()
 
     # --- children ----------------------------------------------------------------------------------------------
@@ -273,7 +274,8 @@ class Guard:
 
     def _replace(self, link: Link, job: _Job | None) -> None:
         link.cut()
-        if self._links.pop(link.slot, None) is not None and self._running:
+        if self._links.get(link.slot) is link and self._running:
+            del self._links[link.slot]
             self._spawn(self._open(link.slot, job))
         elif job is not None:
             job.settle(CRASHED)
@@ -283,9 +285,9 @@ class Guard:
         forker = self._forker
         try:
             if forker is None:
-                raise GuardUnavailable("The guard's process ended. Try again.")
+                raise GuardUnavailable(_ENDED)
             connection, status = await forker.child(slot)
-        except GuardUnavailable:
+        except BaseException:  # the guard may be closing
             if job is not None:
                 job.settle(CRASHED)
             raise
@@ -298,6 +300,9 @@ class Guard:
             link.cut()
             connection.close()
             raise
+        if self._forker is not forker:  # everything was started anew meanwhile
+            link.cut()
+            return
         self._links[slot] = link
         self._free(link)
 
@@ -315,7 +320,7 @@ class Guard:
         """Start anew. What was under way is lost; what waits goes on waiting, unless nothing can be started."""
         try:
             for _ in range(START_ATTEMPTS):
-                await self._end(GuardUnavailable("The guard's process ended. Try again."))
+                await self._end(_ENDED)
                 try:
                     await self._begin()
                 except GuardUnavailable:

@@ -105,7 +105,8 @@ class Assembly:
             answer = next(self.answers)
             if len(answer) == 1:
                 return answer[0]
-            _, code, message, start, end = answer
+            # five parts, unless the child has lost its mind
+            code, message, start, end = answer[1:] if len(answer) == 5 else (CRASHED, _SENTENCES[CRASHED], None, None)
             error = explained(code, message, start, end, leaf)
         self._errors.append(error)
         return None

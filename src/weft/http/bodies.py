@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 MAX_BODY: Final = 1_000_000
@@ -55,6 +55,10 @@ def _no_number(value: Any) -> Any:
     if isinstance(value, str) and value.lstrip("+-").replace(".", "", 1).isdigit():
         raise PydanticCustomError("time_type", "Input should be a date or time in ISO 8601, not a number")
     return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
+"""A time in a query: ISO 8601 with its zone, and no number of seconds. (In an `Input` any `datetime` is so strict.)"""
 
 
 def require_storable(value: object) -> None:

@@ -33,7 +33,7 @@ from weft.interpreter.events import (
 from weft.interpreter.failure import Failure, abandon, cancel_all, fail, go_on, resolve, stop_timed_out
 from weft.interpreter.flow import RETRY, TIMEOUT, choose, complete, enter, run_again, wait
 from weft.interpreter.items import finish_item, found
-from weft.interpreter.joins import fire_next, force_next
+from weft.interpreter.joins import fire_next
 from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
 from weft.interpreter.work import Entry, FrameDraft, Work
 
@@ -211,12 +211,10 @@ def _progress(work: Work) -> bool:
 
 
 def _end(work: Work, draft: FrameDraft) -> bool:
-    """The frame is over when its last token has ended and no join waits. False when it is not."""
+    """The frame is over when its last token has ended (then no join waits either). False when it is not."""
     if work.is_live(draft.id):
         draft.ended = False
         return False
-    if draft.arrived and force_next(work, draft):
-        return True
     if draft.id == ROOT:
         work.status = Status.completed
         work.over = True

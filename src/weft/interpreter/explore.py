@@ -3,8 +3,8 @@
 Two ways of looking, on each level by itself (an item's frame shares nothing with others, so a for-each is one step
 on its own level, and its body a workflow of its own):
 
-- *Structure*: is every step reached and can an end be reached from it; do joins wait for each other. Fast, for
-  any size.
+- *Structure*: is every step reached, and can an end be reached from it. Fast, for any size. (Joins that wait for
+  each other in a circle need no look: see `joins`.)
 - *Exploration* (`walk`): the interpreter itself runs with abstract outcomes.
 
 Exploration that would become too long stops at a budget, and says so (`Findings.complete`). A join that starves was
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Final
 
 from weft.core.errors import Issue
@@ -23,8 +22,8 @@ from weft.interpreter import graphs
 from weft.interpreter.definition import FAIL, Definition, Graph, Step
 from weft.interpreter.walk import Met, walk
 
-BUDGET: Final = 12_000
-"""States of one definition, over all its levels: well below a second."""
+BUDGET: Final = 50_000
+"""Moves of one definition, over all its levels: well below a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +46,18 @@ def find_faults(definition: Definition, budget: int = BUDGET) -> list[Issue]:
 def explore(definition: Definition, budget: int = BUDGET) -> Findings:
     """The same, and how sure that is."""
     faults: list[Issue] = []
-    complete, left = True, budget
+    complete, left, states = True, budget, 0
     for graph in definition.graphs.values():
         found = list(_structural_faults(graph))
         if not found:
             met = walk(graph, left)
-            left -= met.states
+            left -= min(left, met.effort)
+            states += met.states
             complete = complete and met.complete
             found = list(_judge(graph, met))
         faults.extend(found)
     places = _places(definition)
-    return Findings(
-        tuple(replace(fault, path=places[str(fault.extra["step"])]) for fault in faults), complete, budget - left
-    )
+    return Findings(tuple(replace(fault, path=places[str(fault.extra["step"])]) for fault in faults), complete, states)
 
 
 def _places(definition: Definition) -> dict[str, tuple[str | int, ...]]:
@@ -110,7 +108,6 @@ def _structural_faults(graph: Graph) -> Iterator[Issue]:
                 "no_end",
                 f"No end can be reached from step '{step.path}'; lead a transition out of its loop to an end.",
             )
-    yield from _circular_joins(graph)
 
 
 def _edges(graph: Graph) -> dict[str, list[str]]:
@@ -119,18 +116,6 @@ def _edges(graph: Graph) -> dict[str, list[str]]:
         if step.on_error is not None and step.kind != FAIL:
             edges[key].append(step.on_error)
     return edges
-
-
-def _circular_joins(graph: Graph) -> Iterator[Issue]:
-    sources = {key: frozenset().union(*feeders.values()) for key, feeders in graph.feeders.items() if feeders}
-    for first, second in combinations(sources, 2):
-        if second in sources[first] and first in sources[second]:
-            yield _issue(
-                graph.steps[first],
-                "joins_circular",
-                f"The joins '{graph.steps[first].path}' and '{graph.steps[second].path}' can wait for each other; let "
-                "the loop around them be entered at one step only.",
-            )
 
 
 def _unreachable(step: Step) -> Issue:

@@ -125,20 +125,26 @@ def back_edges(start: str, edges: Edges) -> frozenset[Pair]:
     return frozenset(back)
 
 
-def loop_of(back: Pair, reverse: Edges) -> frozenset[str]:
-    """The steps of the loop that a back edge closes: its head, and all that lead to its tail without the head."""
-    tail, head = back
-    return reachable((tail,), reverse, barrier=head) | {head}
+def loops(back: Iterable[Pair], reverse: Edges) -> dict[Pair, frozenset[str]]:
+    """The steps of the loop that each back edge closes: its head, and all that lead to a tail without the head.
+
+    Back edges to the same head close one loop: whichever way a turn has gone, the next one begins there.
+    """
+    tails: dict[str, list[str]] = {}
+    for tail, head in back:
+        tails.setdefault(head, []).append(tail)
+    members = {head: reachable(ends, reverse, barrier=head) | {head} for head, ends in tails.items()}
+    return {(tail, head): members[head] for head, ends in tails.items() for tail in ends}
 
 
 def feeders(
-    join: str, sources: Iterable[str], reverse: Edges, loops: Mapping[Pair, Collection[str]]
+    join: str, sources: Iterable[str], reverse: Edges, members: Mapping[Pair, Collection[str]]
 ) -> dict[str, frozenset[str]]:
     """For each source of the join: the steps from which a token can still arrive through it in this wave.
 
-    A back edge of a loop around the join begins another wave, so it is not followed.
+    A back edge of a loop around the join begins another wave, so it is not followed. `members`: see `loops`.
     """
-    around = {edge for edge, members in loops.items() if join in members}
+    around = {edge for edge, inside in members.items() if join in inside}
     tails: dict[str, set[str]] = {}
     for tail, head in around:
         tails.setdefault(head, set()).add(tail)

@@ -8,6 +8,11 @@ the wave of a slower one.
   from. A join that itself still waits counts as such a place. Firing takes one arrival of each source.
 - `any` and `at_least` fire at the n-th source of a wave and count the wave in `fired`; what arrives later of the
   same wave is swallowed. When nothing more can arrive, the join forgets: the next arrival opens a new wave.
+
+Joins never wait for each other in a circle. Such a circle would be a closed walk through the graph; of its steps,
+the one that the depth-first walk of `graphs.back_edges` met first is the head of a loop around all of them, so every
+edge of the circle into it begins another wave for each of the joins, and `graphs.feeders` follows none of those.
+Hence when nothing is live in a frame, the joins that still wait go on one after the other.
 """
 
 from __future__ import annotations
@@ -27,14 +32,6 @@ def fire_next(work: Work, draft: FrameDraft) -> bool:
     places = {visit.step for visit in work.visits.values() if visit.frame == draft.id}
     places.update(key for key in draft.arrived if _present(draft, key))
     return any(_look(work, draft, key, places) for key in draft.graph.feeders if key in draft.arrived)
-
-
-def force_next(work: Work, draft: FrameDraft) -> bool:
-    """Nothing moves in this frame any more: let the first waiting join go on. False when none waits.
-
-    Only loops with several entries can bring joins to wait for each other; `explore` refuses them.
-    """
-    return any(_look(work, draft, key, set()) for key in draft.graph.feeders if key in draft.arrived)
 
 
 def _present(draft: FrameDraft, key: str) -> list[str]:

@@ -32,6 +32,9 @@ TURNS: Final = 2
 _COMBINED: Final = 6
 """Conditions of one step that are combined freely; of more than these, none, each, and all."""
 
+_CROWD: Final = 8
+"""So many live visits make a move about twice as dear."""
+
 _THEN: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -50,21 +53,23 @@ class Met:
     complete: bool = False
     settled: bool = False
     states: int = 0
+    effort: int = 0
     entered: set[str] = field(default_factory=set)
     starved: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
 
 
 def walk(graph: Graph, budget: int) -> Met:
-    """Look at no more than `budget` states."""
+    """Walk until `budget` is used up: one for each move, more where many tokens make a move dear."""
     met = _Walk(graph, _Order.all, budget // 2).run()
     if met.complete:
         met.settled = True
         return met
-    share = (budget - met.states) // 2
+    share = (budget - met.effort) // 2
     parts = [_Walk(graph, _Order.oldest, share).run(), _Walk(graph, _Order.newest, share).run()]
     for part in parts:
         met.states += part.states
+        met.effort += part.effort
         met.entered |= part.entered
         met.starved |= part.starved
     met.settled = all(part.complete for part in parts)
@@ -100,13 +105,14 @@ class _Walk:
         state, commands = advance(self._definition, NEW, Started(_THEN))
         self._arrive(state, commands, None)
         while self._waiting:
-            if len(self._nodes) > self._budget:
+            if self._met.effort >= self._budget:
                 self._met.complete = False
                 break
             node = self._waiting.popleft()
             for after, ordered in self._moves(node.state):
+                self._met.effort += 1 + len(after.visits) // _CROWD
                 self._arrive(after, ordered, node)
-        self._met.states = min(len(self._nodes), self._budget)
+        self._met.states = len(self._nodes)
         if self._met.complete:
             self._find_failing()
         return self._met

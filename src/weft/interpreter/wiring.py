@@ -262,7 +262,7 @@ class _Level:
             for transition in arrows:
                 incoming[transition.target].append(transition)
         reverse = graphs.reversed_edges(self.steps, edges)
-        loops = {edge: graphs.loop_of(edge, reverse) for edge in sorted(back)}
+        loops = graphs.loops(back, reverse)
         return Graph(
             start=start,
             steps=dict(self.steps),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
+import ipaddress
 import socket
 
 from weft.core.errors import Conflict, Invalid
@@ -37,9 +38,11 @@ def choose(host: str, port: int) -> int:
     return port
 
 
-def choose_near(host: str, port: int) -> int:
-    """The port, or the next free one: for listeners whose number nobody typed. 0 stays 0 (none)."""
-    return port if port == 0 or is_free(host, port) else _next_free(host, port)
+def choose_near(host: str, port: int, *, besides: int = 0) -> int:
+    """The port, or the next free one that is not `besides`: for listeners whose number nobody typed. 0 stays 0."""
+    if port == 0 or (port != besides and is_free(host, port)):
+        return port
+    return _next_free(host, port, besides)
 
 
 def is_free(host: str, port: int) -> bool:
@@ -62,6 +65,14 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def health(host: str, port: int, path: str, *, timeout: float = 1.0) -> int | None:
     """The status with which a server answers, or None."""
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
@@ -80,5 +91,6 @@ def _any(host: str) -> int:
         return int(trial.getsockname()[1])
 
 
-def _next_free(host: str, port: int) -> int:
-    return next((p for p in range(port + 1, min(port + 100, 65536)) if is_free(host, p)), 0) or _any(host)
+def _next_free(host: str, port: int, besides: int = 0) -> int:
+    near = (p for p in range(port + 1, min(port + 100, 65536)) if p != besides)
+    return next((p for p in near if is_free(host, p)), 0) or _any(host)

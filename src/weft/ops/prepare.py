@@ -1,4 +1,4 @@
-"""From any database to one that this weft can serve: roles, migration, preflight, seed. Safe to repeat."""
+"""From any database to one that this weft can serve: roles, migration, preflight; then the seed. Safe to repeat."""
 
 from __future__ import annotations
 
@@ -39,14 +39,13 @@ class Prepared:
 
     created: list[str] = field(default_factory=list)
     migrated_to: str | None = None
-    seeded: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-async def prepare(settings: Settings, addresses: Addresses, *, seed: bool) -> Prepared:
+async def prepare(settings: Settings, addresses: Addresses) -> Prepared:
     """Make the database ready for this code, as far as the given addresses allow.
 
     Raises `MigrationNeeded`, `PreflightFailed`, and whatever the steps themselves refuse.
@@ -56,12 +55,14 @@ async def prepare(settings: Settings, addresses: Addresses, *, seed: bool) -> Pr
     await _migrate(addresses, done)
     findings = preflight.require(await preflight.check(addresses.app))
     done.warnings = [finding.sentence for finding in findings]
-    if seed and settings.profile == "development":
-        from weft.ops import seed as seeding
-
-        await seeding.run(addresses.app, profile=settings.profile, master_key=master_key(settings))
-        done.seeded = True
     return done
+
+
+async def plant(settings: Settings, addresses: Addresses) -> None:
+    """Make the first content that the profile allows; what is there stays as it is."""
+    from weft.ops import seed
+
+    await seed.run(addresses.app, profile=settings.profile, master_key=master_key(settings))
 
 
 async def _ensure_roles(settings: Settings, addresses: Addresses, done: Prepared) -> Addresses:

@@ -2,8 +2,8 @@
 
 1  take the home (one `weft up` per home), choose ports
 2  start the embedded PostgreSQL, or use the operator's
-3  roles, migration, preflight, seed         in a fork: its libraries do not stay in memory
-4  API and worker as children, restarted when they die; PostgreSQL too
+3  roles, migration, preflight               in a fork: its libraries do not stay in memory
+4  API and worker as children, restarted when they die; PostgreSQL too; the seed while they start
 5  on Ctrl-C or SIGTERM: API and worker drain, PostgreSQL stops last
 """
 
@@ -85,9 +85,9 @@ def up(settings: Settings, *, seed: bool, say: Say, ready: Callable[[Ready], Non
             end_leftovers(home, settings.worker.drain_seconds + _MARGIN_SECONDS, say)
             settings = _with_ports(settings, say)
             addresses = _addresses(settings, home, embedded, say)
-            _prepare(settings, addresses, seed=seed, say=say)
+            _prepare(settings, addresses, say)
             if not signals.stops:
-                _Run(settings, home, embedded, addresses, signals, say, ready, began).run()
+                _Run(settings, home, embedded, addresses, signals, say, ready, began, seed=seed).run()
         finally:
             home.forget_run()
             if embedded is not None:
@@ -108,6 +108,8 @@ class _Run:
         say: Say,
         ready: Callable[[Ready], None],
         began: float,
+        *,
+        seed: bool,
     ) -> None:
         self._settings = settings
         self._home = home
@@ -116,6 +118,8 @@ class _Run:
         self._ready = ready
         self._began = began
         self._is_ready = False
+        self._has_sign_ins = seed and settings.profile == "development"
+        self._seed_for: Addresses | None = addresses if self._has_sign_ins else None
         self._complained = began
         self._database_failures = 0
         self._database_started = began
@@ -138,6 +142,7 @@ class _Run:
         self._tend_database(now)
         if self._is_ready:
             return 60.0
+        self._seed_once()
         host = self._settings.api.host
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
         status = ports.health(reachable, self._settings.api.port, "/readyz")
@@ -150,6 +155,12 @@ class _Run:
             state = "does not answer yet" if status is None else f"answers {status} to /readyz"
             self._say(f"still waiting: the API {state}")
         return _PROBE_SECONDS
+
+    def _seed_once(self) -> None:
+        """After the children were started, which takes them longer than this."""
+        addresses, self._seed_for = self._seed_for, None
+        if addresses is not None:
+            in_fork(lambda: _plant_here(self._settings, addresses))
 
     def _tend_database(self, now: float) -> None:
         """Start the embedded server again when it died; it recovers by itself what was confirmed."""
@@ -166,7 +177,7 @@ class _Run:
 
     def _announce(self, seconds: float) -> None:
         settings = self._settings
-        sign_ins = SIGN_INS if settings.profile == "development" else ()
+        sign_ins = SIGN_INS if self._has_sign_ins else ()
         self._ready(Ready(settings.api.address, settings.profile, shown(settings.home), seconds, sign_ins))
 
     def _changed(self) -> None:
@@ -189,8 +200,7 @@ def _with_ports(settings: Settings, say: Say) -> Settings:
     api, worker = settings.api, settings.worker
     port = ports.choose(api.host, api.port)
     metrics = ports.choose_near(api.host, api.metrics_port)
-    taken = worker.metrics_port and worker.metrics_port == metrics  # by our own API, a moment ago
-    worker_metrics = ports.choose_near(api.host, worker.metrics_port + 1 if taken else worker.metrics_port)
+    worker_metrics = ports.choose_near(api.host, worker.metrics_port, besides=metrics)
     for wanted, chosen, name in (
         (api.metrics_port, metrics, "API"),
         (worker.metrics_port, worker_metrics, "worker"),
@@ -215,20 +225,30 @@ def _addresses(settings: Settings, home: Home, embedded: EmbeddedPostgres | None
     return embedded_addresses(home, embedded.start())
 
 
-def _prepare(settings: Settings, addresses: Addresses, *, seed: bool, say: Say) -> None:
-    done = in_fork(lambda: _prepare_here(settings, addresses, seed))
+def _prepare(settings: Settings, addresses: Addresses, say: Say) -> None:
+    done = in_fork(lambda: _prepare_here(settings, addresses))
     if done["created"]:
         say(f"made {', '.join(done['created'])}")
     if done["migrated_to"]:
         say(f"migrated the schema to revision {done['migrated_to']}")
+    if settings.profile == "development" and not ports.is_loopback(settings.api.host):
+        say("warning: other machines can reach this weft, and everybody knows the development profile's passwords")
     for warning in done["warnings"]:
         say(f"warning: {warning}")
 
 
-def _prepare_here(settings: Settings, addresses: Addresses, seed: bool) -> dict[str, Any]:
+def _prepare_here(settings: Settings, addresses: Addresses) -> dict[str, Any]:
     """In the fork: its imports end with it."""
     import asyncio
 
     from weft.ops.prepare import prepare
 
-    return asyncio.run(prepare(settings, addresses, seed=seed)).as_json()
+    return asyncio.run(prepare(settings, addresses)).as_json()
+
+
+def _plant_here(settings: Settings, addresses: Addresses) -> None:
+    import asyncio
+
+    from weft.ops.prepare import plant
+
+    asyncio.run(plant(settings, addresses))

@@ -78,9 +78,12 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     step = run.plan.steps[run.path_of(visit)]
     command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
     turn = Turn(run, driver.evaluator, driver.clock())
-    if not step.is_errand:
-        return _ended(job, await turn.run_instant(command, step))
-    if job.claims > 1 and not step.errand.idempotent(step.raw):
+    if step.instant is not None:
+        return _ended(job, await turn.run_instant(command, step, step.instant))
+    errand = step.errand
+    if errand is None:
+        return StepEnded(job.visit, job.attempt, Failed("internal", "The step kind can neither run nor be performed."))
+    if job.claims > 1 and not errand.idempotent(step.raw):
         return StepEnded(job.visit, job.attempt, _interrupted(job, retryable=True))
     try:
         config = await driver.evaluator.config(run, visit.frame, step, turn.now)
@@ -89,7 +92,7 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     call = turn.call(job.visit, job.attempt, step, config)
     try:
         async with asyncio.timeout(step.step.timeout or ERRAND_TIMEOUT):
-            return _ended(job, await step.errand.perform(call, ports))
+            return _ended(job, await errand.perform(call, ports))
     except TimeoutError:
         seconds = step.step.timeout or ERRAND_TIMEOUT
         return StepEnded(job.visit, job.attempt, Failed("timeout", f"The step took longer than {seconds:g} s."))
@@ -116,7 +119,9 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
     visit = run.state.visits[job.visit]
     step = run.plan.steps[run.path_of(visit)]
     command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
-    outcome = await Turn(run, driver.evaluator, driver.clock()).run_instant(command, step)
+    if step.instant is None:
+        return StepEnded(job.visit, job.attempt, Failed("internal", "Only an instant step starts another workflow."))
+    outcome = await Turn(run, driver.evaluator, driver.clock()).run_instant(command, step, step.instant)
     if not isinstance(outcome, StartChild):
         return _ended(job, outcome)
     actor = system_actor(run.facts.tenant_id, correlation_id=run.facts.correlation_id)

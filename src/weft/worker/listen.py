@@ -15,7 +15,7 @@ log = structlog.get_logger("weft.listen")
 class Listener:
     """Calls `heard` for every notification on a channel. `run` reconnects until it is cancelled."""
 
-    def __init__(self, dsn: str, channel: str, heard: Callable[[], None]) -> None:
+    def __init__(self, dsn: str, channel: str, heard: Callable[[str], None]) -> None:
         self._dsn = dsn
         self._channel = channel
         self._heard = heard
@@ -35,8 +35,8 @@ class Listener:
         )
         try:
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.add_listener(self._channel, lambda *_: self._heard())
-            self._heard()  # whatever was said while nobody listened
+            await connection.add_listener(self._channel, lambda _connection, _pid, _channel, said: self._heard(said))
+            self._heard("")  # whatever was said while nobody listened
             await lost.wait()
         finally:
             with suppress(Exception):

@@ -19,7 +19,7 @@ from weft.core.clock import Clock, utc_now
 from weft.db.database import Database
 from weft.engine.drive import Driver
 from weft.engine.kinds import Ports
-from weft.engine.news import News, Nothing, What
+from weft.engine.news import Nothing, What
 from weft.engine.queue import Job, Queue
 from weft.engine.starts import Starter
 from weft.worker import errands
@@ -62,7 +62,7 @@ class Worker:
         self._clock = clock
         self._queue = Queue(database, self.owner, timedelta(seconds=options.lease))
         self._outbox = Outbox(driver, self._settled)
-        self._listener = Listener(listen_dsn or database.dsn, "weft_jobs", self.wake)
+        self._listener = Listener(listen_dsn or database.dsn, "weft_jobs", self._heard)
         self._held: dict[UUID, int] = {}
         self._errands: dict[UUID, asyncio.Task[None]] = {}
         self._groups: set[asyncio.Task[None]] = set()
@@ -79,6 +79,12 @@ class Worker:
 
     def wake(self) -> None:
         """There is something to do: look now."""
+        self._wake.set()
+
+    def _heard(self, said: str) -> None:
+        """Somebody has put a job. A new timer may be due before the one that we know of: ask again."""
+        if said != "job":
+            self._next_poll = None
         self._wake.set()
 
     def stop(self) -> None:
@@ -268,6 +274,3 @@ class Worker:
             with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
                 await self._queue.release(list(self._held.items()))
         await self._starter.close()
-
-
-__all__ = ["News", "Worker", "WorkerOptions"]

@@ -96,6 +96,7 @@ async def test_every_column_is_kept_and_shown(api: httpx2.AsyncClient, owner: He
         {"name": None},
         {"name": "x" * 201},
         {"email": "not an address"},
+        {"email": ""},
         {"is_active": "yes"},
         {"tenant_id": ID},
         {"deleted_at": None},

@@ -146,9 +146,7 @@ CASES: list[tuple[str, dict[str, Any], str, set[str]]] = [
     ),
     (
         "an inclusive split: the unconditional branch is certain",
-        document(
-            {"key": "a", "split": "any"}, "b", "c", {"key": "d", **JOIN}, a=[("b", "when"), "c"], b="d", c="d"
-        ),
+        document({"key": "a", "split": "any"}, "b", "c", {"key": "d", **JOIN}, a=[("b", "when"), "c"], b="d", c="d"),
         "d",
         {"a", "c"},
     ),
@@ -200,9 +198,7 @@ CASES: list[tuple[str, dict[str, Any], str, set[str]]] = [
     ),
     (
         "three of three at least",
-        document(
-            {"key": "a", **ALL}, "b", "c", {"key": "d", "join": {"at_least": 2}}, a=["b", "c"], b="d", c="d"
-        ),
+        document({"key": "a", **ALL}, "b", "c", {"key": "d", "join": {"at_least": 2}}, a=["b", "c"], b="d", c="d"),
         "d",
         {"a", "b", "c"},
     ),

@@ -11,8 +11,9 @@ from inline_snapshot import snapshot
 from tests.factories import workflows as make
 
 from weft.domain.workflows import document as documents
+from weft.domain.workflows.building import MAX_DEPTH, MAX_NODES
 from weft.domain.workflows.errors import DocumentUnreadable
-from weft.domain.workflows.parsing import MAX_DEPTH, MAX_NODES, Format, parse
+from weft.domain.workflows.parsing import Format, parse
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 values = st.recursive(

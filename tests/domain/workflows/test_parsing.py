@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weft.domain.workflows import parsing
+from weft.domain.workflows.building import MAX_ALIASES, MAX_DEPTH, MAX_NODES
 from weft.domain.workflows.errors import DocumentUnreadable
-from weft.domain.workflows.parsing import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, MAX_NODES, Format, parse
+from weft.domain.workflows.parsing import MAX_BYTES, Format, parse
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jsonschema_rs
 import pytest
-from inline_snapshot import snapshot
 from tests.factories import workflows as make
 
 from weft.domain.workflows import schema, validation
@@ -107,48 +107,56 @@ def test_other_keys_are_refused(key: str) -> None:
     assert refusals(make.definition(steps=[make.step(key)]))
 
 
-def test_sentences() -> None:
-    document: dict[str, Any] = {
-        "name": " ",
-        "stepz": 1,
-        "tags": ["a", "a"],
-        "steps": [
-            {"key": "A", "type": "note", "confg": {}},
-            {"key": "b", "timeout": "soon", "split": "al", "retry": {"attempts": 0, "on": "timeout"}},
-            {
-                "key": "each",
-                "type": "for_each",
-                "config": {"items": "x", "body": {"steps": [{"key": "q", "type": "t", "join": {"at_leas": 1}}]}},
-            },
-            {"key": "none", "type": "for_each"},
-        ],
-        "transitions": [
-            {"from": "a", "to": "b", "when": {"field": "x", "operator": "equal", "value": 1}},
-            {"from": "a", "to": "b", "when": {"all": []}},
-            {"from": "a", "to": "b", "when": 3},
-            {"from": "a"},
-        ],
-    }
-    assert refusals(document) == snapshot(
-        [
-            'name: " " does not fit. Write text that is not blank.',
-            "tags: The list holds an entry twice. Remove one of them.",
-            "steps[0].key: Step 'A': \"A\" does not fit. Write a lower-case word: a letter first, then letters, digits and underscores, 63 at most (`sign_off`).",
-            "steps[0].confg: Step 'A': The field `confg` is not known here. Did you mean `config`?",
-            "steps[1]: Step 'b' lacks `type`. Add it.",
-            "steps[1].timeout: Step 'b': \"soon\" does not fit. Write a duration such as `500ms`, `30s`, `5m`, `2h`, `1h30m` or `2d`.",
-            'steps[1].split: Step \'b\': Expected one of "one", "any", "all", found "al". Did you mean `all`?',
-            "steps[1].retry.attempts: Step 'b': Expected at least 1, found 0.",
-            "steps[1].retry.on: Step 'b': Expected a list, found \"timeout\".",
-            "steps[2].config.body.steps[0].join.at_leas: Step 'q': The field `at_leas` is not known here. Did you mean `at_least`?",
-            "steps[2].config.body.steps[0].join: Step 'q': `steps[2].config.body.steps[0].join` lacks `at_least`. Add it.",
-            "steps[3]: Step 'none' lacks `config`. Add it.",
-            'transitions[0].when.operator: The transition from \'a\' to \'b\': Expected one of "equals", "not_equals", "greater_than", "greater_or_equal", "less_than", "less_or_equal", "in", "not_in", "contains", "starts_with", "ends_with", "matches", "exists", "is_empty", found "equal". Did you mean `equals`?',
-            "transitions[1].when.all: The transition from 'a' to 'b': Expected at least one entry, found 0.",
-            "transitions[2].when: The transition from 'a' to 'b': 3 fits none of the forms that may stand here. Expected text, found 3. Or: Expected an object, found 3.",
-            "transitions[3]: `transitions[3]` lacks `to`. Add it.",
-            "stepz: The field `stepz` is not known here. Did you mean `steps`?",
-        ]
+FAULTS: list[tuple[dict[str, Any], str]] = [
+    ({"name": " "}, 'name: " " does not fit. Write text that is not blank.'),
+    ({"name": 3}, "name: Expected text, found 3."),
+    ({"stepz": []}, "stepz: The field `stepz` is not known here. Did you mean `steps`?"),
+    ({"zzz": []}, "zzz: The field `zzz` is not known here. Remove it or correct its name."),
+    ({"tags": ["a", "a"]}, "tags: The list holds an entry twice. Remove one of them."),
+    ({"steps": []}, "steps: Expected at least one entry, found 0."),
+    ({"steps": [{"key": "A", "type": "note"}]}, "steps[0].key: Step 'A': \"A\" does not fit. Write a lower-case word"),
+    ({"steps": [{"key": "a"}]}, "steps[0]: Step 'a' lacks `type`. Add it."),
+    ({"steps": [{"type": "note"}]}, "steps[0]: `steps[0]` lacks `key`. Add it."),
+    ({"steps": [make.step("a", confg={})]}, "Step 'a': The field `confg` is not known here. Did you mean `config`?"),
+    ({"steps": [make.step("a", config=None)]}, "steps[0].config: Step 'a': Expected an object, found null."),
+    ({"steps": [make.step("a", split="al")]}, 'found "al". Did you mean `all`?'),
+    ({"steps": [make.step("a", timeout="soon")]}, "Step 'a': \"soon\" does not fit. Write a duration such as"),
+    ({"steps": [make.step("a", timeout="{{ input.t }}")]}, "does not fit. Write a duration such as"),
+    (
+        {"steps": [make.step("a", retry={"attempts": 0})]},
+        "steps[0].retry.attempts: Step 'a': Expected at least 1, found 0.",
+    ),
+    ({"steps": [make.step("a", retry={"attempts": 1.5})]}, "Expected a whole number, found 1.5."),
+    (
+        {"steps": [make.step("a", join={"at_leas": 1})]},
+        "The field `at_leas` is not known here. Did you mean `at_least`?",
+    ),
+    ({"steps": [make.step("each", "for_each")]}, "steps[0]: Step 'each' lacks `config`. Add it."),
+    ({"steps": [make.step("each", "for_each", config={"items": "x"})]}, "`steps[0].config` lacks `body`. Add it."),
+    (
+        {"steps": [make.step("each", "for_each", config={"items": "x", "body": {"steps": [{"key": "q"}]}})]},
+        "steps[0].config.body.steps[0]: Step 'q' lacks `type`. Add it.",
+    ),
+    ({"transitions": [{"from": "a"}]}, "transitions[0]: `transitions[0]` lacks `to`. Add it."),
+    (
+        {"transitions": [{"from": "a", "to": "b", "when": {"field": "x", "operator": "equal", "value": 1}}]},
+        "transitions[0].when.operator: The transition from 'a' to 'b': Expected one of",
+    ),
+    (
+        {"transitions": [{"from": "a", "to": "b", "when": {"all": []}}]},
+        "The transition from 'a' to 'b': Expected at least one entry",
+    ),
+    (
+        {"transitions": [{"from": "a", "to": "b", "when": 3}]},
+        "3 fits none of the forms that may stand here. Expected text, found 3. Or: Expected an object",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), FAULTS)
+def test_a_fault_is_said_with_its_place_and_mend(change: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in said for said in refusals({**make.definition(), **change})), refusals(
+        {**make.definition(), **change}
     )
 
 
@@ -169,7 +177,7 @@ def test_many_faults_are_cut_off() -> None:
 )
 def test_an_input_schema_that_is_none(written: dict[str, Any], words: str) -> None:
     issues = validation.input_schema_issues(written, ("input",))
-    assert words in [f"{dotted(issue.path)}: {issue.message}" for issue in issues][0]
+    assert words in next(f"{dotted(issue.path)}: {issue.message}" for issue in issues)
 
 
 def test_expressions_are_excused_from_the_types_of_a_config() -> None:
@@ -180,9 +188,9 @@ def test_expressions_are_excused_from_the_types_of_a_config() -> None:
 
 def test_an_alternative_that_fails_for_an_expression_alone_is_excused() -> None:
     class Either(make.Control):
-        config_schema = {
+        config_schema: Mapping[str, Any] = {
             "properties": {"x": {"oneOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]}}
-        }  # noqa: E501
+        }
 
     kind = Either("either")
     assert validation.config_issues(kind, {"x": "{{ input.x }}"}, ()) == []

@@ -1,113 +1,24 @@
-"""`POST /hooks/{token}`: what another system sends starts a workflow, once, and strangers learn nothing."""
+"""`POST /hooks/{token}`: what another system sends starts a workflow, once, and may be answered with its output."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from tests.engine.triggers.hooks import hook, rows, told
 from tests.factories import executions
 from tests.factories.executions import CALL, FAIL
 
 from weft.core.actor import Actor
 from weft.core.ids import new_id
 from weft.db.database import Database
-from weft.db.hot import transaction
 from weft.db.scope import enter
-from weft.domain.workflows import service as workflows
-from weft.domain.workflows import tokens
-from weft.domain.workflows.schemas import TriggerCreate, TriggerUpdate, WebhookConfig
+from weft.domain.workflows.schemas import TriggerCreate, WebhookConfig
 from weft.domain.workflows.service import triggers
 from weft.engine.outcomes import Done, Failed
 from weft.engine.process import EngineProcess
-from weft.engine.triggers import signatures
-
-ECHO: dict[str, Any] = {"output": "{{ input }}"}
-UNKNOWN = (404, "/errors/webhook_unknown")
-
-
-@pytest.fixture
-async def engine(database: Database) -> AsyncIterator[EngineProcess]:
-    async with executions.engine(database) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def http(database: Database, engine: EngineProcess) -> AsyncIterator[httpx2.AsyncClient]:
-    async with executions.client(database, engine) as opened:
-        yield opened
-
-
-@dataclass
-class Hook:
-    """A trigger and what its owner was shown."""
-
-    database: Database
-    actor: Actor
-    workflow_id: UUID
-    id: UUID
-    token: str
-    secret: bytes
-
-    @property
-    def path(self) -> str:
-        return f"/hooks/{self.token}"
-
-    async def change(self, **change: Any) -> None:
-        async with enter(self.database, self.actor) as scope:
-            await triggers.update(scope, self.workflow_id, self.id, TriggerUpdate(**change))
-
-    async def rotate_token(self) -> str:
-        async with enter(self.database, self.actor) as scope:
-            made = await triggers.rotate_token(scope, self.workflow_id, self.id)
-        assert made.token is not None
-        return f"/hooks/{made.token}"
-
-    async def rotate_secret(self) -> bytes:
-        async with enter(self.database, self.actor) as scope:
-            made = await triggers.rotate_secret(scope, self.workflow_id, self.id)
-        assert made.signing_secret is not None
-        return tokens.read_signing_secret(made.signing_secret)
-
-    async def move(self, verb: str) -> None:
-        async with enter(self.database, self.actor) as scope:
-            await workflows.change_status(scope, self.workflow_id, verb)
-
-
-async def hook(
-    database: Database,
-    actor: Actor,
-    *,
-    workflow: dict[str, Any] | None = None,
-    enabled: bool = True,
-    name: str = "orders",
-    **config: Any,
-) -> Hook:
-    """A webhook that believes whoever knows its address, unless told otherwise."""
-    workflow_id = await executions.workflow(database, actor, **(workflow or ECHO))
-    new = TriggerCreate(name=name, enabled=enabled, config=WebhookConfig(**({"verify": "none"} | config)))
-    async with enter(database, actor) as scope:
-        made = await triggers.create(scope, workflow_id, new)
-    assert made.token is not None
-    assert made.signing_secret is not None
-    secret = tokens.read_signing_secret(made.signing_secret)
-    return Hook(database, actor, workflow_id, made.trigger.id, made.token, secret)
-
-
-def told(answer: httpx2.Response) -> tuple[int, str]:
-    return answer.status_code, answer.json()["type"]
-
-
-async def rows(database: Database, actor: Actor) -> list[Any]:
-    async with transaction(database, actor, read_only=True) as connection:
-        found: list[Any] = await connection.fetch("select * from weft.workflow_executions order by number")
-    return found
-
 
 # -- starting ------------------------------------------------------------------------------------------------
 
@@ -180,192 +91,6 @@ async def test_only_post_is_answered(database: Database, http: httpx2.AsyncClien
     assert told(await http.get(orders.path)) == (405, "/errors/method_refused")
 
 
-# -- strangers -----------------------------------------------------------------------------------------------
-
-
-async def test_all_tokens_that_start_nothing_get_the_same_answer(
-    database: Database, http: httpx2.AsyncClient, ada: Actor, bob: Actor
-) -> None:
-    orders, disabled = await hook(database, ada), await hook(database, ada, workflow={}, enabled=False)
-    foreign_place = tokens.mint(bob.tenant_id, orders.id).text
-    made_up = [tokens.mint(ada.tenant_id, uuid4()).text, tokens.mint(uuid4(), uuid4()).text]
-    guessed = tokens.mint(ada.tenant_id, orders.id).text
-    cut, mistyped = orders.token[:-1], orders.token[:-8] + "00000000"
-    wrong = [disabled.token, foreign_place, *made_up, guessed, cut, mistyped, "x", "weft_sk_" + orders.token[8:]]
-    answers = [await http.post(f"/hooks/{token}", json={}) for token in wrong]
-    assert {told(answer) for answer in answers} == {UNKNOWN}
-    assert len({answer.json()["detail"] for answer in answers}) == 1
-    assert await rows(database, ada) == []
-
-
-async def test_answers_and_logs_never_repeat_the_token(
-    database: Database, http: httpx2.AsyncClient, ada: Actor, capfd: pytest.CaptureFixture[str]
-) -> None:
-    orders = await hook(database, ada)
-    answers = [
-        await http.post(orders.path, content=b"{"),
-        await http.post(orders.path, json={}),
-        await http.post(f"{orders.path}x", json={}),
-    ]
-    said = "".join(answer.text + str(answer.headers) for answer in answers)
-    written = capfd.readouterr()
-    assert orders.token not in said + written.out + written.err
-    assert orders.token[-49:] not in said + written.out + written.err
-
-
-async def test_a_webhook_of_a_deleted_workflow_is_unknown(
-    database: Database, http: httpx2.AsyncClient, ada: Actor
-) -> None:
-    orders = await hook(database, ada)
-    assert (await http.post(orders.path, json={})).status_code == 202
-    async with enter(database, ada) as scope:
-        await workflows.delete(scope, orders.workflow_id)
-    assert told(await http.post(orders.path, json={})) == UNKNOWN
-
-
-async def test_a_workflow_at_rest_says_so_without_its_name(
-    database: Database, http: httpx2.AsyncClient, ada: Actor
-) -> None:
-    orders = await hook(database, ada, workflow={"name": "Echo"})
-    await orders.move("deactivate")
-    answer = await http.post(orders.path, json={})
-    assert told(answer) == (409, "/errors/workflow_at_rest")
-    assert "Echo" not in answer.text
-    await orders.move("activate")
-    assert (await http.post(orders.path, json={})).status_code == 202
-
-
-# -- what this process knew of a trigger and what it is now ---------------------------------------------------
-
-
-async def test_a_disabled_trigger_starts_nothing_although_it_was_known(
-    database: Database, http: httpx2.AsyncClient, ada: Actor
-) -> None:
-    orders = await hook(database, ada)
-    assert (await http.post(orders.path, json={})).status_code == 202
-    await orders.change(enabled=False)
-    assert told(await http.post(orders.path, json={})) == UNKNOWN
-    assert len(await rows(database, ada)) == 1
-    await orders.change(enabled=True)
-    assert (await http.post(orders.path, json={})).status_code == 202
-
-
-async def test_a_rotated_token_replaces_the_old_one_at_once(
-    database: Database, http: httpx2.AsyncClient, ada: Actor
-) -> None:
-    orders = await hook(database, ada)
-    assert (await http.post(orders.path, json={})).status_code == 202
-    path = await orders.rotate_token()
-    assert told(await http.post(orders.path, json={})) == UNKNOWN
-    assert (await http.post(path, json={})).status_code == 202
-    assert told(await http.post(orders.path, json={})) == UNKNOWN
-    assert len(await rows(database, ada)) == 2
-
-
-async def test_a_new_token_is_known_at_once(database: Database, http: httpx2.AsyncClient, ada: Actor) -> None:
-    orders = await hook(database, ada)
-    assert (await http.post(orders.path, json={})).status_code == 202
-    assert (await http.post(await orders.rotate_token(), json={})).status_code == 202
-
-
-async def test_a_changed_configuration_holds_for_the_next_call(
-    database: Database, http: httpx2.AsyncClient, ada: Actor
-) -> None:
-    orders = await hook(database, ada)
-    await http.post(orders.path, json={"a": 1})
-    await orders.change(config=WebhookConfig(verify="none", input={"only": "{{ body.a }}"}))
-    await http.post(orders.path, json={"a": 2})
-    assert [row["input"] for row in await rows(database, ada)] == [{"a": 1}, {"only": 2}]
-
-
-# -- signatures ----------------------------------------------------------------------------------------------
-
-BODY = b'{"order":  7}'
-
-
-def signed_at(secret: bytes, *, ago: timedelta = timedelta(), message: str = "msg-1") -> dict[str, str]:
-    return signatures.sign_standard(secret, message, datetime.now(UTC) - ago, BODY)
-
-
-async def test_a_signed_message_starts_an_execution(database: Database, http: httpx2.AsyncClient, ada: Actor) -> None:
-    orders = await hook(database, ada, verify="standard")
-    answer = await http.post(orders.path, content=BODY, headers=signed_at(orders.secret))
-    assert answer.status_code == 202
-    (row,) = await rows(database, ada)
-    assert row["input"] == {"order": 7}
-    assert row["idempotency_key"] == f"hook:{orders.id}:msg-1"
-
-
-@pytest.mark.parametrize(
-    ("amiss", "code"),
-    [
-        ("unsigned", "signature_missing"),
-        ("another secret", "signature_wrong"),
-        ("another body", "signature_wrong"),
-        ("another id", "signature_wrong"),
-        ("too old", "signature_outdated"),
-        ("from the future", "signature_outdated"),
-        ("nonsense", "signature_malformed"),
-        ("github instead", "signature_missing"),
-    ],
-)
-async def test_a_message_that_proves_nothing_is_refused(
-    database: Database, http: httpx2.AsyncClient, ada: Actor, amiss: str, code: str
-) -> None:
-    orders = await hook(database, ada, verify="standard")
-    good, body = signed_at(orders.secret), BODY
-    headers: dict[str, str] = {
-        "unsigned": {},
-        "another secret": signed_at(bytes(32)),
-        "another body": good,
-        "another id": good | {"webhook-id": "msg-2"},
-        "too old": signed_at(orders.secret, ago=timedelta(minutes=6)),
-        "from the future": signed_at(orders.secret, ago=timedelta(minutes=-6)),
-        "nonsense": good | {"webhook-signature": "v1,"},
-        "github instead": signatures.sign_github(orders.secret, BODY),
-    }[amiss]
-    if amiss == "another body":
-        body = b'{"order": 7}'  # the same document, but other bytes
-    assert told(await http.post(orders.path, content=body, headers=headers)) == (401, f"/errors/{code}")
-    assert await rows(database, ada) == []
-
-
-async def test_github_signs_the_body_alone(database: Database, http: httpx2.AsyncClient, ada: Actor) -> None:
-    pushes = await hook(database, ada, verify="github")
-    headers = signatures.sign_github(pushes.secret, BODY) | {"X-GitHub-Delivery": "72d3162e"}
-    first = await http.post(pushes.path, content=BODY, headers=headers)
-    again = await http.post(pushes.path, content=BODY, headers=headers)
-    assert (first.status_code, again.status_code) == (202, 202)
-    assert first.json()["execution_id"] == again.json()["execution_id"]
-    assert again.headers["idempotency-replayed"] == "true"
-    assert told(await http.post(pushes.path, content=BODY + b" ", headers=headers)) == (401, "/errors/signature_wrong")
-
-
-async def test_a_rotated_signing_secret_replaces_the_old_one_at_once(
-    database: Database, http: httpx2.AsyncClient, ada: Actor
-) -> None:
-    orders = await hook(database, ada, verify="standard")
-    old = signed_at(orders.secret, message="a")
-    assert (await http.post(orders.path, content=BODY, headers=old)).status_code == 202
-    secret = await orders.rotate_secret()
-    new = signed_at(secret, message="b")
-    assert (await http.post(orders.path, content=BODY, headers=new)).status_code == 202
-    stale = signed_at(orders.secret, message="c")
-    assert told(await http.post(orders.path, content=BODY, headers=stale)) == (401, "/errors/signature_wrong")
-    assert len(await rows(database, ada)) == 2
-
-
-async def test_the_old_secret_is_refused_by_a_process_that_still_knows_it(
-    database: Database, http: httpx2.AsyncClient, ada: Actor
-) -> None:
-    orders = await hook(database, ada, verify="standard")
-    await http.post(orders.path, content=BODY, headers=signed_at(orders.secret, message="a"))
-    await orders.rotate_secret()
-    stale = signed_at(orders.secret, message="b")
-    assert told(await http.post(orders.path, content=BODY, headers=stale)) == (401, "/errors/signature_wrong")
-    assert len(await rows(database, ada)) == 1
-
-
 # -- once ----------------------------------------------------------------------------------------------------
 
 
@@ -395,13 +120,13 @@ async def test_a_second_attempt_may_differ_from_the_first(
 
 
 async def test_keys_of_different_triggers_and_of_the_api_do_not_meet(
-    database: Database, http: httpx2.AsyncClient, engine: EngineProcess, ada: Actor
+    database: Database, http: httpx2.AsyncClient, running: EngineProcess, ada: Actor
 ) -> None:
     orders = await hook(database, ada)
     async with enter(database, ada) as scope:
         config = WebhookConfig(verify="none")
         other = await triggers.create(scope, orders.workflow_id, TriggerCreate(config=config))
-    await executions.start(engine, ada, orders.workflow_id, idempotency_key="d-1")
+    await executions.start(running, ada, orders.workflow_id, idempotency_key="d-1")
     for path in (orders.path, f"/hooks/{other.token}"):
         await http.post(path, json={}, headers={"webhook-id": "d-1"})
     assert len(await rows(database, ada)) == 3
@@ -485,27 +210,27 @@ async def test_a_synchronous_webhook_answers_with_the_output(
 
 
 async def test_a_synchronous_webhook_waits_for_a_worker(
-    database: Database, http: httpx2.AsyncClient, engine: EngineProcess, ada: Actor
+    database: Database, http: httpx2.AsyncClient, running: EngineProcess, ada: Actor
 ) -> None:
     pay = await hook(database, ada, workflow={"steps": [CALL]}, respond="sync", wait_seconds=20)
     calling = asyncio.create_task(http.post(pay.path, json={}))
     async with asyncio.timeout(10):
-        row = await executions.stored(engine, ada)
-        await executions.settle(engine, ada, row["id"], Done({"paid": True}))
+        row = await executions.stored(running, ada)
+        await executions.settle(running, ada, row["id"], Done({"paid": True}))
         answer = await calling
     assert (answer.status_code, answer.json()) == (200, {"paid": True})
-    assert len(engine.waiters) == 0
+    assert len(running.waiters) == 0
 
 
 async def test_a_synchronous_webhook_that_takes_too_long_says_what_goes_on(
-    database: Database, http: httpx2.AsyncClient, engine: EngineProcess, ada: Actor
+    database: Database, http: httpx2.AsyncClient, running: EngineProcess, ada: Actor
 ) -> None:
     pay = await hook(database, ada, workflow={"steps": [CALL]}, respond="sync", wait_seconds=0.05)
     answer = await http.post(pay.path, json={})
     (row,) = await rows(database, ada)
     assert answer.status_code == 202
     assert answer.json() == {"execution_id": str(row["id"]), "number": 1, "status": "RUNNING"}
-    assert len(engine.waiters) == 0
+    assert len(running.waiters) == 0
 
 
 async def test_a_refusal_of_the_workflow_is_said_in_its_own_words(
@@ -519,14 +244,14 @@ async def test_a_refusal_of_the_workflow_is_said_in_its_own_words(
 
 
 async def test_a_failure_behind_the_workflow_is_a_bad_gateway_and_shows_nothing_of_it(
-    database: Database, http: httpx2.AsyncClient, engine: EngineProcess, ada: Actor
+    database: Database, http: httpx2.AsyncClient, running: EngineProcess, ada: Actor
 ) -> None:
     pay = await hook(database, ada, workflow={"steps": [CALL]}, respond="sync", wait_seconds=20)
     calling = asyncio.create_task(http.post(pay.path, json={}))
     async with asyncio.timeout(10):
-        row = await executions.stored(engine, ada)
+        row = await executions.stored(running, ada)
         failure = Failed("connection", "10.1.2.3 refused the connection", retryable=False)
-        await executions.settle(engine, ada, row["id"], failure)
+        await executions.settle(running, ada, row["id"], failure)
         answer = await calling
     assert told(answer) == (502, "/errors/execution_failed")
     assert "10.1.2.3" not in answer.text

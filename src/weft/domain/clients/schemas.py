@@ -11,7 +11,9 @@ from pydantic import Field, StringConstraints
 from weft.http.bodies import Input, Output
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"\S")]
-Email = Annotated[str, Field(max_length=320, examples=["office@example.com"])]
+Email = Annotated[
+    str, Field(min_length=3, max_length=320, examples=["office@example.com"], json_schema_extra={"format": "email"})
+]
 Phone = Annotated[str, Field(max_length=50)]
 Company = Annotated[str, Field(max_length=200)]
 Address = Annotated[str, Field(max_length=2000)]

@@ -73,7 +73,7 @@ async def _locked(scope: Scope, client_id: UUID, expected: int | None) -> Client
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
-    """Addresses are checked and written one way; an empty one is none."""
-    if "email" in values:
-        values["email"] = normal_email(values["email"]) if values["email"] else None
+    """The same, with the address checked and written one way."""
+    if values.get("email") is not None:
+        values["email"] = normal_email(values["email"])
     return values

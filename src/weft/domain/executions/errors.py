@@ -43,10 +43,3 @@ class WaitUnclear(Invalid):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"`wait`: {reason}.")
-
-
-class ClientUnknown(Invalid):
-    code = "client_unknown"
-
-    def __init__(self, client_id: UUID) -> None:
-        super().__init__(f"There is no client {client_id} in this tenant. Send the id of one, or none.")

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from weft.db.scope import Scope
 from weft.domain.executions import queries, rules
-from weft.domain.executions.errors import ClientUnknown, ExecutionNotFound, PeriodInvalid
+from weft.domain.executions.errors import ExecutionNotFound, PeriodInvalid
 from weft.domain.executions.models import Execution, ExecutionLog
 from weft.domain.executions.queries import Filters
 from weft.domain.executions.schemas import ExecutionCounts, ExecutionRead, LiveStepRead
+from weft.domain.workflows.errors import ClientUnknown
 from weft.http.paging import Paged, PageQuery, page
 from weft.interpreter.state import Phase, Status
 

@@ -6,16 +6,21 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
 
+from weft.domain.identity import rules
 from weft.domain.identity.models import GrantEffect, MemberStatus, Tier
 from weft.http.bodies import Input, Output
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"\S")]
-Email = Annotated[str, Field(min_length=3, max_length=320, examples=["ada@example.com"])]
+Email = Annotated[
+    str, Field(min_length=3, max_length=320, examples=["ada@example.com"], json_schema_extra={"format": "email"})
+]
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
 RoleName = Annotated[str, Field(min_length=1, max_length=200, examples=["MEMBER"])]
-PermissionWord = Annotated[str, Field(max_length=100, examples=["workflows:read"])]
+PERMISSION_WORDS: dict[str, JsonValue] = {"enum": [rules.word(permission) for permission in rules.PERMISSIONS]}
+"""For the documentation; the service itself refuses others, and says where the list is."""
+PermissionWord = Annotated[str, Field(max_length=100, examples=["workflows:read"], json_schema_extra=PERMISSION_WORDS)]
 Permissions = Annotated[list[PermissionWord], Field(max_length=200)]
 
 

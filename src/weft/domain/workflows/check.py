@@ -237,7 +237,9 @@ def _unknown_kind(name: str, kinds: KindRegistry) -> str:
 def _tidy(issues: list[Issue]) -> tuple[Issue, ...]:
     """In the order of the document, each once, and no more than anybody reads."""
     unique = {(issue.path, issue.message): issue for issue in issues}
-    ordered = sorted(
-        unique.values(), key=lambda issue: [(isinstance(part, str), str(part).zfill(6)) for part in issue.path]
-    )
-    return tuple(ordered[:MAX_ISSUES])
+    return tuple(sorted(unique.values(), key=_place)[:MAX_ISSUES])
+
+
+def _place(issue: Issue) -> list[tuple[int, str]]:
+    """Indexes by number, names by letters; neither can be compared with the other."""
+    return [(part, "") if isinstance(part, int) else (-1, part) for part in issue.path]

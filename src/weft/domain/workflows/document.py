@@ -16,8 +16,9 @@ from typing import Any, Final
 import yaml
 
 from weft.core.errors import Issue
+from weft.domain.workflows.building import MAX_DEPTH, MAX_NODES, Path
 from weft.domain.workflows.errors import DocumentUnreadable
-from weft.domain.workflows.parsing import MAX_BYTES, MAX_DEPTH, MAX_NODES, Format, Path, reads_as_text
+from weft.domain.workflows.parsing import MAX_BYTES, Format, reads_as_text
 from weft.interpreter.definition import FOR_EACH
 
 TOP_ORDER: Final = ("name", "description", "tags", "input", "steps", "transitions", "output")

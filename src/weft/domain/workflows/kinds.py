@@ -44,10 +44,11 @@ class StepKind(Protocol):
     """JSON Schema of `steps.<key>.output`, when it is known; references into the output are checked against it."""
 
     split: Split = Split.one
-    """Used when the step says nothing of `split`."""
+    """What an editor writes into a new step. The interpreter has defaults for weft's own control kinds; a step of
+    any other kind that says nothing follows one transition."""
 
     join: Join = Join()
-    """Used when the step says nothing of `join`."""
+    """Likewise: a step of a plug-in's kind that says nothing is entered by each arrival."""
 
     conditions: tuple[Spot, ...] = ()
     """Places in the config where a condition stands: an object `{field, operator, value}` or an expression."""

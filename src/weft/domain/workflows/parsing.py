@@ -21,16 +21,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 import yaml
 
-from weft.core.errors import Issue
-from weft.domain.workflows.errors import DocumentUnreadable
+from weft.domain.workflows.building import MAX_DEPTH, Builder, Path, storable, unreadable
 
 Format: TypeAlias = Literal["yaml", "json"]
-Path: TypeAlias = tuple[str | int, ...]
 
 MAX_BYTES: Final = 1_000_000
-MAX_DEPTH: Final = 40
-MAX_NODES: Final = 100_000
-MAX_ALIASES: Final = 1_000
 
 _Loader: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is twenty times faster
 _TAGS: Final = "tag:yaml.org,2002:"
@@ -56,13 +51,6 @@ class Parsed:
             if found is not None:
                 return found
         return None
-
-
-def unreadable(message: str, *, line: int | None = None, column: int | None = None, path: Path = ()) -> Exception:
-    place = {"line": line, "column": column}
-    extra = {name: value for name, value in place.items() if value is not None}
-    sentence = f"Line {line}: {message}" if line is not None else message
-    return DocumentUnreadable([Issue(sentence, path, "document_unreadable", extra)])
 
 
 def parse(text: str | bytes, format: Format | None = None) -> Parsed:  # noqa: A002  the word users see
@@ -111,137 +99,11 @@ def _called(value: object) -> str:
             return "a number"
 
 
-# --- one builder for both languages -----------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Open:
-    """A list or object that is being read."""
-
-    value: list[Any] | dict[str, Any]
-    path: Path
-    line: int
-    anchor: str | None
-    first: int  # nodes counted when it began
-    key: str | None = None
-    is_merge: bool = False
-    keys: dict[str, int] = field(default_factory=dict)
-    merges: list[Any] = field(default_factory=list)
-
-
-class _Builder:
-    """Puts values where they belong, counts them, and remembers their lines."""
-
-    def __init__(self) -> None:
-        self.stack: list[_Open] = []
-        self.lines: dict[Path, int] = {}
-        self.nodes = 0
-        self.aliases = 0
-        self.anchors: dict[str, tuple[Any, int]] = {}
-        self.root: Any = None
-
-    def _path(self) -> Path:
-        if not self.stack:
-            return ()
-        top = self.stack[-1]
-        return (*top.path, len(top.value) if isinstance(top.value, list) else (top.key or ""))
-
-    def _count(self, nodes: int, line: int) -> None:
-        self.nodes += nodes
-        if self.nodes > MAX_NODES:
-            raise unreadable(
-                f"The document has more than {MAX_NODES:,} values once its aliases are followed. Make it smaller.",
-                line=line,
-            )
-
-    def awaits_key(self) -> bool:
-        return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
-
-    def key(self, name: str, line: int, *, merges: bool = False) -> None:
-        """`merges`: what follows is YAML's `<<`, objects whose keys fill in those that are missing."""
-        top = self.stack[-1]
-        if name in top.keys:
-            raise unreadable(
-                f"The key '{name}' is given twice; the first one is on line {top.keys[name]}. Remove one of them.",
-                line=line,
-                path=(*top.path, name),
-            )
-        top.keys[name] = line
-        top.key = name
-        top.is_merge = merges
-        self._count(1, line)
-
-    def open(self, value: list[Any] | dict[str, Any], line: int, anchor: str | None = None) -> None:
-        if len(self.stack) >= MAX_DEPTH:
-            raise unreadable(f"Values are nested deeper than {MAX_DEPTH} levels. Flatten them.", line=line)
-        self._count(1, line)
-        self.stack.append(_Open(value, self._path(), line, anchor, self.nodes))
-
-    def close(self) -> None:
-        top = self.stack.pop()
-        if isinstance(top.value, dict):
-            for merged in top.merges:
-                for name, value in merged.items():
-                    top.value.setdefault(name, value)
-        if top.anchor is not None:
-            self.anchors[top.anchor] = (top.value, self.nodes - top.first + 1)
-        self._place(top.value, top.line)
-
-    def scalar(self, value: Any, line: int, anchor: str | None = None) -> None:
-        self._count(1, line)
-        if anchor is not None:
-            self.anchors[anchor] = (value, 1)
-        self._place(value, line)
-
-    def alias(self, name: str, line: int) -> None:
-        self.aliases += 1
-        if self.aliases > MAX_ALIASES:
-            raise unreadable(f"The document uses more than {MAX_ALIASES:,} aliases. Write the values out.", line=line)
-        known = self.anchors.get(name)
-        if known is None:
-            raise unreadable(f"The alias '*{name}' refers to an anchor that is not complete before it.", line=line)
-        value, nodes = known
-        self._count(nodes, line)
-        self._place(_copy(value), line)
-
-    def _place(self, value: Any, line: int) -> None:
-        if not self.stack:
-            self.root = value
-            self.lines[()] = line
-            return
-        top = self.stack[-1]
-        self.lines[self._path()] = line
-        if isinstance(top.value, list):
-            top.value.append(value)
-            return
-        name, top.key = top.key, None
-        if top.is_merge:
-            self._merge(top, value, line)
-        elif name is not None:
-            self.lines[(*top.path, name)] = top.keys[name]
-            top.value[name] = value
-
-    def _merge(self, top: _Open, value: Any, line: int) -> None:
-        sources = value if isinstance(value, list) else [value]
-        if not all(isinstance(source, dict) for source in sources):
-            raise unreadable("`<<` merges objects only: give it an alias of an object or a list of them.", line=line)
-        top.merges.extend(sources)
-
-
-def _copy(value: Any) -> Any:
-    """An alias gives a value of its own: changing one place must not change another. Depth is bounded already."""
-    if isinstance(value, dict):
-        return {name: _copy(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_copy(part) for part in value]
-    return value
-
-
 # --- YAML -------------------------------------------------------------------------------------------------------
 
 
 def _parse_yaml(source: str) -> tuple[Any, dict[Path, int]]:
-    builder = _Builder()
+    builder = Builder()
     documents = 0
     try:
         for event in yaml.parse(source, Loader=_Loader):
@@ -265,14 +127,14 @@ def _parse_yaml(source: str) -> tuple[Any, dict[Path, int]]:
     return builder.root, builder.lines
 
 
-def _take(builder: _Builder, event: yaml.Event, line: int) -> None:
+def _take(builder: Builder, event: yaml.Event, line: int) -> None:
     match event:
         case yaml.ScalarEvent():
             if builder.awaits_key():
                 if event.anchor is not None:
                     raise unreadable("An anchor cannot stand on a key. Put it before the value.", line=line)
                 is_plain = event.implicit[0] and event.tag is None
-                builder.key(_text(event.value, line), line, merges=is_plain and event.value == "<<")
+                builder.key(storable(event.value, line), line, merges=is_plain and event.value == "<<")
             else:
                 builder.scalar(_scalar(event, line), line, event.anchor)
         case yaml.AliasEvent():
@@ -300,9 +162,9 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> Any:
     """The value of a scalar under the core schema of YAML 1.2."""
     text, tag = event.value, event.tag
     if tag in (None, "!"):
-        return _resolve(text, line) if event.implicit[0] and tag is None else _text(text, line)
+        return _resolve(text, line) if event.implicit[0] and tag is None else storable(text, line)
     if tag == _TAGS + "str":
-        return _text(text, line)
+        return storable(text, line)
     value = _resolve(text, line)
     expected = {"null": type(None), "bool": bool, "int": int, "float": float}.get(tag.removeprefix(_TAGS))
     if expected is float and type(value) is int:
@@ -324,7 +186,7 @@ def _resolve(text: str, line: int) -> Any:
         return _finite(float(text), text, line)
     if _NOT_FINITE.fullmatch(text):
         raise _no_number(text, line)
-    return _text(text, line)
+    return storable(text, line)
 
 
 def reads_as_text(text: str) -> bool:
@@ -345,12 +207,6 @@ def _no_number(text: str, line: int | None) -> Exception:
     )
 
 
-def _text(text: str, line: int) -> str:
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise unreadable("The text holds a character that cannot be stored (NUL or half a surrogate pair).", line=line)
-    return text
-
-
 # --- JSON -------------------------------------------------------------------------------------------------------
 
 _JSON_TOKEN: Final = re.compile(r'\n|[{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+')
@@ -364,7 +220,7 @@ def _parse_json(source: str) -> tuple[Any, dict[Path, int]]:
         raise unreadable(f"This is not JSON: {error.msg}.", line=error.lineno, column=error.colno) from error
     except RecursionError as error:
         raise unreadable(f"Values are nested deeper than {MAX_DEPTH} levels. Flatten them.") from error
-    builder = _Builder()
+    builder = Builder()
     for token, line in _json_tokens(text):
         match token[0]:
             case "{":
@@ -374,9 +230,9 @@ def _parse_json(source: str) -> tuple[Any, dict[Path, int]]:
             case "}" | "]":
                 builder.close()
             case '"' if builder.awaits_key():
-                builder.key(_text(json.loads(token), line), line)
+                builder.key(storable(json.loads(token), line), line)
             case '"':
-                builder.scalar(_text(json.loads(token), line), line)
+                builder.scalar(storable(json.loads(token), line), line)
             case _:
                 builder.scalar(json.loads(token), line)
     return builder.root, builder.lines

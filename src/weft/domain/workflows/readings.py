@@ -10,7 +10,14 @@ from weft.core.errors import Issue
 from weft.domain.workflows.document import body_of
 from weft.domain.workflows.kinds import KindRegistry, Spot, StepKind, Where
 from weft.domain.workflows.references import Level, Reading
-from weft.expressions.compile import Expression, Template, compile_condition, compile_expression, compile_value
+from weft.expressions.compile import (
+    Compiled,
+    Expression,
+    Template,
+    compile_condition,
+    compile_expression,
+    compile_value,
+)
 from weft.expressions.errors import ExpressionInvalid
 from weft.interpreter.conditions import check_condition
 
@@ -113,7 +120,14 @@ def _text(into: Collected, place: Spotted, text: str, at: Where, *, bare: bool) 
         return
     for leaf in compiled.leaves():
         _count(into, leaf)
-    into.readings.append(place.reading(at, text, compiled.paths))
+    into.readings.append(place.reading(at, text, _paths(compiled)))
+
+
+def _paths(compiled: Compiled) -> frozenset[str]:
+    """What is read, as far as it can be told: the compiler ends a path before an index, a plain path goes on."""
+    if isinstance(compiled, Expression) and compiled.route is not None:
+        return frozenset({".".join(map(str, compiled.route))})
+    return compiled.paths
 
 
 def _count(into: Collected, leaf: Expression | Template) -> None:
@@ -149,7 +163,7 @@ def _condition(into: Collected, place: Spotted, condition: Any, at: Where) -> No
             into.errors.extend(_placed(refused.issues, place.who, at))
             return
         _count(into, compiled)
-        into.readings.append(place.reading(at, condition, compiled.paths))
+        into.readings.append(place.reading(at, condition, _paths(compiled)))
     elif isinstance(condition, Mapping):
         for group in ("all", "any"):
             for index, member in enumerate(condition.get(group, ())):

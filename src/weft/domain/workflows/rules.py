@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeGuard
 
 from weft.domain.workflows.errors import MoveRefused, NameMissing, WorkflowArchived, WorkflowHasNoVersion
 
 DRAFT, ACTIVE, INACTIVE, ARCHIVED = "DRAFT", "ACTIVE", "INACTIVE", "ARCHIVED"
 
 MAX_NAME: Final = 200
+MAX_DESCRIPTION: Final = 10_000
+MAX_TAGS: Final = 50
+MAX_TAG: Final = 60
 
 # verb -> (states it may start from, the state it leads to)
 MOVES: Final[Mapping[str, tuple[frozenset[str], str]]] = {
@@ -58,3 +61,11 @@ def require_name(name: object) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME:
         raise NameMissing
     return name
+
+
+def are_tags(value: object) -> TypeGuard[list[str]]:
+    return (
+        isinstance(value, list)
+        and len(value) <= MAX_TAGS
+        and all(isinstance(tag, str) and 0 < len(tag) <= MAX_TAG for tag in value)
+    )

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from weft.domain.workflows import rules
 from weft.domain.workflows.kinds import StepKind
 from weft.interpreter.conditions import OPERATORS
 from weft.interpreter.definition import FOR_EACH
@@ -46,16 +47,16 @@ def definition_schema() -> dict[str, Any]:
             "name": {
                 "type": "string",
                 "minLength": 1,
-                "maxLength": 200,
+                "maxLength": rules.MAX_NAME,
                 "pattern": r"\S",
                 "description": "What people call the workflow; unique in the tenant.",
             },
-            "description": {"type": "string", "maxLength": 10_000},
+            "description": {"type": "string", "maxLength": rules.MAX_DESCRIPTION},
             "tags": {
                 "type": "array",
-                "maxItems": 50,
+                "maxItems": rules.MAX_TAGS,
                 "uniqueItems": True,
-                "items": {"type": "string", "minLength": 1, "maxLength": 60},
+                "items": {"type": "string", "minLength": 1, "maxLength": rules.MAX_TAG},
             },
             "input": {
                 "type": ["object", "boolean"],

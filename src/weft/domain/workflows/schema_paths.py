@@ -14,6 +14,9 @@ Schema: TypeAlias = Mapping[str, Any] | bool
 
 _MAX_REFERENCES: Final = 20
 _ALTERNATIVES: Final = ("anyOf", "oneOf", "if", "then", "else", "dependentSchemas", "$dynamicRef", "not")
+_BESIDE_REFERENCE: Final = frozenset(
+    {"$ref", "$defs", "definitions", "$schema", "$id", "$comment", "title", "description", "examples", "default"}
+)
 _SCALARS: Final = {
     "string": "text",
     "number": "a number",
@@ -64,7 +67,7 @@ def _resolved(schema: Schema | None, root: Schema) -> Schema | None:
         if not isinstance(schema, Mapping) or "$ref" not in schema:
             return schema
         reference = schema["$ref"]
-        if not isinstance(reference, str) or not reference.startswith("#") or len(schema.keys() - {"description"}) > 1:
+        if not isinstance(reference, str) or not reference.startswith("#") or schema.keys() - _BESIDE_REFERENCE:
             return None
         schema = _pointed(root, reference.removeprefix("#"))
     return None

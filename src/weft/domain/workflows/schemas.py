@@ -10,12 +10,13 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from weft.domain.workflows.kinds import StepKind
 from weft.domain.workflows.models import TriggerKind, WorkflowStatus
+from weft.domain.workflows.rules import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS
 from weft.http.bodies import Input, Output
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-Description = Annotated[str, StringConstraints(max_length=10_000)]
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
-Tags = Annotated[list[Tag], Field(max_length=50)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME)]
+Description = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TAG)]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 Note = Annotated[str, StringConstraints(max_length=2_000)]
 Document = Annotated[
     dict[str, Any],

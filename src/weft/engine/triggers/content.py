@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from starlette.requests import Request
 
-from weft.core.errors import Exhausted, Invalid
+from weft.core.errors import Invalid
 from weft.engine.triggers.lookup import Hook
 from weft.expressions.guard import Guard
 from weft.http.bodies import unstorable
@@ -31,11 +31,8 @@ _KEY_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
 """Where each sort of sender says which delivery this is. Of `standard`, the header is signed."""
 
 
-class BodyOversized(Exhausted):
-    code = "body_oversized"
-
-    def __init__(self) -> None:
-        super().__init__(f"The body is larger than {LARGEST:,} bytes. Send less at once.")
+class BodyTooLarge(Exception):
+    """The body has more bytes than `LARGEST`."""
 
 
 class DeliveryUnclear(Invalid):
@@ -46,15 +43,15 @@ class DeliveryUnclear(Invalid):
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, byte for byte. Raises `BodyOversized` as soon as it is too long."""
+    """The whole body, byte for byte. Raises `BodyTooLarge` as soon as it is too long."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > LARGEST:
-        raise BodyOversized
+        raise BodyTooLarge
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > LARGEST:
-            raise BodyOversized
+            raise BodyTooLarge
     return bytes(body)
 
 

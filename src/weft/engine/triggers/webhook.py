@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from weft.core.actor import Actor, system_actor
-from weft.core.errors import Conflict, WeftError
+from weft.core.errors import Conflict, Invalid, WeftError
 from weft.db.hot import transaction
 from weft.domain.workflows import tokens
 from weft.domain.workflows.errors import WebhookUnknown
@@ -37,7 +37,7 @@ from weft.engine.starts import (
 from weft.engine.triggers import content, signatures
 from weft.engine.triggers.lookup import Hook
 from weft.engine.waiting import FINAL, LONGEST, start_and_wait
-from weft.http.problems import of_error, problem
+from weft.http.problems import of_error, of_protocol, problem
 from weft.http.state import facts_of
 from weft.interpreter.state import Status
 
@@ -63,14 +63,31 @@ class WorkflowAtRest(Conflict):
         super().__init__("The workflow behind this address is not active, and nothing was started. Try again later.")
 
 
+class ExecutionFailed(Invalid):
+    """What a synchronous caller hears. Somebody else's failure makes it 502 instead of 422.
+
+    Only a `fail` step's words are meant for others; anything else might tell them about the inside.
+    """
+
+    code = "execution_failed"
+
+    def __init__(self, result: StartResult) -> None:
+        error = result.error or {}
+        if error.get("kind") == "fail":
+            super().__init__(f"{error.get('message')} (execution {result.id})")
+        else:
+            how = "was cancelled" if result.status == Status.cancelled else "failed"
+            super().__init__(f"The execution {result.id} {how}. Whoever runs the workflow can see why.")
+
+
 async def receive(request: Request) -> Response:
     """Check, start, answer."""
     # Problem documents repeat the path, and this one is a secret.
     shown = Request({**request.scope, "path": _HIDDEN_PATH, "raw_path": _HIDDEN_PATH.encode()})
     try:
         return await _Delivery(ENGINE.of(request), request, shown).answer()
-    except content.BodyOversized as error:
-        return problem(shown, 413, error.code, error.message)
+    except content.BodyTooLarge:
+        return of_protocol(shown, "body_oversized")
     except WeftError as error:
         log.info("webhook refused", code=error.code)
         return of_error(shown, error)
@@ -170,29 +187,16 @@ class _Delivery:
             return _json(result.output, 200, result)
         if result.status not in FINAL:
             return _accepted(result)
-        error = result.error or {}
-        kind = error.get("kind")
-        # Only a `fail` step's words are meant for others; anything else might tell them about the inside.
-        said = str(error.get("message", "")) if kind == "fail" else ""
-        detail = f"{said} (execution {result.id})" if said else _unsaid(result)
-        return problem(
-            self._shown,
-            502 if kind in _UPSTREAM else 422,
-            "execution_cancelled" if result.status == Status.cancelled else "execution_failed",
-            detail,
-            headers=_headers(result),
-        )
+        kind = (result.error or {}).get("kind")
+        failed = ExecutionFailed(result)
+        status = 502 if kind in _UPSTREAM else 422
+        return problem(self._shown, status, failed.code, failed.message, headers=_headers(result))
 
 
 def _opens(token: tokens.WebhookToken, hook: Hook) -> bool:
     """Whether this is the token of that webhook, in the same time for yes and no."""
     genuine = token.matches(hook.token_hash)
     return genuine and hook.enabled
-
-
-def _unsaid(result: StartResult) -> str:
-    how = "was cancelled" if result.status == Status.cancelled else "failed"
-    return f"The execution {result.id} {how}. Whoever runs the workflow can see why."
 
 
 def _accepted(result: StartResult) -> Response:
@@ -211,8 +215,5 @@ def _headers(result: StartResult) -> Mapping[str, str]:
 def _json(value: Any, status: int, result: StartResult) -> Response:
     return Response(msgspec.json.encode(value), status, _headers(result), _JSON)
 
-
-# The name of this route in metrics and logs: the address itself is a secret.
-receive.route_path = PATH  # type: ignore[attr-defined]  # read by the API's middleware
 
 router = APIRouter(routes=[Route(PATH, receive, methods=["POST"], name="receive_webhook")])

@@ -10,7 +10,15 @@ from fastapi import APIRouter, Path, Query, Response
 
 from weft.db.scope import Scope
 from weft.domain.identity.models import MemberStatus
-from weft.domain.identity.schemas import GrantRead, GrantWrite, MemberCreate, MemberCreated, MemberRead, MemberUpdate
+from weft.domain.identity.schemas import (
+    PERMISSION_WORDS,
+    GrantRead,
+    GrantWrite,
+    MemberCreate,
+    MemberCreated,
+    MemberRead,
+    MemberUpdate,
+)
 from weft.domain.identity.service import grants, members
 from weft.domain.identity.service.grants import GrantView
 from weft.domain.identity.service.members import MemberView
@@ -25,7 +33,15 @@ Writer = Annotated[Scope, allowed("members:write")]
 Granter = Annotated[Scope, allowed("roles:write")]
 RoleName = Annotated[str | None, Query(max_length=200)]
 Email = Annotated[str | None, Query(max_length=320, description="The whole address, in any letter case.")]
-Permission = Annotated[str, Path(max_length=100, description="As `resource:action`.", examples=["workflows:read"])]
+Permission = Annotated[
+    str,
+    Path(
+        max_length=100,
+        description="As `resource:action`.",
+        examples=["workflows:read"],
+        json_schema_extra=PERMISSION_WORDS,
+    ),
+]
 
 
 @router.get("", response_model=Page[MemberRead])

@@ -61,14 +61,13 @@ def author(scope: Scope) -> UUID | None:
 
 
 def take_over(workflow: Workflow, document: Mapping[str, Any]) -> None:
-    """Let the row say what the document says of itself. A half-drawn document may say nothing; the row then stays."""
-    name, description, tags = document.get("name"), document.get("description"), document.get("tags")
-    if isinstance(name, str) and name.strip() and len(name) <= 200:
+    """Let the row say what the document says of itself. A half-drawn document may say nothing sensible of a word;
+    the row's word then stays."""
+    name, description, tags = document.get("name"), document.get("description"), document.get("tags") or []
+    if isinstance(name, str) and name.strip() and len(name) <= rules.MAX_NAME:
         workflow.name = " ".join(name.split())
         workflow.name_key = rules.name_key(name)
-    if isinstance(description, str | None):
+    if description is None or (isinstance(description, str) and len(description) <= rules.MAX_DESCRIPTION):
         workflow.description = description
-    if tags is None:
-        workflow.tags = []
-    elif isinstance(tags, list) and all(isinstance(tag, str) for tag in tags):
+    if rules.are_tags(tags):
         workflow.tags = tags

@@ -1,0 +1,237 @@
+"""`weft execution`: start workflows, see what became of them, stop them or let them go on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from weft.cli import execution_text, output
+from weft.cli.client import Client, connect
+from weft.cli.common import Everything, Limit, TenantName, Url, is_id
+from weft.cli.workflow_names import find
+from weft.core.errors import Invalid, NotFound
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+FAILED: Final = 1
+"""Exit code of a start whose execution failed or was cancelled."""
+GOES_ON: Final = 8
+"""Exit code of a start that was waited for in vain: what it asked for is not there yet."""
+_FINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
+_LONGEST: Final = 30.0  # seconds that the API holds a request open
+_LOOK_EVERY: Final = 1.0
+
+Which = Annotated[str, typer.Argument(metavar="EXECUTION", help="The execution's id.")]
+
+
+@app.command()
+def start(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name or id.")],
+    given: Annotated[
+        str | None, typer.Option("--input", "-i", metavar="FILE|-|JSON", help="The input; - for standard input.")
+    ] = None,
+    wait: Annotated[str | None, typer.Option(help="Wait for the end, so long at most: 30s, 5m.")] = None,
+    client: Annotated[str | None, typer.Option(help="Id of the client that it is for.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="Say it again, and the same execution answers.")
+    ] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="A version other than the current one.")] = None,
+    correlation: Annotated[str | None, typer.Option(help="Ties it to something of yours.")] = None,
+    url: Url = None,
+    tenant: TenantName = None,
+) -> None:
+    """Start an execution.
+
+    With --wait: show its outcome. Then the exit code is 0 if it completed, 1 if it failed or was cancelled, and 8 if
+    it goes on.
+    """
+    body: dict[str, Any] = {"workflow": workflow, "input": read_input(given)}
+    said = {"client_id": client, "version": version, "correlation_id": correlation}
+    body |= {name: value for name, value in said.items() if value is not None}
+    headers = {"Idempotency-Key": key} if key is not None else {}
+    api = connect(url, tenant)
+    if wait is None:
+        started = api.post("/executions", body, headers=headers)
+        output.result(started, lambda: execution_text.started(started, workflow))
+        return
+    outcome = _outcome(api, body, headers, _seconds(wait))
+    output.result(outcome, lambda: execution_text.outcome(outcome, workflow))
+    if outcome["status"] not in _FINAL:
+        output.note(f"It goes on. `weft execution show {outcome['id']}` tells how far it has come.")
+        raise typer.Exit(GOES_ON)
+    if outcome["status"] != "COMPLETED":
+        raise typer.Exit(FAILED)
+
+
+def _seconds(wait: str) -> float:
+    from weft.interpreter.durations import DurationUnclear, parse_duration
+
+    try:
+        return parse_duration(float(wait) if wait.isdecimal() else wait)
+    except DurationUnclear as error:
+        raise Invalid(f"--wait: {error}.") from error
+
+
+def _outcome(api: Client, body: dict[str, Any], headers: dict[str, str], seconds: float) -> dict[str, Any]:
+    """How far it has come when it has ended, or when the time is over."""
+    until = time.monotonic() + seconds
+    first = min(seconds, _LONGEST)
+    answer: dict[str, Any] = api.post(
+        "/executions", body, headers=headers, query={"wait": f"{round(first * 1000)}ms"}, timeout=first + 30
+    )
+    while answer["status"] not in _FINAL and (left := until - time.monotonic()) > 0:
+        time.sleep(min(_LOOK_EVERY, left))
+        answer = api.get(f"/executions/{answer['id']}")
+    return answer
+
+
+class InputUnreadable(NotFound):
+    code = "input_unreadable"
+
+    def __init__(self, given: str, said: str) -> None:
+        super().__init__(f"The input '{given[:80]}' cannot be read ({said}). Give JSON, a JSON or YAML file, or -.")
+
+
+def read_input(given: str | None) -> Any:
+    """What `--input` means: JSON as it stands, - for standard input, else the name of a JSON or YAML file."""
+    if given is None:
+        return None
+    if given == "-":
+        return _document(sys.stdin.read(), "standard input")
+    if given.lstrip()[:1] in ("{", "[", '"'):
+        return _document(given, "--input")
+    try:
+        text = Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise InputUnreadable(given, getattr(error, "strerror", None) or type(error).__name__) from error
+    return _document(text, given, is_yaml=Path(given).suffix.lower() in (".yaml", ".yml"))
+
+
+def _document(text: str, name: str, *, is_yaml: bool = False) -> Any:
+    import json
+
+    try:
+        return _yaml(text) if is_yaml else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"{name} is not valid {'YAML' if is_yaml else 'JSON'}: {error}.") from error
+
+
+def _yaml(text: str) -> Any:
+    """YAML's own types that JSON lacks (dates) become text."""
+    import json
+
+    import yaml
+
+    try:
+        return json.loads(json.dumps(yaml.safe_load(text), default=str))
+    except (yaml.YAMLError, TypeError) as error:
+        raise ValueError(str(error)) from error
+
+
+@app.command("list")
+def list_(
+    workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Only those of this workflow.")] = None,
+    status: Annotated[str | None, typer.Option(help="PENDING, RUNNING, WAITING, COMPLETED, FAILED, CANCELLED.")] = None,
+    client: Annotated[str | None, typer.Option(help="Only those for the client with this id.")] = None,
+    correlation: Annotated[str | None, typer.Option(help="Only those with this correlation id.")] = None,
+    since: Annotated[str | None, typer.Option(help="Created in the last 2h, 7d, ... or since this time.")] = None,
+    limit: Limit = 20,
+    everything: Everything = False,
+    url: Url = None,
+    tenant: TenantName = None,
+) -> None:
+    """List executions, newest first."""
+    api = connect(url, tenant)
+    rows = api.listed(
+        "/executions",
+        limit=None if everything else limit,
+        workflow_id=find(api, workflow)["id"] if workflow is not None else None,
+        status=status.upper() if status is not None else None,
+        client_id=client,
+        correlation_id=correlation,
+        created_from=_since(since) if since is not None else None,
+    )
+    shown = rows if output.as_json() else [execution_text.summary(row) for row in rows]
+    output.rows(shown, execution_text.COLUMNS, empty="No executions. `weft execution start WORKFLOW` makes one.")
+
+
+def _since(text: str) -> str:
+    """`2h` before now, or a time; without its zone it is that of this machine."""
+    from datetime import UTC, datetime, timedelta
+
+    from weft.interpreter.durations import DurationUnclear, parse_duration
+
+    try:
+        return (datetime.now(UTC) - timedelta(seconds=parse_duration(text))).isoformat()
+    except DurationUnclear:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except ValueError as error:
+        raise Invalid(f"--since '{text}': write a length (2h, 7d) or a time (2026-03-01T12:00).") from error
+
+
+def identified(which: str) -> str:
+    """The id, as a path has it. Raises `ExecutionUnnamed` for anything else."""
+    if not is_id(which):
+        raise ExecutionUnnamed(which)
+    return which
+
+
+class ExecutionUnnamed(Invalid):
+    code = "execution_unnamed"
+
+    def __init__(self, which: str) -> None:
+        super().__init__(f"'{which[:80]}' is no execution's id. `weft execution list` shows the ids.")
+
+
+@app.command()
+def show(which: Which, url: Url = None, tenant: TenantName = None) -> None:
+    """Show one execution: where it stands, its input, and its output or error."""
+    found = connect(url, tenant).get(f"/executions/{identified(which)}")
+    output.result(found, lambda: execution_text.detail(found))
+
+
+@app.command()
+def logs(
+    which: Which,
+    step: Annotated[str | None, typer.Option(help="Only this step.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only rows with this status.")] = None,
+    limit: Limit = 200,
+    everything: Everything = False,
+    url: Url = None,
+    tenant: TenantName = None,
+) -> None:
+    """Show the journal, as it happened. --json has what each step gave."""
+    rows = connect(url, tenant).listed(
+        f"/executions/{identified(which)}/logs",
+        limit=None if everything else limit,
+        order="asc",
+        step=step,
+        status=status.upper() if status is not None else None,
+    )
+    shown = rows if output.as_json() else [execution_text.log(row) for row in rows]
+    output.rows(shown, execution_text.LOG_COLUMNS, empty="Nothing was logged.")
+
+
+@app.command()
+def cancel(
+    which: Which,
+    reason: Annotated[str, typer.Option("--reason", "-m", help="Why; shown in the journal.")] = "",
+    url: Url = None,
+    tenant: TenantName = None,
+) -> None:
+    """End an execution where it stands."""
+    ended = connect(url, tenant).post(f"/executions/{identified(which)}/cancel", {"reason": reason})
+    output.result(ended, lambda: execution_text.headline(ended))
+
+
+@app.command()
+def retry(which: Which, url: Url = None, tenant: TenantName = None) -> None:
+    """Let a failed execution go on from where it failed."""
+    goes_on = connect(url, tenant).post(f"/executions/{identified(which)}/retry")
+    output.result(goes_on, lambda: execution_text.headline(goes_on))

@@ -1,0 +1,239 @@
+"""What the chaos test breaks: a real installation, a counting server for its effects, a client that never gives up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import UUID
+
+from benches import lab as labs
+from benches.lab import Lab
+
+from weft.core.actor import Actor, system_actor
+from weft.core.ids import new_id
+from weft.db.scope import enter
+from weft.domain.workflows import service as workflows
+from weft.domain.workflows.schemas import TriggerCreate, WebhookConfig, WorkflowCreate
+from weft.domain.workflows.service import triggers
+from weft.engine import registry
+
+ITEMS = 3
+
+
+class Effects:
+    """An HTTP server that remembers every call by its key. Now and then it is slow or unavailable."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, list[float]] = defaultdict(list)
+        self.lock = threading.Lock()
+        effects = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", "0")))
+                key = self.headers["idempotency-key"]
+                with effects.lock:
+                    effects.calls[key].append(time.time())
+                    count = len(effects.calls)
+                time.sleep(random.random() * 0.02)
+                status = 503 if count % 37 == 0 else 200
+                body = json.dumps({"key": key}).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_arguments: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port: int = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def document(port: int) -> dict[str, Any]:
+    """Effects one after the other, side by side, and for each item; every one is tried for as long as it takes."""
+
+    def call(key: str) -> dict[str, Any]:
+        return {
+            "key": key,
+            "type": "http",
+            "config": {"method": "POST", "url": f"http://127.0.0.1:{port}/{key}", "body": {"n": "{{ input.n }}"}},
+            "retry": {"attempts": 50, "initial": 0.05, "max": 0.5},
+            "timeout": 10,
+        }
+
+    return {
+        "name": "chaos",
+        "steps": [
+            {"key": "prepare", "type": "set", "config": {"vars": {"n": "{{ input.n }}"}}},
+            call("first"),
+            {"key": "fork", "type": "parallel", "config": {}},
+            call("left"),
+            call("right"),
+            {"key": "meet", "type": "join", "config": {}},
+            {
+                "key": "items",
+                "type": "for_each",
+                "config": {
+                    "items": "input.items",
+                    "concurrency": 2,
+                    "body": {"steps": [call("each")], "transitions": []},
+                },
+            },
+            {"key": "pause", "type": "delay", "config": {"for": "50ms"}},
+            {"key": "end", "type": "end", "config": {"output": {"n": "{{ vars.n }}"}}},
+        ],
+        "transitions": [
+            {"from": "prepare", "to": "first"},
+            {"from": "first", "to": "fork"},
+            {"from": "fork", "to": "left"},
+            {"from": "fork", "to": "right"},
+            {"from": "left", "to": "meet"},
+            {"from": "right", "to": "meet"},
+            {"from": "meet", "to": "items"},
+            {"from": "items", "to": "pause"},
+            {"from": "pause", "to": "end"},
+        ],
+    }
+
+
+EXPECTED_STEPS = sorted(
+    ["prepare", "first", "fork", "left", "right", "meet", "items", "pause", "end"] + ["items.each"] * ITEMS
+)
+
+
+@dataclass
+class Installation:
+    """API and worker processes that are killed and started again."""
+
+    lab: Lab
+    effects: Effects
+    port: int = field(default_factory=labs.free_port)
+    kills: dict[str, int] = field(default_factory=lambda: {"serve": 0, "worker": 0, "postgres": 0})
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        self.running[name] = self.lab.start(
+            "weft",
+            name,
+            WEFT_PORT=str(self.port),
+            WEFT_HTTP_ALLOW=f"127.0.0.1:{self.effects.port}",
+            WEFT_WORKER_LEASE_SECONDS="3",
+            WEFT_WORKER_POLL_SECONDS="0.2",
+            WEFT_LOG_LEVEL="error",
+        )
+
+    def kill(self, name: str) -> None:
+        """-9, and a new one at once."""
+        process = self.running[name]
+        process.kill()
+        process.wait()
+        self.lab.processes.remove(process)
+        self.kills[name] += 1
+        self.start(name)
+
+    def revive(self) -> None:
+        """A process that refused to start while the database was away is started again, as a supervisor would."""
+        for name, process in list(self.running.items()):
+            if process.poll() is not None:
+                self.lab.processes.remove(process)
+                self.start(name)
+
+    def kill_postgres(self) -> None:
+        pid = int((self.lab.home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGKILL)
+        self.kills["postgres"] += 1
+
+
+async def prepare(lab: Lab, port: int) -> tuple[Actor, UUID, str]:
+    """A tenant with the workflow and a webhook; its token."""
+    registry.kinds()
+    database = await lab.database()
+    actor = system_actor(new_id(), "chaos")
+    try:
+        async with enter(database, actor) as scope:
+            await scope.raw.execute("select weft.create_tenant($1, 'chaos', 'Chaos', 'PRO')", actor.tenant_id)
+        async with enter(database, actor) as scope:
+            workflow = await workflows.create(scope, WorkflowCreate(definition=document(port)))
+            await workflows.save_version(scope, workflow.id)
+            await workflows.change_status(scope, workflow.id, "activate")
+            made = await triggers.create(
+                scope, workflow.id, TriggerCreate(name="chaos", config=WebhookConfig(verify="none", respond="async"))
+            )
+        return actor, workflow.id, str(made.token)
+    finally:
+        await database.close()
+
+
+class Client(threading.Thread):
+    """Starts executions one after the other; repeats a start under its key until it is accepted."""
+
+    def __init__(self, url: str, numbers: list[int], pace: float) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.numbers = numbers
+        self.pace = pace
+        self.accepted: dict[int, str] = {}
+        self.repeated = 0
+
+    def run(self) -> None:
+        for number in self.numbers:
+            body = json.dumps({"n": number, "items": list(range(ITEMS))}).encode()
+            request = urllib.request.Request(  # noqa: S310  loopback
+                self.url, body, {"content-type": "application/json", "idempotency-key": f"start-{number}"}
+            )
+            while number not in self.accepted:
+                try:
+                    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                        self.accepted[number] = json.load(answer)["execution_id"]
+                except (OSError, urllib.error.URLError, ValueError):
+                    self.repeated += 1
+                    time.sleep(0.05)
+            time.sleep(self.pace)
+
+
+def wait_until(condition: Any, seconds: float, message: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(message)
+        time.sleep(0.2)
+
+
+def ask(lab: Lab, query: str, *values: Any) -> list[Any]:
+    """Rows as the superuser sees them; empty while the database is away."""
+    import asyncpg
+
+    async def fetch() -> list[Any]:
+        connection = await asyncpg.connect(lab.admin_dsn, timeout=5)
+        try:
+            rows: list[Any] = await connection.fetch(query, *values)
+            return rows
+        finally:
+            await connection.close()
+
+    try:
+        return asyncio.run(fetch())
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        return []

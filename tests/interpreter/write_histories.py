@@ -1,0 +1,211 @@
+"""Writes the golden histories anew: `python -m tests.interpreter.write_histories [NAME ...]`.
+
+Never run by the tests. A file that exists is a promise to executions under way; see `test_histories.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tests.interpreter.running import MENU, Run, document, for_each
+
+from weft.interpreter import events
+from weft.interpreter.codec import dump_state
+from weft.interpreter.definition import REVISION
+from weft.interpreter.events import Event
+
+FOLDER: Final = Path(__file__).parent / "histories"
+
+
+def dump_event(event: Event) -> dict[str, Any]:
+    return {"event": type(event).__name__, **asdict(event), "at": event.at.isoformat()}
+
+
+def load_event(document: dict[str, Any]) -> Event:
+    fields = {**document, "at": datetime.fromisoformat(document["at"])}
+    if "holding" in fields:
+        fields["holding"] = tuple(fields["holding"])
+    kind: Callable[..., Event] = getattr(events, fields.pop("event"))
+    return kind(**fields)
+
+
+def sequence_with_retries_and_an_error_route() -> Run:
+    retry = {"attempts": 3, "initial": "2s", "backoff": "exponential", "on": ["connection", "timeout"]}
+    run = Run(
+        document(
+            "fetch",
+            {"key": "score", "retry": retry, "timeout": "1m", "on_error": "manual"},
+            "book",
+            "manual",
+            fetch="score",
+            score="book",
+            manual="book",
+        )
+    )
+    run.succeed("fetch")
+    run.fail("score", "connection", retry_after=7.5)
+    run.fire("retry")
+    run.wait("score")
+    run.fire("timeout")
+    run.fire("retry")
+    run.fail("score", "connection")
+    run.succeed("manual", "book")
+    return run
+
+
+def inclusive_choice_joined_by_all() -> Run:
+    branches = [("x", "when"), ("y", "when"), ("z", "default")]
+    run = Run(document({"key": "s", "split": "any"}, "x", "y", "z", {"key": "j", "type": "join"}, "end", s=branches,
+                       x="j", y="j", z="j", j="end"))  # fmt: skip
+    run.succeed("s")
+    run.choose("s", "x", "y")
+    run.succeed("y", "x", "j", "end")
+    return run
+
+
+def at_least_two_of_three_in_a_loop() -> Run:
+    run = Run(
+        document(
+            {"key": "ask", "type": "parallel", "max_visits": 3, "on_error": "give_up"},
+            "a",
+            "b",
+            "c",
+            {"key": "enough", "type": "join", "join": {"at_least": 2}},
+            "done",
+            "give_up",
+            ask=["a", "b", "c"],
+            a="enough",
+            b="enough",
+            c="enough",
+            enough=[("ask", "when"), ("done", "default")],
+        )
+    )
+    run.succeed("ask", "b", "c", "enough")
+    run.choose("enough", "ask")
+    run.succeed("ask", "c", "a", "a", "b", "enough")
+    run.choose("enough")
+    run.succeed("done")
+    return run
+
+
+def a_join_that_starves() -> Run:
+    run = Run(document("a", "b", "c", {"key": "j", "join": {"at_least": 2}}, a=[("b", "when"), ("c", "default")],
+                       b="j", c="j"))  # fmt: skip
+    run.succeed("a")
+    run.choose("a", "b")
+    run.succeed("b")
+    return run
+
+
+def for_each_that_fails_and_goes_on() -> Run:
+    body = document("price", {"key": "tax", "retry": {"attempts": 2, "initial": "1s"}}, price="tax")
+    run = Run(document("s", for_each("lines", body, 2), "sum", s="lines", lines="sum"))
+    run.succeed("s")
+    run.items("lines", 4)
+    run.succeed("lines.price", "lines.tax", "lines.price")
+    run.fail("lines.tax")
+    run.fire("retry")
+    run.fail("lines.tax", "refused", retryable=False)
+    run.retry()
+    run.items("lines", 4)
+    run.succeed("lines.tax", "lines.price", "lines.price")
+    return run
+
+
+def nested_for_each_passed_over() -> Run:
+    inner = for_each("cells", document("x", "y", x="y"), 3, required=False)
+    run = Run(document(for_each("rows", document(inner, "total", cells="total"), 2), "end", rows="end"))
+    run.items("rows", 2)
+    run.items("rows.cells", 2)
+    run.items("rows.cells", 0)
+    run.succeed("rows.cells.x")
+    run.fail("rows.cells.y", "broken")
+    run.succeed("rows.total", "rows.cells", "rows.total", "rows", "end")
+    return run
+
+
+def two_bodies_in_one_loop_until_the_visits_are_used_up() -> Run:
+    run = Run(MENU)
+    run.succeed("s", "menu")
+    run.choose("menu", "q")
+    run.succeed("q", "d", "c", "j", "menu")
+    run.choose("menu", "p")
+    run.succeed("p", "a", "b", "i", "z")
+    return run
+
+
+def cancelled_while_everything_waits() -> Run:
+    patient, stubborn = {"key": "b", "timeout": "2d"}, {"key": "c", "retry": {"attempts": 2}}
+    run = Run(document({"key": "a", "type": "parallel"}, patient, stubborn, a=["b", "c"]))
+    run.succeed("a")
+    run.wait("b")
+    run.fail("c")
+    run.cancel("no longer needed")
+    return run
+
+
+def in_the_midst_of_everything() -> Run:
+    """Stops half way: a late branch, a waiting join, open items and a choice that is not made yet."""
+    run = Run(
+        document(
+            {"key": "p", "type": "parallel"},
+            "slow",
+            "quick",
+            {"key": "each", **for_each("each", document("x", "y", x=[("y", "default")]), 2)},
+            "choice",
+            "left",
+            "right",
+            {"key": "first", "type": "join", "join": "any"},
+            {"key": "last", "type": "join"},
+            p=["slow", "quick", "each", "choice"],
+            slow="first",
+            quick="first",
+            first="last",
+            each="last",
+            choice=[("left", "when"), ("right", "default")],
+            left="last",
+            right="last",
+        )
+    )
+    run.succeed("p", "quick", "first")
+    run.items("each", 3)
+    run.succeed("each.x", "choice")
+    return run
+
+
+HISTORIES: Final[tuple[Callable[[], Run], ...]] = (
+    sequence_with_retries_and_an_error_route,
+    inclusive_choice_joined_by_all,
+    at_least_two_of_three_in_a_loop,
+    a_join_that_starves,
+    for_each_that_fails_and_goes_on,
+    nested_for_each_passed_over,
+    two_bodies_in_one_loop_until_the_visits_are_used_up,
+    cancelled_while_everything_waits,
+    in_the_midst_of_everything,
+)
+
+
+def write(names: list[str]) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for play in HISTORIES:
+        if names and play.__name__ not in names:
+            continue
+        run = play()
+        history = {
+            "revision": REVISION,
+            "definition": run.definition.document,
+            "events": [dump_event(event) for event in run.events],
+            "state": dump_state(run.state),
+        }
+        (FOLDER / f"{play.__name__}.json").write_text(json.dumps(history, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    write(sys.argv[1:])
