@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import random
@@ -10,7 +11,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -61,8 +61,13 @@ class Effects:
             def log_message(self, *_arguments: Any) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_arguments: Any) -> None:
+                """A caller that was killed leaves a broken connection: that is the point."""
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.port: int = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -164,6 +169,12 @@ class Installation:
         pid = int((self.lab.home / "postgres" / "postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, signal.SIGKILL)
         self.kills["postgres"] += 1
+        wait_until(lambda: not self._answers(), 10, "PostgreSQL survived SIGKILL")
+        self.lab.server.start()
+        wait_until(self._answers, 30, "PostgreSQL did not come back")
+
+    def _answers(self) -> bool:
+        return bool(ask(self.lab, "select 1"))
 
 
 async def prepare(lab: Lab, port: int) -> tuple[Actor, UUID, str]:
@@ -207,7 +218,7 @@ class Client(threading.Thread):
                 try:
                     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                         self.accepted[number] = json.load(answer)["execution_id"]
-                except (OSError, urllib.error.URLError, ValueError):
+                except (OSError, http.client.HTTPException, ValueError):
                     self.repeated += 1
                     time.sleep(0.05)
             time.sleep(self.pace)

@@ -50,7 +50,8 @@ def _run(lab: labs.Lab, effects: Effects, dice: random.Random) -> None:
     installation.start("worker")
     labs.wait_for(f"http://127.0.0.1:{installation.port}/healthz", installation.running["serve"])
     url = f"http://127.0.0.1:{installation.port}/hooks/{token}"
-    clients = [Client(url, list(range(n, EXECUTIONS, CLIENTS)), pace=0.01) for n in range(CLIENTS)]
+    pace = 0.7 * ROUNDS * CLIENTS / EXECUTIONS  # starts go on for as long as things break
+    clients = [Client(url, list(range(n, EXECUTIONS, CLIENTS)), pace) for n in range(CLIENTS)]
     for client in clients:
         client.start()
     _break_things(lab, installation, dice)
@@ -76,7 +77,6 @@ def _break_things(lab: labs.Lab, installation: Installation, dice: random.Random
         installation.revive()
         if number in database_rounds:
             installation.kill_postgres()
-            lab.server.start()
         else:
             installation.kill(dice.choice(["serve", "worker", "worker"]))
 

@@ -114,6 +114,27 @@ async def test_the_error_route_and_the_optional_step(engine: Engine) -> None:
     assert (row["status"], row["output"]) == ("COMPLETED", {"why": "http_4xx", "first": "SKIPPED"})
 
 
+async def test_a_condition_sees_the_output_of_its_own_step(engine: Engine) -> None:
+    document: dict[str, Any] = {
+        "steps": [
+            step("score", "transform", {"output": {"risk": "{{ input.risk }}"}}),
+            step("high", "end", {"output": "high"}),
+            step("low", "end", {"output": "low"}),
+        ],
+        "transitions": [
+            {
+                "from": "score",
+                "to": "high",
+                "when": "steps.score.output.risk > 0.5 and steps.score.status == 'COMPLETED'",
+            },
+            {"from": "score", "to": "low", "default": True},
+        ],
+    }
+    workflow = await engine.workflow(document)
+    assert (await engine.start(workflow, {"risk": 0.9}, inline=True)).output == "high"
+    assert (await engine.start(workflow, {"risk": 0.1}, inline=True)).output == "low"
+
+
 async def test_parallel_branches_meet_in_a_join(engine: Engine) -> None:
     document: dict[str, Any] = {
         "steps": [

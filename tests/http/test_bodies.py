@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 import pytest
@@ -46,7 +46,7 @@ class Everything(Input):
 
 
 SHAPE: TypeAdapter[Everything] = TypeAdapter(Everything)
-ID = uuid4()
+ID = UUID("0198f3a0-0000-7000-8000-00000000c0de")
 
 
 def read(**values: Any) -> Everything:

@@ -7,7 +7,6 @@ import contextlib
 import http.server
 import json
 import os
-import stat
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
@@ -114,15 +113,15 @@ class TestThisMachine:
 
     def test_a_plug_in_that_cannot_be_loaded_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         point = metadata.EntryPoint("pigeon", "no_such_module:STEP", "weft.step_kinds")
-        offered = registry.Registry(KindRegistry(entry_points=lambda: [point]), lambda: [point])
-        monkeypatch.setattr(registry, "INSTALLED", offered)
+        monkeypatch.setattr(metadata, "entry_points", lambda **_: [point])
+        monkeypatch.setattr(registry, "INSTALLED", registry.Registry(KindRegistry(plugins=True), lambda: [point]))
         answer = about(machine.step_kinds(), "step kinds")
         assert answer.verdict is FAIL
         assert "pigeon" in answer.sentence
         assert "no_such_module" in answer.next_step
 
 
-class TestMasterKey:
+class TestTheMasterKey:
     def look(self, place: Path, **environ: str) -> tuple[Answer | None, bytes | None]:
         settings = load_settings({"WEFT_HOME": str(place), **environ}, directory=place)
         return machine.master_key(settings, Home(place))
@@ -162,7 +161,7 @@ class TestMasterKey:
         assert "WEFT_MASTER_KEY_FILE" in answer.sentence
 
 
-class TestDatabase:
+class TestTheDatabase:
     @pytest.fixture
     async def admin(self, test_database: TestDatabase) -> AsyncIterator[asyncpg.Connection]:
         connection = await asyncpg.connect(test_database.admin)
@@ -332,7 +331,7 @@ def answering(status: int, document: object) -> Iterator[str]:
             thread.join()
 
 
-class TestApi:
+class TestTheApi:
     def ask(self, place: Path, run: dict[str, Any] | None, **environ: str) -> Answer:
         return installation.api(load_settings({"WEFT_HOME": str(place), **environ}, directory=place), run)
 
@@ -374,17 +373,17 @@ class TestApi:
         assert (answer.verdict, answer.sentence) == (WARNING, "Nothing runs here.")
 
 
-class TestWhole:
+class TestTheWhole:
     @pytest.fixture(autouse=True)
     def no_settings(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for name in [name for name in os.environ if name.startswith("WEFT_") and name != "WEFT_TEST_CLUSTER"]:
             monkeypatch.delenv(name)
         monkeypatch.chdir(tmp_path)
 
-    def test_wrong_settings_are_all_said(self) -> None:
-        report = examine({"WEFT_PORT": "many", "WEFT_WORKER_BATHC": "1"})
-        found = [answer for answer in report.answers if answer.topic == "settings"]
-        assert [answer.verdict for answer in found] == [FAIL, FAIL] or len(found) == 1
+    def test_wrong_settings_are_said(self) -> None:
+        report = examine({"WEFT_WORKER_BATHC": "1"})
+        assert about(report.answers, "settings").verdict is FAIL
+        assert "WEFT_WORKER_BATCH" in about(report.answers, "settings").sentence
         assert not report.healthy
 
     def test_before_the_first_start(self, tmp_path: Path) -> None:
@@ -403,7 +402,7 @@ class TestWhole:
         assert about(report.answers, "database").verdict is FAIL
         assert not home.credentials_file.exists()
 
-    def test_an_installation_of_its_own(self, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_an_installation_of_its_own(self, place: Path) -> None:
         """Running and stopped; and what is not there is not made."""
         home = Home(place / "home")
         home.ensure()
@@ -446,7 +445,6 @@ class TestWhole:
         out = capsys.readouterr().out
         assert "fail     settings" in out
         assert "1 failure." in out
-        assert stat.S_ISDIR(tmp_path.stat().st_mode)
         assert list(tmp_path.iterdir()) == []
 
 

@@ -42,6 +42,7 @@ def create_app(
     routers: Iterable[APIRouter],
     *,
     unversioned: Iterable[APIRouter] = (),
+    direct: Sequence[middleware.DirectRoute] = (),
     readiness: Readiness | None = None,
     metrics: Metrics | None = None,
     trusted_proxies: Sequence[str] = (),
@@ -49,6 +50,8 @@ def create_app(
     lifespan: Lifespan | None = None,
 ) -> WeftApi:
     """Build the application. `routers` come under `/v1`, `unversioned` ones do not (hooks).
+
+    `direct` addresses are answered without asking the router; they stand in it all the same, for the walks over it.
 
     Raises `LookupError` for a route that does not declare who may call it, and for two routes of one name.
     """
@@ -70,6 +73,7 @@ def create_app(
             Middleware(middleware.Failures, metrics=metrics),
             Middleware(middleware.Bodies, limit=max_body),
             Middleware(middleware.Addresses),
+            Middleware(middleware.Direct, routes=tuple(direct)),
         ],
     )
     app.state.weft = services

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from weft.api.app import WeftApi, create_app
 from weft.api.health import Readiness
 from weft.api.metrics import Metrics
-from weft.api.routers import ROUTERS, UNVERSIONED
+from weft.api.routers import DIRECT, ROUTERS, UNVERSIONED
 from weft.domain.identity.access import settle
 from weft.engine import routes as engine_routes
 from weft.engine.process import EngineProcess
@@ -34,6 +34,7 @@ async def assembled(
             services,
             ROUTERS,
             unversioned=UNVERSIONED,
+            direct=DIRECT,
             readiness=readiness,
             metrics=metrics,
             trusted_proxies=trusted_proxies,

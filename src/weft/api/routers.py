@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from weft.api.middleware import DirectRoute
 from weft.domain.audit import routes as audit
 from weft.domain.clients import routes as clients
 from weft.domain.executions import routes as executions
@@ -23,6 +24,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     audit.router,
 )
 """Under `/v1`."""
+
+DIRECT: Final[tuple[DirectRoute, ...]] = (DirectRoute("/hooks/", "token", webhook.receive),)
+"""Addresses that are called so often that the search for their route would be felt."""
 
 UNVERSIONED: Final[tuple[APIRouter, ...]] = (webhook.router,)
 """Addresses that others keep for years."""

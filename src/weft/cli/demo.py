@@ -88,7 +88,7 @@ def _run_apart(examples: Examples, keep: bool, everything: bool) -> Report:
             client = Client(weft.url)
             _sign_in(client)
             report = _show(client, ledger, examples, watched)
-            further = _kept(client) if keep else _apart(examples)
+            further = _kept(client, examples, report) if keep else _apart(examples)
             _tell(report, further, everything)
             if keep:
                 output.note("\nweft: it stays up until Ctrl-C")
@@ -101,14 +101,16 @@ def _run_here(examples: Examples, url: str | None, everything: bool) -> Report:
     """In the installation that runs."""
     from weft.ops.demo.ledger import Ledger
 
+    signed_in = True
     try:
         client = connect(url)
     except NotSignedIn:
         client = connect(url, signed_in=False)
         _sign_in(client)
+        signed_in = False
     with Ledger(examples.ledger, examples.address[1]) as ledger, _Watched() as watched:
         report = _show(client, ledger, examples, watched)
-    _tell(report, _here(), everything)
+    _tell(report, _here(client, report, signed_in=signed_in, url=url), everything)
     return report
 
 
@@ -148,42 +150,62 @@ def _command() -> str:
 
 
 def _apart(examples: Examples) -> Further:
+    """For the default: the demo's weft is gone by now, so these bring one, or need none."""
     weft = _command()
-    place = examples.place
-    with contextlib.suppress(ValueError):
-        place = place.relative_to(Path.cwd())
-    definition = shlex.quote(str(place / "workflows" / "invoice.yaml"))
     return [
         (f"{weft} demo --all", "one line for every invoice"),
         (f"{weft} demo --keep", "the same, and it stays up: look around with other commands"),
-        (f"{weft} workflow check {definition}", "check the workflow, change it, run the demo again"),
+        (
+            f"{weft} workflow check {_file(examples, 'workflows', 'invoice.yaml')}",
+            "change the workflow, check it, repeat",
+        ),
         (f"{weft} up", "an installation of your own, whose data stays"),
     ]
 
 
-def _kept(client: Client) -> Further:
+def _kept(client: Client, examples: Examples, report: Report) -> Further:
     """With a key for this installation, so that other terminals are signed in without a password."""
     me = client.get("/me")
     key = client.post("/keys", {"name": "demo", "scopes": me["permissions"]})["token"]
     weft = _command()
+    invoice = _file(examples, "invoices", f"{report.journal_of.key}.json")
     return [
         (f"export WEFT_URL={client.url} WEFT_API_KEY={key}", "in another terminal, then:"),
-        (f"{weft} workflow list", ""),
-        (f"{weft} workflow export 'demo invoice'", ""),
-        (f"{weft} audit list", "who changed what"),
-        (f"{client.url}/docs", f"in a browser; sign in as {EMAIL} / {PASSWORD}"),
+        *_looking(report),
+        (f"{weft} execution start 'demo invoice' --input {invoice} --wait 30s", "once more"),
+        (f"{client.url}/docs", "every address of the API, in a browser"),
     ]
 
 
-def _here() -> Further:
+def _here(client: Client, report: Report, *, signed_in: bool, url: str | None) -> Further:
+    weft = _command()
+    further = [(f"export WEFT_URL={client.url}", "")] if url else []
+    if not signed_in:
+        further.append((f"echo {PASSWORD} | {weft} login --email {EMAIL} --password-stdin", "then:"))
+    return [
+        *further,
+        *_looking(report),
+        (f"{weft} workflow delete 'demo invoice' --yes", "put it away again"),
+        (f"{weft} workflow delete 'demo settle invoice' --yes", "likewise"),
+    ]
+
+
+def _looking(report: Report) -> Further:
     weft = _command()
     return [
-        (f"{weft} workflow list --tag demo", "the two workflows that the demo added"),
+        (f"{weft} execution list --workflow 'demo invoice' --status FAILED", "those that failed on purpose"),
+        (f"{weft} execution logs {report.journal_of.execution_id}", "the journal shown above"),
         (f"{weft} workflow export 'demo invoice'", "the definition"),
         (f"{weft} audit list", "who changed what"),
-        (f"{weft} workflow delete 'demo invoice' --yes", "put it away again"),
-        (f"{weft} workflow delete 'demo settle invoice' --yes", ""),
     ]
+
+
+def _file(examples: Examples, *parts: str) -> str:
+    """A file of the examples, as it is typed from here."""
+    path = examples.place.joinpath(*parts)
+    with contextlib.suppress(ValueError):
+        path = path.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 # -- signals and progress ------------------------------------------------------------------------------------

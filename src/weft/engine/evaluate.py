@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from weft.engine.plans import Condition, StepPlan, Structured
 from weft.engine.run import Run
@@ -26,6 +26,9 @@ Fetch = Callable[[Run, Sequence[int]], Awaitable[None]]
 """Loads the results of visits that the run does not have in memory."""
 
 
+Own: TypeAlias = tuple[str, int]
+"""A step's key and the number of its visit."""
+
 NOT_RUN = {"output": None, "status": None, "error": None}
 
 
@@ -36,8 +39,13 @@ class Evaluator:
         self._guard = guard
         self._fetch = fetch
 
-    async def context(self, run: Run, frame: str, paths: Iterable[str], now: datetime) -> dict[str, Any]:
-        """The values behind `paths`, as seen from a frame: inner steps hide outer ones of the same key."""
+    async def context(
+        self, run: Run, frame: str, paths: Iterable[str], now: datetime, own: Own | None = None
+    ) -> dict[str, Any]:
+        """The values behind `paths`, as seen from a frame: inner steps hide outer ones of the same key.
+
+        `own` is the visit that is just ending: its conditions may ask for its output before it is settled.
+        """
         roots: dict[str, set[str]] = {}
         for path in paths:
             root, _, rest = path.partition(".")
@@ -48,7 +56,7 @@ class Evaluator:
                 case "input":
                     context["input"] = run.facts.input
                 case "steps":
-                    context["steps"] = await self._steps(run, frame, names)
+                    context["steps"] = await self._steps(run, frame, names, own)
                 case "vars":
                     context["vars"] = run.variables
                 case "execution":
@@ -61,13 +69,15 @@ class Evaluator:
                     pass
         return context
 
-    async def _steps(self, run: Run, frame: str, keys: set[str]) -> dict[str, Any]:
+    async def _steps(self, run: Run, frame: str, keys: set[str], own: Own | None) -> dict[str, Any]:
         visits: dict[str, int] = {}
         for one in reversed(run.frames(frame)):
             known = run.state.frames.get(one)
             if known is None:
                 continue
             visits |= {key: visit for key, visit in known.last.items() if "" in keys or key in keys}
+        if own is not None:
+            visits |= dict([own])
         await self.fetch_missing(run, list(visits.values()))
         # A step that has not run is there, with nothing in it: asking for its status is no mistake.
         known_steps: dict[str, Any] = {key: NOT_RUN for key in keys if key}
@@ -109,10 +119,12 @@ class Evaluator:
     async def config(self, run: Run, frame: str, step: StepPlan, now: datetime) -> Any:
         return await self.value(run, frame, step.config, now)
 
-    async def holds(self, run: Run, frame: str, condition: Condition, now: datetime, said: list[str]) -> bool:
+    async def holds(
+        self, run: Run, frame: str, condition: Condition, now: datetime, said: list[str], own: Own | None = None
+    ) -> bool:
         """Whether a condition holds. What is missing or does not work out is false, and is said for the journal."""
         try:
-            context = await self.context(run, frame, condition.paths, now)
+            context = await self.context(run, frame, condition.paths, now, own)
             if isinstance(condition, Structured):
                 return await self._structured(run, condition, context, said)
             return await self._expressed(run, condition, context)
@@ -140,15 +152,18 @@ class Evaluator:
         said.extend(f"'{line['field']}' is missing" for line in trace if line["missing"] and not line["result"])
         return verdict
 
-    async def choose(self, run: Run, frame: str, step: StepPlan, now: datetime) -> tuple[tuple[int, ...], list[str]]:
+    async def choose(
+        self, run: Run, frame: str, step: StepPlan, visit: int, now: datetime
+    ) -> tuple[tuple[int, ...], list[str]]:
         """Indexes of the outgoing transitions that hold; with `split: one` no further than the first."""
+        own = (step.step.key, visit)
         holding: list[int] = []
         said: list[str] = []
         for transition in step.outgoing:
             if transition.default:
                 continue
             guard = step.guards[transition.index]
-            if guard is None or await self.holds(run, frame, guard, now, said):
+            if guard is None or await self.holds(run, frame, guard, now, said, own):
                 holding.append(transition.index)
                 if step.step.split is Split.one:
                     break

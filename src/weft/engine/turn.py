@@ -179,7 +179,7 @@ class Turn:
 
     async def _choose(self, command: Choose) -> None:
         step = self.run.plan.steps[command.step]
-        holding, said = await self._evaluator.choose(self.run, command.frame, step, self.now)
+        holding, said = await self._evaluator.choose(self.run, command.frame, step, command.visit, self.now)
         if said:
             self.run.messages[command.visit] = "Conditions: " + "; ".join(dict.fromkeys(said)) + "."
         self._queue.append(TransitionsChosen(self.now, command.visit, holding))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -15,7 +14,7 @@ from weft.db.database import Database
 from weft.db.scope import enter
 
 Headers = dict[str, str]
-ID = str(uuid4())
+ID = "0198f3a0-0000-7000-8000-00000000c0de"
 FULL = {
     "name": "Müller & Söhne",
     "email": "office@mueller.example",

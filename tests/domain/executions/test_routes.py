@@ -22,7 +22,8 @@ from weft.engine.outcomes import Done, Failed
 from weft.engine.process import EngineProcess
 
 Headers = dict[str, str]
-PATHS = ("/v1/executions", "/v1/executions/counts", f"/v1/executions/{uuid4()}", f"/v1/executions/{uuid4()}/logs")
+NOBODY = "0198f3a0-0000-7000-8000-00000000c0de"
+PATHS = ("/v1/executions", "/v1/executions/counts", f"/v1/executions/{NOBODY}", f"/v1/executions/{NOBODY}/logs")
 
 
 @pytest.fixture

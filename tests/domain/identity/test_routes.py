@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import httpx2
 import pytest
 from tests.factories import api as serving
@@ -14,7 +12,7 @@ from weft.db.database import Database
 from weft.domain.identity import rules
 from weft.domain.identity.models import MemberStatus
 
-ID = str(uuid4())
+ID = "0198f3a0-0000-7000-8000-00000000c0de"
 MEMBER = {"email": "new@acme.example", "name": "New", "role": "VIEWER"}
 ROLE = {"name": "auditor", "permissions": ["audit:read"]}
 KEY = {"name": "ci", "scopes": ["workflows:read"]}

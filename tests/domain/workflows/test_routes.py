@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -16,7 +15,7 @@ from weft.domain.workflows import tokens
 from weft.domain.workflows.parsing import parse
 
 Headers = dict[str, str]
-ID = str(uuid4())
+ID = "0198f3a0-0000-7000-8000-00000000c0de"
 AT = f"/v1/workflows/{ID}"
 TRIGGER = f"{AT}/triggers/{ID}"
 READ, WRITE, PUBLISH = "workflows:read", "workflows:write", "workflows:publish"

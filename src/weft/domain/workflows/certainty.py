@@ -10,6 +10,9 @@ Of each step three facts are tracked, each stronger than the one before:
     passed   it completed, or was skipped because it is not required: `output` is there, but may be null
     gave     it completed: `output` is what the step gave
 
+The facts are those of the way that a token has come. In a loop with parallel branches, another token may have begun
+the next turn meanwhile; an expression then sees that turn's newer results.
+
 A set of facts is the bits of an integer, three for each step; a workflow of a thousand steps is analysed in
 milliseconds. Pure.
 """

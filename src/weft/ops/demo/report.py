@@ -92,14 +92,14 @@ class AuditNote:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything. `faults` are those that no single invoice shows."""
+    """Everything. `faults` are those that no single invoice shows; `audit` is None when it may not be read."""
 
     outcomes: list[Outcome]
     faults: list[str]
     journal_of: Outcome
     journal: list[JournalLine]
     numbers: Numbers
-    audit: AuditNote
+    audit: AuditNote | None
 
     @property
     def differences(self) -> list[str]:
@@ -140,7 +140,7 @@ class Report:
                     for line in self.journal
                 ],
             },
-            "audit": {"entries": self.audit.entries, "kinds": dict(self.audit.kinds), "actors": self.audit.actors},
+            "audit": asdict(self.audit) if self.audit is not None else None,
         }
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from weft.ops.demo.examples import OUTCOMES
-from weft.ops.demo.report import JournalLine, Outcome, Report
+from weft.ops.demo.report import AuditNote, JournalLine, Outcome, Report
 
 WIDTH: Final = 118
 """Of what is written into a file or a pipe."""
@@ -28,6 +28,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "conflict": "same number, other content: refused",
 }
 _SHOWN: Final = 4
+_LONGEST_COMMAND: Final = 70
 _STYLES: Final = {"COMPLETED": "green", "FAILED": "red", "SKIPPED": "yellow", "CANCELLED": "yellow"}
 
 
@@ -47,7 +48,8 @@ def tell(console: Console, report: Report, further: Sequence[tuple[str, str]], *
         for difference in report.differences:
             console.print(Padding(_plain(difference, "red"), (0, 0, 0, 2)))
     _heading(console, "To look further")
-    console.print(_commands(further))
+    for command in _commands(further):
+        console.print(command, soft_wrap=True)
     console.print()
     console.print(_verdict(report))
 
@@ -144,31 +146,36 @@ def _journal(lines: Sequence[JournalLine]) -> Table:
 
 
 def _numbers(report: Report) -> list[str]:
-    numbers, audit = report.numbers, report.audit
-    kinds = ", ".join(f"{count} {kind}" for kind, count in list(audit.kinds.items())[:_SHOWN])
+    numbers = report.numbers
     once = "" if report.faults else ", none twice"
     return [
         f"{numbers.invoices} invoices in {numbers.seconds:.1f} s; {numbers.executions} executions with sub-workflows",
         f"{numbers.calls} HTTP calls to the ledger; {numbers.not_now} answered 'not now'; {numbers.retries} retries",
         f"{numbers.bookings} bookings{once}; {numbers.recognised} asked for again after a lost answer, and recognised",
-        f"{audit.entries} entries in the audit log by {', '.join(audit.actors) or 'nobody'}: {kinds or 'nothing'}",
+        _audit(report.audit),
     ]
 
 
-def _commands(further: Sequence[tuple[str, str]]) -> Table:
-    table = Table.grid(padding=(0, 3))
-    table.add_column(no_wrap=True)
-    table.add_column()
-    for command, words in further:
-        table.add_row(Text(f"  {command}", "cyan"), Text(words, "dim"))
-    return table
+def _audit(audit: AuditNote | None) -> str:
+    if audit is None:
+        return "the audit log may not be read with this sign-in (it needs audit:read)"
+    kinds = ", ".join(f"{count} {kind}" for kind, count in list(audit.kinds.items())[:_SHOWN])
+    return f"{audit.entries} entries in the audit log by {', '.join(audit.actors) or 'nobody'}: {kinds or 'nothing'}"
+
+
+def _commands(further: Sequence[tuple[str, str]]) -> list[Text]:
+    """Each on a line of its own, however long: a command that was cut or broken is none."""
+    width = max((len(command) for command, _ in further if len(command) <= _LONGEST_COMMAND), default=0)
+    return [Text.assemble("  ", (f"{command:<{width}}", "cyan"), (f"   {words}", "dim")) for command, words in further]
 
 
 def _verdict(report: Report) -> Text:
     count = len(report.outcomes)
     if report.passed:
         return Text(f"All {count} invoices came out as expected, and the ledger's books agree.", "bold green")
-    return Text(f"Not everything is as expected: {len(report.differences)} differences, listed above.", "bold red")
+    differences = len(report.differences)
+    words = "1 difference is" if differences == 1 else f"{differences} differences are"
+    return Text(f"Not everything is as expected: {words} listed above.", "bold red")
 
 
 def _table(*heads: str) -> Table:
