@@ -27,6 +27,11 @@ chaos rounds="50":
 bench *scenarios:
     ./weft bench {{scenarios}}
 
+# Write the generated reference pages again.
+reference:
+    .venv/bin/python -m weft.api.reference > docs/reference/errors.md
+    .venv/bin/python -m weft.settings_reference > docs/reference/settings.md
+
 # Write the models' SQL into the foundation revision (until the first release), then check it.
 freeze:
     .venv/bin/python -m weft.migrations.freeze

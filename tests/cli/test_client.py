@@ -40,6 +40,16 @@ def problem(status: str, code: str, *headers: str) -> bytes:
     return answer(status, body, *headers)
 
 
+def _whole(connection: socket.socket) -> bytes:
+    """One request, its body included, in however many packets it comes."""
+    received = connection.recv(65536)
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    while lengths and len(body) < int(lengths[0]):
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
 @contextmanager
 def answering(*answers: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
     """A server that answers each connection with the next of these, whatever it is asked; None: it says nothing."""
@@ -51,7 +61,7 @@ def answering(*answers: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
         for reply in answers:
             connection, _ = listener.accept()
             with connection:
-                asked.append(connection.recv(65536))
+                asked.append(_whole(connection))
                 if reply is None:
                     done.wait()
                 else:

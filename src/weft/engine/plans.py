@@ -12,6 +12,7 @@ import jsonschema_rs
 
 from weft.core.errors import Invalid, Issue
 from weft.db.database import Connection
+from weft.domain.workflows.sentences import sentence
 from weft.engine.kinds import Errand, Instant, StepKind
 from weft.engine.registry import kind as find_kind
 from weft.expressions.compile import Compiled, Expression, compile_condition, compile_value
@@ -91,12 +92,17 @@ class Plan:
         raise InputInvalid(self.name, issues)
 
 
-def _issue(error: Any) -> Issue:
+def _issue(error: jsonschema_rs.ValidationError) -> Issue:
+    """A schema's complaint in words, with the field that it is about at the end of the path."""
     path = tuple(error.instance_path)
-    missing = getattr(error.kind, "property", None)
-    if missing is not None and error.kind.__class__.__name__.endswith("Required"):
-        return Issue(f"the field '{missing}' is missing", (*path, missing), code="required")
-    return Issue(str(error.message)[:500], path, code="schema")
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Required(property=name):
+            return Issue(f"the field '{name}' is missing", (*path, name), code="required")
+        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names) if names:
+            return Issue(f"the field '{names[0]}' is not known here", (*path, names[0]), code="unknown_field")
+        case _:
+            said = sentence(error)
+            return Issue(said[:1].lower() + said[1:].rstrip("."), path, code="schema")
 
 
 def condition_of(when: Any) -> Condition | None:

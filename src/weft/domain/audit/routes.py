@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import AwareDatetime
 
 from weft.db.scope import Scope
 from weft.domain.audit import service as audit
 from weft.domain.audit.queries import Filter
 from weft.domain.audit.schemas import EntryRead
+from weft.http.bodies import Moment
 from weft.http.paging import Page, Paged, Paging
 from weft.http.scope import allowed
 
@@ -18,8 +18,8 @@ router = APIRouter(prefix="/audit", tags=["audit"])
 
 Reader = Annotated[Scope, allowed("audit:read")]
 Word = Annotated[str | None, Query(max_length=200)]
-Since = Annotated[AwareDatetime | None, Query(alias="from", description="With a time zone; included.")]
-Until = Annotated[AwareDatetime | None, Query(alias="to", description="With a time zone; not included.")]
+Since = Annotated[Moment | None, Query(alias="from", description="With a time zone; included.")]
+Until = Annotated[Moment | None, Query(alias="to", description="With a time zone; not included.")]
 Name = Annotated[str, Path(max_length=200, description="As the list shows it.")]
 
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime
 
 from weft.db.scope import Scope
 from weft.domain.executions import service as executions
 from weft.domain.executions.models import ExecutionLog, LogStatus
 from weft.domain.executions.queries import Filters
 from weft.domain.executions.schemas import ExecutionCounts, ExecutionRead, ExecutionSummary, LogRead
+from weft.http.bodies import Moment
 from weft.http.paging import Page, Paged, Paging
 from weft.http.scope import allowed
 from weft.interpreter.state import Status
@@ -21,8 +21,8 @@ router = APIRouter(prefix="/executions", tags=["executions"])
 
 Reader = Annotated[Scope, allowed("executions:read")]
 Text = Annotated[str | None, Query(min_length=1, max_length=200)]
-From = Annotated[AwareDatetime | None, Query(description="Created at this time or later, with its time zone.")]
-To = Annotated[AwareDatetime | None, Query(description="Created before this time.")]
+From = Annotated[Moment | None, Query(description="Created at this time or later, with its time zone.")]
+To = Annotated[Moment | None, Query(description="Created before this time.")]
 
 
 def _filters(

@@ -32,6 +32,7 @@ _KEPT: Final = frozenset({"WEFT_DEBUG", "WEFT_PYTHON"})
 _STOP_SECONDS: Final = 15.0
 _HURRY_SECONDS: Final = 1.0
 _POLL: Final = 0.1
+_SHOWN_LINES: Final = 20
 
 
 class TemporaryFailed(Unavailable):
@@ -40,7 +41,7 @@ class TemporaryFailed(Unavailable):
     def __init__(self, said: str) -> None:
         super().__init__(
             "The demo's own weft did not start. It said:\n"
-            f"{said.strip() or '(nothing)'}\n"
+            f"{_end_of(said)}\n"
             "Correct that, or use a weft that runs already: `weft demo --here`."
         )
 
@@ -48,10 +49,10 @@ class TemporaryFailed(Unavailable):
 class TemporaryLate(Unavailable):
     code = "temporary_installation_late"
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, said: str) -> None:
         super().__init__(
-            f"The demo's own weft was not ready after {seconds:.0f} seconds. Is this machine very busy? Try again, or "
-            "use a weft that runs already: `weft demo --here`."
+            f"The demo's own weft was not ready after {seconds:.0f} seconds. It said last:\n{_end_of(said)}\n"
+            "Is this machine very busy? Try again, or use a weft that runs already: `weft demo --here`."
         )
 
 
@@ -133,7 +134,7 @@ class Temporary:
                     with contextlib.suppress(ValueError):
                         return dict(json.loads(shown))
                 told = self._tell(told)
-        raise TemporaryLate(self._patience)
+        raise TemporaryLate(self._patience, self._said())
 
     def _tell(self, told: int) -> int:
         """Hand on what `weft up` says about its progress; how many lines that makes so far."""
@@ -168,6 +169,11 @@ class Temporary:
                 break
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _end_of(said: str) -> str:
+    """The last lines, where the reason stands."""
+    return "\n".join(said.strip().splitlines()[-_SHOWN_LINES:]) or "(nothing)"
 
 
 @contextlib.contextmanager

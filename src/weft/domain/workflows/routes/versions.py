@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
@@ -33,7 +33,12 @@ From = Annotated[int | None, Query(alias="from", ge=1, le=MAX_NUMBER, descriptio
 To = Annotated[int | None, Query(ge=1, le=MAX_NUMBER, description="By itself the draft.")]
 
 
-@router.post("/versions", status_code=201, response_model=VersionSaved)
+_NOTHING_NEW: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": VersionSaved, "description": "The content is that of the current version: no version was made."}
+}
+
+
+@router.post("/versions", status_code=201, response_model=VersionSaved, responses=_NOTHING_NEW)
 async def save_version(
     scope: Writer, workflow_id: UUID, new: VersionCreate, expected: IfMatch, tag: Tag, response: Response
 ) -> VersionSaved:
@@ -84,7 +89,7 @@ async def compare_versions(scope: Reader, workflow_id: UUID, old: From = None, t
     )
 
 
-@router.post("/rollback", status_code=201, response_model=VersionSaved)
+@router.post("/rollback", status_code=201, response_model=VersionSaved, responses=_NOTHING_NEW)
 async def roll_back(
     scope: Publisher, workflow_id: UUID, target: RollbackTo, expected: IfMatch, tag: Tag, response: Response
 ) -> VersionSaved:

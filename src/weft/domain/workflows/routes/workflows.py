@@ -32,6 +32,7 @@ Number = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Which vers
 FormatChoice = Annotated[Format, Query(alias="format")]
 
 _MEDIA: Final = {"yaml": "application/yaml", "json": "application/json"}
+_EXPORTED: Final = {"application/yaml": {}, "application/json": {"type": "object"}}
 
 
 @router.get("", response_model=Page[WorkflowSummary])
@@ -138,7 +139,7 @@ async def unarchive_workflow(scope: Publisher, workflow_id: UUID, expected: IfMa
 @router.get(
     "/{workflow_id}/export",
     response_class=Response,
-    responses={200: {"content": {media: {"schema": {"type": "string"}} for media in _MEDIA.values()}}},
+    responses={200: {"content": {media: {"schema": schema} for media, schema in _EXPORTED.items()}}},
 )
 async def export_workflow(
     scope: Reader, workflow_id: UUID, chosen: FormatChoice = "yaml", number: Number = None
