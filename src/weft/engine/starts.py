@@ -29,6 +29,10 @@ from weft.interpreter.events import Started
 
 TRIES = 5
 LARGEST_BATCH = 200
+SIDE_BY_SIDE = 2
+"""Batches of one tenant at the same time: while one waits for the database, the next is computed."""
+WORTH_A_SECOND = 8
+"""Requests that must wait before a second batch is begun: smaller ones share the next."""
 DEEPEST = 16
 
 RESOLVE = """/* weft:engine.resolve */
@@ -166,7 +170,7 @@ class Starter:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._queues: dict[UUID, list[_Waiting]] = {}
-        self._pumps: dict[UUID, asyncio.Task[None]] = {}
+        self._pumps: dict[UUID, set[asyncio.Task[None]]] = {}
         # Which version is current: possibly stale, therefore verified by the statement that stores the start.
         self._targets: OrderedDict[tuple[UUID, UUID | str], _Target] = OrderedDict()
 
@@ -177,15 +181,18 @@ class Starter:
         if request.depth > DEEPEST:
             raise StartsTooDeep
         waiting = _Waiting(request, actor, asyncio.get_running_loop().create_future())
-        self._queues.setdefault(actor.tenant_id, []).append(waiting)
-        if actor.tenant_id not in self._pumps:
-            self._pumps[actor.tenant_id] = asyncio.create_task(self._pump(actor.tenant_id))
+        queue = self._queues.setdefault(actor.tenant_id, [])
+        queue.append(waiting)
+        pumps = self._pumps.setdefault(actor.tenant_id, set())
+        if not pumps or (len(pumps) < SIDE_BY_SIDE and len(queue) >= WORTH_A_SECOND):
+            pumps.add(asyncio.create_task(self._pump(actor.tenant_id)))
         return await waiting.answer
 
     async def close(self) -> None:
         """Let what was submitted come to its end."""
         while self._pumps:
-            await asyncio.gather(*self._pumps.values(), return_exceptions=True)
+            tasks = [task for pumps in self._pumps.values() for task in pumps]
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _pump(self, tenant_id: UUID) -> None:
         """Serve one tenant's queue until it is empty, a batch at a time."""
@@ -194,8 +201,11 @@ class Starter:
                 batch, self._queues[tenant_id] = queue[:LARGEST_BATCH], queue[LARGEST_BATCH:]
                 await self._serve_all(tenant_id, batch)
         finally:
-            self._queues.pop(tenant_id, None)
-            self._pumps.pop(tenant_id, None)
+            pumps = self._pumps[tenant_id]
+            pumps.discard(asyncio.current_task())
+            if not pumps:
+                del self._pumps[tenant_id]
+                self._queues.pop(tenant_id, None)
 
     async def _serve_all(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
         """Serve a batch; if the database refuses it, each request by itself, so that one does not spoil the others."""

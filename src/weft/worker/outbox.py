@@ -20,6 +20,9 @@ log = structlog.get_logger("weft.worker")
 LARGEST = 200
 """Answers of one save."""
 
+SIDE_BY_SIDE = 2
+"""Saves of one tenant at the same time: while one waits for the database, the next is computed."""
+
 
 class Outbox:
     """`settled(job, next_due)` is called for every job that was answered, or that is somebody else's by now."""
@@ -28,7 +31,7 @@ class Outbox:
         self._driver = driver
         self._settled = settled
         self._waiting: dict[UUID, list[tuple[Job, What]]] = {}
-        self._pumps: dict[UUID, asyncio.Task[None]] = {}
+        self._pumps: dict[UUID, set[asyncio.Task[None]]] = {}
 
     @property
     def busy(self) -> bool:
@@ -36,12 +39,14 @@ class Outbox:
 
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
-        return list(self._pumps.values())
+        return [task for tasks in self._pumps.values() for task in tasks]
 
     def put(self, tenant_id: UUID, job: Job, what: What) -> None:
-        self._waiting.setdefault(tenant_id, []).append((job, what))
-        if tenant_id not in self._pumps:
-            self._pumps[tenant_id] = asyncio.create_task(self._pump(tenant_id))
+        waiting = self._waiting.setdefault(tenant_id, [])
+        waiting.append((job, what))
+        pumps = self._pumps.setdefault(tenant_id, set())
+        if not pumps or (len(pumps) < SIDE_BY_SIDE and len(waiting) >= LARGEST // 4):
+            pumps.add(asyncio.create_task(self._pump(tenant_id)))
 
     def forget(self, job: Job) -> None:
         """The job was put off: do not answer it any more."""
@@ -55,8 +60,11 @@ class Outbox:
                 batch, self._waiting[tenant_id] = waiting[:LARGEST], waiting[LARGEST:]
                 await self._deliver(tenant_id, batch)
         finally:
-            self._waiting.pop(tenant_id, None)
-            self._pumps.pop(tenant_id, None)
+            pumps = self._pumps[tenant_id]
+            pumps.discard(asyncio.current_task())
+            if not pumps:
+                del self._pumps[tenant_id]
+                self._waiting.pop(tenant_id, None)
 
     async def _deliver(self, tenant_id: UUID, batch: Sequence[tuple[Job, What]]) -> None:
         """Save a batch. What the outside world has done is not forgotten because the database is away."""
