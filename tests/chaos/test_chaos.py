@@ -95,6 +95,8 @@ def _check(lab: labs.Lab, effects: Effects, accepted: dict[int, str]) -> None:
         "select execution_id, step_key, visit, attempt, status, completed_at from weft.execution_logs order by visit",
     )
     assert max(Counter((r["execution_id"], r["visit"], r["attempt"]) for r in rows).values()) == 1
+    open_rows = [tuple(row) for row in rows if row["completed_at"] is None]
+    assert not open_rows, f"a completed execution has no open journal row: {open_rows[:5]}"
     completed: dict[str, list[str]] = {}
     ended: dict[str, float] = {}
     for row in rows:

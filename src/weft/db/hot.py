@@ -10,13 +10,26 @@ import asyncpg
 
 from weft.core.actor import Actor
 from weft.db.context import opening
-from weft.db.database import Connection, Database
+from weft.db.database import Connection, Database, DatabaseUnavailable
+
+AWAY = (
+    DatabaseUnavailable,
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke while it was being released
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""What is raised when the server is not there, is starting, or has just gone: later will work."""
 
 
 @asynccontextmanager
 async def transaction(database: Database, actor: Actor, *, read_only: bool = False) -> AsyncIterator[Connection]:
     """A transaction in the actor's tenant. Commits on a clean exit, rolls back on any exception."""
-    connection = await database.pool.acquire()
+    connection = await _acquire(database)
     try:
         await connection.execute(opening(actor, read_only=read_only))
         try:
@@ -29,6 +42,13 @@ async def transaction(database: Database, actor: Actor, *, read_only: bool = Fal
         if not connection.is_closed() and connection.is_in_transaction():
             connection.terminate()  # never hand an open transaction to the next user
         await database.pool.release(connection)
+
+
+async def _acquire(database: Database) -> Connection:
+    try:
+        return await database.pool.acquire()
+    except AWAY as error:
+        raise DatabaseUnavailable from error
 
 
 async def _end(connection: Any, statement: str) -> None:

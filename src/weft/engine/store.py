@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from weft.db.database import Connection, Packed
-from weft.engine.records import Batch, Fence, JobRow, NewExecution
+from weft.engine.records import Batch, Fence, JobRow, LogRow, NewExecution
 
 LOAD = """/* weft:engine.load */
 select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.state, e.input, e.output, e.error,
@@ -121,16 +121,17 @@ logged as (
     join w on w.id = l.execution_id
 )"""
 
-_SETTLED = """,
-settled as (
-  update weft.execution_logs l
-     set status = u.status, completed_at = u.completed_at, message = u.message, data = u.data, error = u.error
-    from unnest({settled})
-           as u (execution_id, visit, attempt, started_at, status, completed_at, message, data, error)
-    join w on w.id = u.execution_id
-   where l.tenant_id = $1 and l.execution_id = u.execution_id and l.visit = u.visit and l.attempt = u.attempt
-     and l.started_at = u.started_at and l.started_at >= {earliest} and l.started_at <= {latest}
-)"""
+# A statement of its own: inside the save, PostgreSQL 18.6 was seen to skip this update for a whole batch when another
+# part of the same statement had met a concurrent update (`docs/decisions/0013-journal-settled-apart.md`).
+SETTLE = """/* weft:engine.settle */
+update weft.execution_logs l
+   set status = u.status, completed_at = u.completed_at, message = u.message, data = u.data, error = u.error
+  from unnest($2::uuid[], $3::integer[], $4::integer[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[],
+              $9::jsonb[], $10::jsonb[])
+         as u (execution_id, visit, attempt, started_at, status, completed_at, message, data, error)
+ where l.tenant_id = $1 and l.execution_id = u.execution_id and l.visit = u.visit and l.attempt = u.attempt
+   and l.started_at = u.started_at and l.started_at >= $11 and l.started_at <= $12
+"""
 
 _JOBS = """,
 put as (
@@ -157,7 +158,6 @@ _LOG_TYPES = (
     "uuid", "uuid", "uuid", "text", "text", "integer", "integer", "text", "timestamptz", "timestamptz", "text",
     "jsonb", "jsonb",
 )  # fmt: skip
-_SETTLED_TYPES = ("uuid", "integer", "integer", "timestamptz", "text", "timestamptz", "text", "jsonb", "jsonb")
 _JOB_TYPES = (
     "uuid", "uuid", "text", "uuid", "integer", "integer", "jsonb", "text", "integer", "timestamptz",
 )  # fmt: skip
@@ -178,7 +178,7 @@ class _Places:
 
 
 @cache
-def _statement(*, fenced: bool, starting: bool, logs: bool, settled: bool, jobs: bool, wake: str) -> str:
+def _statement(*, fenced: bool, starting: bool, logs: bool, jobs: bool, wake: str) -> str:
     """The save's text. A handful of shapes exist, so each connection prepares each of them once."""
     places = _Places(4 if fenced else 1)
     text = "/* weft:engine.save */ with"
@@ -196,9 +196,6 @@ def _statement(*, fenced: bool, starting: bool, logs: bool, settled: bool, jobs:
         text += _FINISH_JOBS.format(ids=ids)
     if logs:
         text += _LOGS.format(logs=places.arrays(_LOG_TYPES))
-    if settled:
-        arrays = places.arrays(_SETTLED_TYPES)
-        text += _SETTLED.format(settled=arrays, earliest=places.one("timestamptz"), latest=places.one("timestamptz"))
     if jobs:
         text += _JOBS.format(jobs=places.arrays(_JOB_TYPES))
     return text + _TELL.format(wake=f",\n       pg_notify('weft_jobs', '{wake}')" if wake else "")
@@ -259,21 +256,36 @@ async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datet
         values += _columns(batch.starts, _START_NAMES)
     if batch.logs:
         values += _columns(batch.logs, _LOG_NAMES)
-    if batch.settled:
-        values += _columns(batch.settled, _SETTLED_NAMES)
-        times = [row.started_at for row in batch.settled]
-        values += [min(times), max(times)]
     if batch.jobs:
         values += _job_columns(batch.jobs, now)
     statement = _statement(
         fenced=fenced,
         starting=starting,
         logs=bool(batch.logs),
-        settled=bool(batch.settled),
         jobs=bool(batch.jobs),
         wake=_call(batch, now) if wake else "",
     )
-    return {row[0]: row[1] for row in await connection.fetch(statement, *values)}
+    saved = {row[0]: row[1] for row in await connection.fetch(statement, *values)}
+    if batch.settled:
+        await _settle(connection, tenant_id, [row for row in batch.settled if row.execution_id in saved])
+    return saved
+
+
+class JournalIncomplete(RuntimeError):
+    """A journal row that must be there is not: nothing of the batch is saved."""
+
+    def __init__(self, expected: int, found: str) -> None:
+        super().__init__(f"{expected} journal rows were to be settled, but PostgreSQL says: {found}")
+
+
+async def _settle(connection: Connection, tenant_id: UUID, rows: Sequence[LogRow]) -> None:
+    """Close the journal rows of attempts that an earlier turn began."""
+    if not rows:
+        return
+    times = [row.started_at for row in rows]
+    done = await connection.execute(SETTLE, tenant_id, *_columns(rows, _SETTLED_NAMES), min(times), max(times))
+    if done != f"UPDATE {len(rows)}":
+        raise JournalIncomplete(len(rows), done)
 
 
 def _call(batch: Batch, now: datetime) -> str:

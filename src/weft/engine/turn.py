@@ -11,7 +11,7 @@ from collections import deque
 from datetime import datetime
 from typing import Any, assert_never
 
-from weft.core.errors import WeftError
+from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.core.ids import new_id
 from weft.engine.evaluate import Evaluator
 from weft.engine.kinds import Call, Instant
@@ -114,6 +114,8 @@ class Turn:
         """The outcome of a step that is a function of values."""
         try:
             config = await self._evaluator.config(self.run, command.frame, step, self.now)
+        except (Exhausted, Unavailable):
+            raise  # the guard or the database is away or busy: the turn is done again, the step has not failed
         except WeftError as error:
             return Failed("expression", error.message, retryable=False)
         return instant.run(self.call(command.visit, command.attempt, step, config))
@@ -285,6 +287,8 @@ class Turn:
         if run.plan.output is not None:
             try:
                 run.output = await self._evaluator.value(run, "", run.plan.output, self.now)
+            except (Exhausted, Unavailable):
+                raise
             except WeftError as error:
                 run.error = {"kind": "expression", "message": f"The workflow's output: {error.message}"}
         elif command.result is not None:

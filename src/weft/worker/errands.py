@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from weft.core.actor import system_actor
-from weft.core.errors import WeftError
+from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.db.hot import transaction
 from weft.engine.drive import Driver
 from weft.engine.kinds import Ports
@@ -87,6 +87,8 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
         return StepEnded(job.visit, job.attempt, _interrupted(job, retryable=True))
     try:
         config = await driver.evaluator.config(run, visit.frame, step, turn.now)
+    except (Exhausted, Unavailable):
+        raise  # not the step's fault: the job is put off
     except WeftError as error:
         return StepEnded(job.visit, job.attempt, Failed("expression", error.message, retryable=False))
     call = turn.call(job.visit, job.attempt, step, config)
@@ -141,6 +143,8 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
                 depth=run.facts.depth + 1,
             ),
         )
+    except (Exhausted, Unavailable):
+        raise
     except WeftError as error:
         return StepEnded(job.visit, job.attempt, Failed("sub_workflow", error.message, retryable=False))
     return Nothing()

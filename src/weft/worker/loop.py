@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from weft.core.clock import Clock, utc_now
 from weft.db.database import Database
+from weft.db.hot import AWAY
 from weft.engine.drive import Driver
 from weft.engine.kinds import Ports
 from weft.engine.news import Nothing, What
@@ -99,7 +99,7 @@ class Worker:
             while not self._stopping.is_set():
                 try:
                     worked = await self._round()
-                except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                except AWAY as error:
                     log.warning("database unavailable", error=type(error).__name__)
                     await self._sleep(0.5)
                     continue
@@ -172,7 +172,7 @@ class Worker:
                     self._outbox.put(tenant_id, job, what)
             await self._children(tenant_id, [job for job in busy if job.kind in ("child_done", "cancel_child")])
             await self._begin_errands(tenant_id, [job for job in busy if job.kind in ("step", "child")])
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except AWAY as error:
             log.warning("jobs put off: database unavailable", jobs=len(jobs), error=type(error).__name__)
             await self._put_off(jobs)
         except Exception:
@@ -234,7 +234,7 @@ class Worker:
                 continue
             self._outbox.forget(job)
             until = self._clock() + timedelta(seconds=min(60.0, 0.5 * 2**job.claims))
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*AWAY):
                 await self._queue.defer(job, until)
 
     # -- leases --------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class Worker:
                 continue
             try:
                 kept = await self._queue.extend(held)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except AWAY:
                 continue
             for job_id, epoch in held:
                 if job_id not in kept and self._held.get(job_id) == epoch:
@@ -271,6 +271,6 @@ class Worker:
             task.cancel()
         if self._held:
             log.info("giving jobs back", jobs=len(self._held))
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with suppress(*AWAY):
                 await self._queue.release(list(self._held.items()))
         await self._starter.close()

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-import asyncpg
 import structlog
 
+from weft.core.errors import Exhausted, Unavailable
+from weft.db.hot import AWAY
 from weft.engine.drive import Driver
 from weft.engine.news import News, What
 from weft.engine.queue import Job
@@ -72,7 +73,7 @@ class Outbox:
         while True:
             try:
                 runs = await self._driver.deliver(tenant_id, _news(batch))
-            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError):
+            except (*AWAY, Exhausted, Unavailable):
                 await asyncio.sleep(delay)
                 delay = min(5.0, delay * 2)
             except Exception:

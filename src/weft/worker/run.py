@@ -19,6 +19,7 @@ from weft.adapters.addresses import Allow
 from weft.adapters.http_client import SafeHttpClient
 from weft.core import logs
 from weft.db.database import Database
+from weft.db.hot import AWAY
 from weft.engine.kinds import Ports
 from weft.engine.process import EngineProcess
 from weft.ops import keys, preflight
@@ -105,7 +106,7 @@ async def keep_partitions(database: Database) -> None:
             if made:
                 log.info("made partitions", partitions=made)
             pause = CHORE_INTERVAL.total_seconds()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, *AWAY) as error:
             log.warning("partitions not checked", error=type(error).__name__)
             pause = 60.0
         await asyncio.sleep(pause)
