@@ -153,7 +153,7 @@ class LogSettings(_Section):
 class WorkerSettings(_Section):
     """The process that runs steps."""
 
-    concurrency: int = Field(default=32, ge=1, le=10_000, description="Steps that one worker runs at the same time.")
+    concurrency: int = Field(default=100, ge=1, le=10_000, description="Jobs that one worker has in hand at once.")
     batch: int = Field(default=100, ge=1, le=1000, description="Jobs claimed in one round trip at most.")
     lease_seconds: float = Field(
         default=30.0, ge=1, le=3600, description="After this long without a heartbeat another worker takes a job over."

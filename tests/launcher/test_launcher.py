@@ -276,7 +276,8 @@ def test_the_real_clone_starts_from_nothing(project: Project) -> None:
     for name in ("pyproject.toml", "requirements.lock", "requirements-dev.lock", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, project.root / name)
     shutil.rmtree(project.root / "src")
-    shutil.copytree(ROOT / "src", project.root / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in ("src", "examples"):
+        shutil.copytree(ROOT / folder, project.root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     first = project.weft("version", timeout=300)
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("weft ")

@@ -76,7 +76,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         engine.starter,
         Ports(http=client),
         WorkerOptions(
-            concurrency=max(chosen.concurrency, chosen.batch),
+            concurrency=chosen.concurrency,
             batch=chosen.batch,
             lease=chosen.lease_seconds,
             poll=chosen.poll_seconds,
