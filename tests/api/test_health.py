@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Enter, TestDatabase
 
 from weft.api.app import create_app
-from weft.api.health import Heartbeat, Readiness
+from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics, listener
 from weft.core.clock import utc_now
 from weft.db.database import Database
@@ -121,3 +121,16 @@ class TestMetrics:
     async def test_they_are_not_where_tenants_are(self, database: Database) -> None:
         async with process(database, Readiness()) as client:
             assert (await client.get("/metrics")).status_code == 404
+
+
+async def test_a_worker_is_heard_of_by_its_connection(database: Database, test_database: TestDatabase) -> None:
+    assert await worker_heartbeat(database) is None
+    worker = await Database.open(test_database.app, application_name="weft worker", size=1, hot_size=1)
+    try:
+        async with worker.pool.acquire() as connection:
+            await connection.fetchval("select 1")
+            age = await worker_heartbeat(database)
+    finally:
+        await worker.close()
+    assert age is not None
+    assert age < 60

@@ -20,6 +20,10 @@ Heartbeat = Callable[[Database], Awaitable[float | None]]
 
 _PATIENCE: Final = 2.0
 """Seconds that the database has for its answer."""
+WORKERS: Final = """/* weft:health.workers */
+select extract(epoch from clock_timestamp() - max(state_change))::float
+  from pg_stat_activity where application_name = 'weft worker' and datname = current_database()
+"""
 LATE: Final = 60.0
 """Seconds without a heartbeat after which `/readyz` says that no worker runs. Requests are answered all the same."""
 
@@ -60,6 +64,16 @@ async def _checks(database: Database, readiness: Readiness) -> dict[str, Any]:
     if readiness.heartbeat is not None:
         checks["worker"] = await _worker(database, readiness.heartbeat)
     return checks
+
+
+async def worker_heartbeat(database: Database) -> float | None:
+    """Seconds since a connected worker last spoke to the database; None when none is connected.
+
+    Workers poll, so one that lives is never silent for long. The server shows a login its own sessions.
+    """
+    async with database.pool.acquire() as connection:
+        age: float | None = await connection.fetchval(WORKERS)
+        return age
 
 
 async def _worker(database: Database, heartbeat: Heartbeat) -> str:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from weft.api import metrics as measuring
 from weft.api.assemble import assembled
-from weft.api.health import Heartbeat, Readiness
+from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics
 from weft.core import logs
 from weft.core.errors import Unavailable
@@ -141,7 +141,7 @@ async def serve(
         async with assembled(
             services,
             listen_dsn=settings.database.listen_url,
-            readiness=Readiness(preflight.newest_revision(), heartbeat),
+            readiness=Readiness(preflight.newest_revision(), heartbeat or worker_heartbeat),
             metrics=measured,
             trusted_proxies=settings.api.trusted_proxies,
         ) as app:
