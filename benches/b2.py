@@ -26,19 +26,22 @@ def run(*, quick: bool) -> dict[str, Any]:
         one = asyncio.run(_tenants(lab, "one", 1))
         many = asyncio.run(_tenants(lab, "many", 200))
         twin = asyncio.run(_tenants(lab, "ceiling", 1))[0]
-        ceiling = asyncio.run(_ceiling(lab, twin, count))
-        result["ceiling_per_second"] = round(ceiling)
+        asyncio.run(_ceiling(lab, twin, count))  # warm-up: the tables have their first pages
+        drained: dict[str, tuple[float, float]] = {}
+        ceilings: list[float] = []
         for name, tenants, workers in (("tenants_1", one, 1), ("tenants_200", many, 1), ("workers_2", one, 2)):
             asyncio.run(_queue(lab, tenants, count))
             asyncio.run(lab.settle())
-            rate, cpu = _drain(lab, count, workers)
+            ceilings.append(asyncio.run(_ceiling(lab, twin, count)))
+            drained[name] = _drain(lab, count, workers)
+        ceiling = labs.middle(ceilings)
+        result["ceiling_per_second"] = round(ceiling)
+        for name, (rate, cpu) in drained.items():
             result[name] = {
                 "per_second": round(rate),
                 "ratio": round(rate / ceiling, 2),
                 "worker_cpu_seconds_per_1000": round(cpu / count * 1000, 2),
             }
-        again = asyncio.run(_ceiling(lab, twin, count))
-        result["ceiling_again_per_second"] = round(again)
     return result
 
 
