@@ -219,7 +219,7 @@ class Client(threading.Thread):
             )
             while number not in self.accepted:
                 try:
-                    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  loopback
                         self.accepted[number] = json.load(answer)["execution_id"]
                 except (OSError, http.client.HTTPException, ValueError):
                     self.repeated += 1

@@ -52,7 +52,7 @@ class _Method:
         if record is None:
             return self
         if record._missed == self._name:  # noqa: SLF001 - the other half of the same trick
-            record._missed = None  # noqa: SLF001
+            record._missed = None  # noqa: SLF001  the same class, made without __init__
             raise AttributeError(self._name)
         return MethodType(self._function, record)
 
@@ -191,7 +191,7 @@ def _whole(text: str) -> str:
 
 def raw(value: Record | Rows) -> Any:
     """What a view shows. A public attribute would look like a field to the engine."""
-    return value._data  # noqa: SLF001
+    return value._data  # noqa: SLF001  this module owns the view
 
 
 def _encodable(value: Any) -> Any:

@@ -81,4 +81,4 @@ def _answer(function: Callable[[], Any], writer: int) -> None:
 def _as_refusal(facts: dict[str, Any]) -> Refused:
     issues = [Issue(i["message"], tuple(i["path"]), i["code"], i["extra"]) for i in facts["issues"]]
     words = {"kind": Kind(facts["kind"]), "code": facts["code"]}
-    return type("Refused", (Refused,), words)(facts["message"], issues=issues)  # type: ignore[no-any-return]
+    return type("Refused", (Refused,), words)(facts["message"], issues=issues)  # type: ignore[no-any-return]  # built by name
