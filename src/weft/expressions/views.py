@@ -52,7 +52,7 @@ class _Method:
         if record is None:
             return self
         if record._missed == self._name:  # noqa: SLF001 - the other half of the same trick
-            record._missed = None  # noqa: SLF001  the same class, made without __init__
+            record._missed = None  # noqa: SLF001 - likewise
             raise AttributeError(self._name)
         return MethodType(self._function, record)
 
