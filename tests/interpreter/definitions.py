@@ -19,8 +19,8 @@ from weft.interpreter.definition import Definition
 Block = tuple[str, str]
 """The keys of a block's first and last step."""
 
-_PLAIN = ("task", "optional", "handled", "patient")
-_COMPOSED = ("sequence", "choice", "fork", "for_each", "loop", "menu")
+_PLAIN = ("task", "optional", "handled", "patient", "exclusive")
+_COMPOSED = ("sequence", "choice", "fork", "for_each", "loop", "menu", "race", "stop")
 
 
 class _Level:
@@ -70,6 +70,35 @@ class _Level:
     def block_patient(self, _depth: int) -> Block:
         key = self.step(retry={"attempts": self.number(2, 3), "initial": "1s"})
         return key, key
+
+    def block_exclusive(self, _depth: int) -> Block:
+        key = self.step(exclusive=self.draw(st.sampled_from(["till", "desk"])), retry={"attempts": self.number(1, 2)})
+        return key, key
+
+    def block_race(self, depth: int) -> Block:
+        """A deferred choice: whoever is done first takes the others away."""
+        split = self.step("parallel")
+        racers = [self.step() for _ in range(self.number(2, 3))]
+        merge = self.step()
+        for racer in racers:
+            step = next(one for one in self.steps if one["key"] == racer)
+            step["cancels"] = [other for other in racers if other != racer]
+            self.lead(split, racer)
+            entry, last = self.block(depth)
+            self.lead(racer, entry)
+            self.lead(last, merge)
+        return split, merge
+
+    def block_stop(self, depth: int) -> Block:
+        """A join that goes on with the first branch and cancels the beginning of the other."""
+        split, slow = self.step("parallel"), self.step()
+        merge = self.step("join", join="any", cancels=[slow])
+        entry, last = self.block(depth)
+        self.lead(split, entry)
+        self.lead(split, slow)
+        self.lead(last, merge)
+        self.lead(slow, merge)
+        return split, merge
 
     def block_handled(self, _depth: int) -> Block:
         risky, mend, merge = self.step(), self.step(), self.step()
@@ -175,6 +204,13 @@ def wild(draw: st.DrawFn, *, most_visits: int = 3) -> Definition:
         step["max_visits"] = draw(st.integers(1, most_visits))
         if draw(st.integers(0, 4)) == 0:
             step["required"] = False
+        if draw(st.integers(0, 3)) == 0:
+            step["exclusive"] = "till"
+        if draw(st.integers(0, 4)) == 0:
+            others = [other for other in keys if other != key]
+            step["cancels"] = (
+                "all" if draw(st.booleans()) else draw(st.lists(st.sampled_from(others), min_size=1, unique=True))
+            )
         steps.append(step)
     spine = [(keys[draw(st.integers(0, place - 1))], keys[place]) for place in range(1, len(keys))]
     pairs = [(a, b) for a in keys for b in keys[1:] if a != b]

@@ -44,6 +44,9 @@ from weft.interpreter.state import Phase, Status
 BUDGET = 1_000
 """Steps that one turn runs in memory. Beyond it they become jobs, so that no execution holds up a batch."""
 
+_UNBEGUN = frozenset({Phase.retrying, Phase.queued})
+"""Phases in which the attempt's journal row is not there: the last one has its own, the next one has not begun."""
+
 OUTPUT_LIMIT = 1_000_000
 """Bytes of one step's output, as JSON."""
 
@@ -234,7 +237,7 @@ class Turn:
                 run.rows[key] = row
         row.status = command.how.value
         row.completed_at = command.at
-        row.message = run.messages.get(command.visit) or command.reason or None
+        row.message = run.messages.get(command.visit) or REASONS.get(command.reason, command.reason) or None
         self._fill(row, command)
         if command.how is Settlement.skipped:
             run.results[command.visit] = Result("SKIPPED", None, row.error)
@@ -242,7 +245,7 @@ class Turn:
     def _was_stored(self, command: Settle) -> bool:
         """Whether an earlier turn has written this attempt's row: then it was live, and not between attempts."""
         visit = self.run.before.visits.get(command.visit)
-        return visit is not None and visit.attempt == command.attempt and visit.phase is not Phase.retrying
+        return visit is not None and visit.attempt == command.attempt and visit.phase not in _UNBEGUN
 
     def _fill(self, row: LogRow, command: Settle) -> None:
         outcome = self.run.outcomes.get((command.visit, command.attempt))
@@ -311,5 +314,6 @@ REASONS = {
     "no_transition": "No transition's condition held and there is no default. Add a default transition.",
     "visits_exhausted": "The step was entered more often than its max_visits allows.",
     "join_starved": "A join could no longer reach the number of arrivals that it waits for.",
+    "withdrawn": "Another step that completed has cancelled it.",
     "timeout": "The step took longer than its timeout.",
 }

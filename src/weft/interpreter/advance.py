@@ -31,7 +31,7 @@ from weft.interpreter.events import (
     TransitionsChosen,
 )
 from weft.interpreter.failure import Failure, abandon, cancel_all, fail, go_on, resolve, stop_timed_out
-from weft.interpreter.flow import RETRY, TIMEOUT, choose, complete, enter, run_again, wait
+from weft.interpreter.flow import RETRY, TIMEOUT, choose, complete, enter, run_again, run_queued, wait
 from weft.interpreter.items import finish_item, found
 from weft.interpreter.joins import fire_next
 from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
@@ -207,7 +207,7 @@ def _progress(work: Work) -> bool:
     for draft in work.drafts.values():
         if (draft.arrived and fire_next(work, draft)) or (draft.ended and _end(work, draft)):
             return True  # at once: what happened may have changed which frames there are
-    return False
+    return work.definition.queues and run_queued(work)
 
 
 def _end(work: Work, draft: FrameDraft) -> bool:

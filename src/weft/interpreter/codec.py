@@ -16,6 +16,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 _PHASES: Final = {
+    Phase.queued: "q",
     Phase.running: "r",
     Phase.waiting: "w",
     Phase.retrying: "t",

@@ -12,7 +12,8 @@ from typing import Any, Final
 from weft.core.errors import Invalid, Issue
 from weft.interpreter.definition import FOR_EACH, Backoff, Definition, Graph, Join, JoinKind, Retry, Split, Step
 from weft.interpreter.durations import DurationUnclear, parse_duration
-from weft.interpreter.wiring import Path, Written, wire
+from weft.interpreter.exclusion import circles
+from weft.interpreter.wiring import EVERY_OTHER, Path, Written, wire
 
 NESTING: Final = 8
 """For-each steps may contain one another this deep."""
@@ -37,7 +38,25 @@ def compile_definition(document: Mapping[str, Any]) -> Definition:
     graph = _level(document, (), "", issues)
     if graph is None or issues:
         raise DefinitionFault(issues)
-    return Definition(graph=graph, document=document)
+    definition = Definition(graph=graph, document=document)
+    if definition.queues:
+        _check_exclusion(definition)
+    return definition
+
+
+def _check_exclusion(definition: Definition) -> None:
+    places = definition.places()
+    issues = [
+        Issue(
+            f"The for-each '{step.path}' is exclusive as '{step.exclusive}' while a step inside it waits for '{name}': "
+            "they could wait for each other for ever. Give one of them another name, or take it away.",
+            (*places[step.path], "exclusive"),
+            "exclusive_circle",
+        )
+        for step, name in circles(definition)
+    ]
+    if issues:
+        raise DefinitionFault(issues)
 
 
 def _level(document: Mapping[str, Any], where: Path, prefix: str, issues: list[Issue]) -> Graph | None:
@@ -98,6 +117,8 @@ class _Reader:
             timeout=self._timeout(),
             on_error=self._error_route(),
             max_visits=self._count(self._entry.get("max_visits"), "max_visits"),
+            cancels=self._cancels(),
+            exclusive=self._exclusive(),
             body=self._body(path) if kind == FOR_EACH else None,
             concurrency=self._concurrency() if kind == FOR_EACH else 1,
         )
@@ -147,6 +168,33 @@ class _Reader:
         if target is None or isinstance(target, str):
             return target
         self._fault(f"Step '{self._key}': on_error must be the key of a step.", "on_error_invalid", "on_error")
+        return None
+
+    def _cancels(self) -> tuple[str, ...]:
+        """Keys of other steps; `all` is written out when the whole level is known."""
+        value = self._entry.get("cancels")
+        if value is None:
+            return ()
+        if value == EVERY_OTHER:
+            return (EVERY_OTHER,)
+        if isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(key, str) for key in value):
+            return tuple(dict.fromkeys(value))
+        self._fault(
+            f"Step '{self._key}': cancels must be a list of step keys, or 'all' for every other step.",
+            "cancels_invalid",
+            "cancels",
+        )
+        return ()
+
+    def _exclusive(self) -> str | None:
+        name = self._entry.get("exclusive")
+        if name is None or (isinstance(name, str) and name):
+            return name
+        self._fault(
+            f"Step '{self._key}': exclusive must be a name; steps with the same name run one at a time.",
+            "exclusive_invalid",
+            "exclusive",
+        )
         return None
 
     def _seconds(self, value: object, *at: str) -> float | None:

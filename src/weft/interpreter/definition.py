@@ -79,6 +79,9 @@ class Step:
 
     `key` is unique within its graph. `path` is unique within the definition: the key of a body step is
     qualified by the for-each step around it (`lines.price`).
+
+    `cancels` are keys of the same level: when this step completes, tokens at them are withdrawn. Of the steps that name
+    the same `exclusive`, at most one is under way in an execution at any time; others queue in order of arrival.
     """
 
     key: str
@@ -91,6 +94,8 @@ class Step:
     timeout: float | None = None
     on_error: str | None = None
     max_visits: int | None = None
+    cancels: tuple[str, ...] = ()
+    exclusive: str | None = None
     body: Graph | None = None
     concurrency: int = 1
 
@@ -116,6 +121,11 @@ class Graph:
     # Without them (and without error routes among them) the graph has no cycle.
     back: frozenset[tuple[str, str]] = frozenset()
 
+    @property
+    def withdrawable(self) -> frozenset[str]:
+        """Steps from which another step may take the tokens away."""
+        return frozenset(key for step in self.steps.values() for key in step.cancels)
+
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -125,10 +135,12 @@ class Definition:
     revision: int = REVISION
     document: Mapping[str, Any] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict, compare=False)
+    queues: bool = field(default=False, compare=False)  # does any step name an `exclusive`?
 
     def __post_init__(self) -> None:
         if not self.graphs:
             object.__setattr__(self, "graphs", _levels(self.graph))
+        object.__setattr__(self, "queues", any(step.exclusive is not None for step in self.all_steps()))
 
     def __repr__(self) -> str:
         """Short: a definition turns up in error reports, and its document may be of any size."""
@@ -138,6 +150,15 @@ class Definition:
         """The step at this path (`lines.price`), as commands name it. Raises `KeyError` when there is none."""
         level, _, key = path.rpartition(".")
         return self.graphs[level].steps[key]
+
+    def places(self) -> dict[str, tuple[str | int, ...]]:
+        """Where each step stands in the document, by its path."""
+        found: dict[str, tuple[str | int, ...]] = {}
+        for level, graph in self.graphs.items():
+            within = (*found[level], "config", "body") if level else ()
+            for place, step in enumerate(graph.steps.values()):
+                found[step.path] = (*within, "steps", place)
+        return found
 
     def all_steps(self) -> Iterator[Step]:
         """Every step of every level, the workflow's own first."""

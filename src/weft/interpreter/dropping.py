@@ -11,19 +11,19 @@ from weft.interpreter.state import ROOT, Phase, Visit, item_of
 from weft.interpreter.work import Work
 
 
-def cancel(work: Work, visit: Visit) -> None:
+def cancel(work: Work, visit: Visit, reason: str = "") -> None:
     """Order that the visit be stopped and its journal row closed. The caller removes it from the state."""
     step = work.step_of(visit)
     match visit.phase:
         case Phase.running | Phase.waiting:
             work.commands.append(CancelStep(visit.number, visit.attempt, step.path))
-            work.settle(visit, step, Settlement.cancelled)
+            work.settle(visit, step, Settlement.cancelled, reason=reason)
         case Phase.iterating | Phase.collecting:
-            work.settle(visit, step, Settlement.cancelled)
+            work.settle(visit, step, Settlement.cancelled, reason=reason)
         case Phase.choosing:  # its work is done, and stays done
             how = Settlement.skipped if visit.reason else Settlement.completed
             work.settle(visit, step, how, reason=visit.reason)
-        case Phase.retrying:  # the failed attempt has its row, and the next one never began
+        case Phase.retrying | Phase.queued:  # the failed attempt has its row, and the next one never began
             pass
 
 

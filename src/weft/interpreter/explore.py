@@ -56,18 +56,8 @@ def explore(definition: Definition, budget: int = BUDGET) -> Findings:
             complete = complete and met.complete
             found = list(_judge(graph, met))
         faults.extend(found)
-    places = _places(definition)
+    places = definition.places()
     return Findings(tuple(replace(fault, path=places[str(fault.extra["step"])]) for fault in faults), complete, states)
-
-
-def _places(definition: Definition) -> dict[str, tuple[str | int, ...]]:
-    """Where each step stands in the document, by its path."""
-    found: dict[str, tuple[str | int, ...]] = {}
-    for level, graph in definition.graphs.items():
-        within = (*found[level], "config", "body") if level else ()
-        for place, step in enumerate(graph.steps.values()):
-            found[step.path] = (*within, "steps", place)
-    return found
 
 
 def _judge(graph: Graph, met: Met) -> Iterator[Issue]:

@@ -10,7 +10,9 @@ from typing import Final
 from weft.interpreter.commands import Choose, RunStep, Settlement, StartTimer
 from weft.interpreter.definition import FOR_EACH, Split, Step, Transition
 from weft.interpreter.dropping import drop_items
+from weft.interpreter.exclusion import is_taken, next_in_line
 from weft.interpreter.state import Phase, Visit
+from weft.interpreter.withdrawal import withdraw
 from weft.interpreter.work import Entry, FrameDraft, Trouble, Work
 
 NO_TRANSITION: Final = "no_transition"
@@ -64,11 +66,14 @@ def follow(split: Split, outgoing: tuple[Transition, ...], holding: Collection[i
 def leave(work: Work, draft: FrameDraft, visit: Visit, targets: tuple[str, ...], reason: str = "") -> None:
     """The visit is over: completed, or skipped for a reason. Its tokens set out for the targets."""
     key = visit.step
+    step = draft.graph.steps[key]
     how = Settlement.skipped if reason else Settlement.completed
-    work.settle(visit, draft.graph.steps[key], how, taken=targets, reason=reason)
+    work.settle(visit, step, how, taken=targets, reason=reason)
     del work.visits[visit.number]
     draft.last = {**draft.last, key: visit.number}
     draft.ended = True
+    if step.cancels and not reason:
+        withdraw(work, draft, step)
     for target in targets:
         work.agenda.append(Entry(draft.id, target, key))
     if not targets:
@@ -103,9 +108,23 @@ def begin(work: Work, draft: FrameDraft, step: Step) -> None:
 
 def run(work: Work, visit: Visit, step: Step) -> None:
     """Order an attempt. A for-each is timed from here; other steps by their worker until they wait."""
+    if step.exclusive is not None and is_taken(work, visit, step.exclusive):
+        work.visits[visit.number] = replace(visit, phase=Phase.queued)
+        return
     work.commands.append(RunStep(visit.number, visit.attempt, step.path, visit.frame))
     if step.kind == FOR_EACH:
         start_timeout(work, visit, step)
+
+
+def run_queued(work: Work) -> bool:
+    """Let the oldest visit run whose turn it is. False when there is none."""
+    visit = next_in_line(work)
+    if visit is None:
+        return False
+    again = replace(visit, phase=Phase.running, entered_at=work.at)
+    work.visits[visit.number] = again
+    run(work, again, work.step_of(again))
+    return True
 
 
 def start_timeout(work: Work, visit: Visit, step: Step) -> None:

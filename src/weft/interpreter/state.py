@@ -30,6 +30,7 @@ class Status(StrEnum):
 class Phase(StrEnum):
     """What a live visit is doing."""
 
+    queued = "queued"  # another step with the same `exclusive` is under way
     running = "running"  # RunStep was ordered
     waiting = "waiting"  # it said StepWaiting
     retrying = "retrying"  # the attempt failed, a retry timer runs

@@ -120,7 +120,8 @@ class _Walk:
     # Moves
 
     def _moves(self, state: State) -> Iterator[tuple[State, tuple[Command, ...]]]:
-        for number in self._may_answer(sorted(state.visits)):
+        live = sorted(number for number, visit in state.visits.items() if visit.phase is not Phase.queued)
+        for number in self._may_answer(live):
             visit = state.visits[number]
             step = self._graph.steps[visit.step]
             if step.kind != FAIL:
@@ -181,7 +182,8 @@ class _Walk:
         if state.status.is_final:
             return state.status, failed
         frame = state.frames[ROOT]
-        steps = [state.visits[number].step for number in sorted(state.visits)]
+        visits = [state.visits[number] for number in sorted(state.visits)]
+        steps = [f"({visit.step})" if visit.phase is Phase.queued else visit.step for visit in visits]
         if self._order is _Order.all:
             steps.sort()
         return (

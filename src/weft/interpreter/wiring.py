@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
 
 from weft.core.errors import Issue
 from weft.interpreter import graphs
 from weft.interpreter.definition import END, FAIL, Graph, JoinKind, Split, Step, Transition
 
 Path = tuple[str | int, ...]
+
+EVERY_OTHER: Final = "all"
+"""What `cancels` says instead of a list of keys."""
 
 
 class Written(NamedTuple):
@@ -45,6 +49,7 @@ def wire(
     before = len(issues)
     level.read(transitions)
     level.check_error_routes()
+    level.check_cancels()
     if unreadable or len(issues) > before:
         return None
     level.check_splits()
@@ -58,7 +63,7 @@ def wire(
 
 
 class _Level:
-    def __init__(self, steps: Mapping[str, Step], places: Mapping[str, Path], where: Path, issues: list[Issue]) -> None:
+    def __init__(self, steps: dict[str, Step], places: Mapping[str, Path], where: Path, issues: list[Issue]) -> None:
         self.steps = steps
         self.places = places
         self.where = where
@@ -141,6 +146,26 @@ class _Level:
                     where,
                     "error_target_itself",
                 )
+
+    def check_cancels(self) -> None:
+        for key, step in list(self.steps.items()):
+            if step.cancels == (EVERY_OTHER,):
+                self.steps[key] = replace(step, cancels=tuple(other for other in self.steps if other != key))
+                continue
+            for place, other in enumerate(step.cancels):
+                where = (*self.places[key], "cancels", place)
+                if other not in self.steps:
+                    self._fault(
+                        f"Step '{key}' cancels '{other}', which is no step here; name an existing step.",
+                        where,
+                        "cancels_unknown",
+                    )
+                elif other == key:
+                    self._fault(
+                        f"Step '{key}' cancels itself; it is over by then, so remove it from the list.",
+                        where,
+                        "cancels_itself",
+                    )
 
     def check_splits(self) -> None:
         for key, arrows in self.outgoing.items():

@@ -188,6 +188,6 @@ class Work:
             phase = visit.phase
             if phase is Phase.waiting or phase is Phase.retrying:
                 waits = True
-            elif phase is not Phase.iterating:
+            elif phase is not Phase.iterating and phase is not Phase.queued:
                 return Status.running
         return Status.waiting if waits else Status.running

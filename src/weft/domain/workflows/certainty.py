@@ -63,6 +63,7 @@ class _Edge:
 class _Analysis:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.withdrawable = graph.withdrawable
         self.places = {key: place for place, key in enumerate(graph.steps)}
         self.everything = (1 << (_BITS * len(self.places))) - 1
         self.before: dict[str, int] = dict.fromkeys(graph.steps, self.everything)
@@ -215,7 +216,9 @@ class _Analysis:
         return any(target in led for target in self.sure[key]) or (bool(targets) and led.issuperset(targets))
 
     def _passes_on(self, key: str) -> bool:
-        """Whether one arrival is enough for the step to begin."""
+        """Whether one arrival is enough for the step to begin, and nobody takes the token away."""
+        if key in self.withdrawable:
+            return False
         join = self.graph.steps[key].join
         return join.kind is not JoinKind.at_least or join.count <= 1
 

@@ -35,6 +35,8 @@ STEP_ORDER: Final = (
     "required",
     "on_error",
     "max_visits",
+    "cancels",
+    "exclusive",
     "position",
 )
 TRANSITION_ORDER: Final = ("from", "to", "when", "default", "order", "label")

@@ -214,6 +214,24 @@ def _step() -> dict[str, Any]:
                 "maximum": 100_000,
                 "description": "How often one execution may enter the step; a cycle needs it.",
             },
+            "cancels": {
+                "description": "When the step completes, these steps are cancelled; `all`: every other step.",
+                "oneOf": [
+                    {"const": "all"},
+                    {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": MAX_STEPS,
+                        "uniqueItems": True,
+                        "items": {"$ref": "#/$defs/key"},
+                    },
+                ],
+            },
+            "exclusive": {
+                "type": "string",
+                "pattern": KEY_PATTERN,
+                "description": "A name. Of the steps that have the same, one at a time is under way in an execution.",
+            },
             "position": {
                 "type": "object",
                 "required": ["x", "y"],
