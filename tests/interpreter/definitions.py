@@ -181,8 +181,8 @@ class _Level:
 
 
 @st.composite
-def sound(draw: st.DrawFn, *, loops: bool = True, depth: int = 3) -> Definition:
-    """A definition that must come to an end under every order of news."""
+def sound_document(draw: st.DrawFn, *, loops: bool = True, depth: int = 3) -> dict[str, Any]:
+    """A document that must come to an end under every order of news. It has one last step."""
     level = _Level(draw, [1], loops=loops)
     begin = level.step()
     entry, last = level.block(depth)
@@ -190,33 +190,45 @@ def sound(draw: st.DrawFn, *, loops: bool = True, depth: int = 3) -> Definition:
     if draw(st.booleans()):
         level.lead(last, level.step("end"))
     level.shuffle()
-    return _compiled(level.document)
+    return level.document
+
+
+@st.composite
+def sound(draw: st.DrawFn, *, loops: bool = True, depth: int = 3) -> Definition:
+    """A definition that must come to an end under every order of news."""
+    return _compiled(draw(sound_document(loops=loops, depth=depth)))
+
+
+@st.composite
+def wild_document(draw: st.DrawFn, *, most_visits: int = 3, cycles: bool = True) -> dict[str, Any]:
+    """Any graph at all: choices, joins, bounded loops in any disorder. It may lack what the compiler asks for."""
+    keys = [f"s{number}" for number in range(draw(st.integers(2, 8 if cycles else 7)))]
+    steps: list[dict[str, Any]] = []
+    for key in keys:
+        step: dict[str, Any] = {"key": key, "type": "set", "split": draw(st.sampled_from(["one", "any", "all"]))}
+        step["join"] = draw(st.sampled_from(["each", "all", "any", {"at_least": 1}, {"at_least": 2}]))
+        if cycles:
+            step["max_visits"] = draw(st.integers(1, most_visits))
+        if draw(st.integers(0, 4)) == 0:
+            step["required"] = False
+        if cycles and draw(st.integers(0, 3)) == 0:
+            step["exclusive"] = "till"
+        if draw(st.integers(0, 4)) == 0:
+            others = [other for other in keys if other != key]
+            some = st.lists(st.sampled_from(others), min_size=1, unique=True)
+            step["cancels"] = "all" if draw(st.booleans()) else draw(some)
+        steps.append(step)
+    spine = [(keys[draw(st.integers(0, place - 1))], keys[place]) for place in range(1, len(keys))]
+    pairs = [(a, b) for a in keys for b in keys[1:] if a != b and (cycles or a < b)]
+    chosen = dict.fromkeys([*spine, *draw(st.lists(st.sampled_from(pairs), unique=True, max_size=2 * len(keys)))])
+    transitions = [transition for step in steps for transition in _conditions(draw, step, list(chosen))]
+    return {"steps": steps, "transitions": transitions}
 
 
 @st.composite
 def wild(draw: st.DrawFn, *, most_visits: int = 3) -> Definition:
     """Any graph at all, if it compiles: choices, joins, error routes and bounded loops in any disorder."""
-    keys = [f"s{number}" for number in range(draw(st.integers(2, 8)))]
-    steps: list[dict[str, Any]] = []
-    for key in keys:
-        step: dict[str, Any] = {"key": key, "type": "set", "split": draw(st.sampled_from(["one", "any", "all"]))}
-        step["join"] = draw(st.sampled_from(["each", "all", "any", {"at_least": 1}, {"at_least": 2}]))
-        step["max_visits"] = draw(st.integers(1, most_visits))
-        if draw(st.integers(0, 4)) == 0:
-            step["required"] = False
-        if draw(st.integers(0, 3)) == 0:
-            step["exclusive"] = "till"
-        if draw(st.integers(0, 4)) == 0:
-            others = [other for other in keys if other != key]
-            step["cancels"] = (
-                "all" if draw(st.booleans()) else draw(st.lists(st.sampled_from(others), min_size=1, unique=True))
-            )
-        steps.append(step)
-    spine = [(keys[draw(st.integers(0, place - 1))], keys[place]) for place in range(1, len(keys))]
-    pairs = [(a, b) for a in keys for b in keys[1:] if a != b]
-    chosen = dict.fromkeys([*spine, *draw(st.lists(st.sampled_from(pairs), unique=True, max_size=2 * len(keys)))])
-    transitions = [transition for step in steps for transition in _conditions(draw, step, list(chosen))]
-    return _compiled({"steps": steps, "transitions": transitions})
+    return _compiled(draw(wild_document(most_visits=most_visits)))
 
 
 def _conditions(draw: st.DrawFn, step: dict[str, Any], pairs: list[tuple[str, str]]) -> list[dict[str, Any]]:

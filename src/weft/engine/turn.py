@@ -306,7 +306,7 @@ class Turn:
             message = REASONS.get(command.reason, command.reason or "The execution failed.")
             error = {"kind": command.reason or "failed", "message": message}
         rows = (*self.run.settled, *self.run.rows.values())
-        key = next((row.step_key for row in rows if row.visit == command.visit), None)
+        key = command.step or next((row.step_key for row in rows if row.visit == command.visit), None)
         return {"step": key, **error} if key else error
 
 

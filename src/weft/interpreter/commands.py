@@ -93,7 +93,8 @@ class Settle:
 class Finish:
     """The execution has ended. `result` is the visit whose output is the execution's output.
 
-    For a failed execution `visit` is the one that failed and `reason` says why when no step's error does.
+    For a failed execution `visit` is the one that failed and `reason` says why when no step's error does; `step` is the
+    path of a step that failed without a visit, as a join does that can no longer be reached.
     """
 
     status: Status
@@ -101,6 +102,7 @@ class Finish:
     result: int | None = None
     visit: int | None = None
     reason: str = ""
+    step: str = ""
 
 
 Command = RunStep | Choose | Collect | StartTimer | CancelStep | Settle | Finish

@@ -24,11 +24,12 @@ _NO_VISIT: Final[tuple[Visit, ...]] = ()
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong. `wish` is the other side's `Retry-After` in seconds."""
+    """What went wrong. `wish` is the other side's `Retry-After` in seconds; `step` is where, when no visit tells."""
 
     kind: str
     retryable: bool = True
     wish: float | None = None
+    step: str = ""
 
 
 def fail(work: Work, visit: Visit, failure: Failure) -> None:
@@ -48,7 +49,7 @@ def stop_timed_out(work: Work, visit: Visit, failure: Failure) -> None:
 
 def resolve(work: Work, trouble: Trouble) -> None:
     """A fault of the graph. Trying again or passing over would lead to the same place: only the error route helps."""
-    failure = Failure(trouble.reason, retryable=False)
+    failure = Failure(trouble.reason, retryable=False, step=trouble.step)
     if trouble.visit is None:
         _give_up(work, _NO_VISIT, trouble.frame, failure)
         return
@@ -112,9 +113,8 @@ def _end_failed(work: Work, failed: tuple[Visit, ...], failure: Failure) -> None
     """The execution fails. Its frames stay, so that a retry goes on in them."""
     interrupt(work, failed, failure.kind)
     end(work, Status.failed, failure.kind)
-    work.commands.append(
-        Finish(Status.failed, work.at, visit=failed[0].number if failed else None, reason=failure.kind)
-    )
+    visit = failed[0].number if failed else None
+    work.commands.append(Finish(Status.failed, work.at, visit=visit, reason=failure.kind, step=failure.step))
 
 
 def abandon(work: Work, reason: str) -> None:

@@ -57,7 +57,7 @@ def _look(work: Work, draft: FrameDraft, key: str, places: set[str]) -> bool:
         _fire(work, draft, step)
         return True
     if present and len(present) + len(missing) < needed:
-        work.troubles.append(Trouble(draft.id, None, JOIN_STARVED))
+        work.troubles.append(Trouble(draft.id, None, JOIN_STARVED, step.path))
         return True
     if not present and all(places.isdisjoint(feeder) for feeder in feeders.values()):
         _forget(draft, key)

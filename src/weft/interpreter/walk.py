@@ -2,7 +2,7 @@
 
 Outcomes are abstract: a step succeeds, or fails for good where it has an error route; every combination of
 conditions is tried. (Failures that end the execution need no walk, and a step that may be skipped goes on as if it
-had succeeded.) States that differ only in times and visit numbers are the same.
+had succeeded, unless it would then cancel others.) States that differ only in times and visit numbers are the same.
 
 First all orders of news are tried. When those are too many, the oldest visit always answers first, and in another
 walk the newest: tokens meet in fewer ways, but all choices are still made. A loop is followed for two turns; what
@@ -21,7 +21,7 @@ from typing import Final
 
 from weft.interpreter.advance import advance
 from weft.interpreter.commands import Command, Finish, RunStep, Settle
-from weft.interpreter.definition import FAIL, Definition, Graph, JoinKind, Split, Transition
+from weft.interpreter.definition import FAIL, Definition, Graph, Split, Transition
 from weft.interpreter.events import Event, Started, StepFailed, StepSucceeded, TransitionsChosen
 from weft.interpreter.flow import VISITS_EXHAUSTED
 from weft.interpreter.joins import JOIN_STARVED
@@ -73,6 +73,8 @@ def walk(graph: Graph, budget: int) -> Met:
         met.entered |= part.entered
         met.starved |= part.starved
     met.settled = all(part.complete for part in parts)
+    if met.settled:  # what fails whoever answers first and whoever answers last
+        met.failing = {step: why for step, why in parts[0].failing.items() if step in parts[1].failing}
     return met
 
 
@@ -125,9 +127,12 @@ class _Walk:
             visit = state.visits[number]
             step = self._graph.steps[visit.step]
             if step.kind != FAIL:
-                yield from self._succeed(state, visit)
+                yield from self._go_on(state, visit, StepSucceeded(_THEN, visit.number, visit.attempt))
+            failed = StepFailed(_THEN, visit.number, visit.attempt, FAIL, retryable=False)
             if step.kind == FAIL or (step.on_error is not None and step.required):
-                yield self._advance(state, StepFailed(_THEN, visit.number, visit.attempt, FAIL, retryable=False))
+                yield self._advance(state, failed)
+            elif step.cancels and not step.required:  # skipped, it cancels nobody
+                yield from self._go_on(state, visit, failed)
 
     def _may_answer(self, numbers: list[int]) -> list[int]:
         match self._order:
@@ -138,9 +143,9 @@ class _Walk:
             case _Order.newest:
                 return numbers[-1:]
 
-    def _succeed(self, state: State, visit: Visit) -> Iterator[tuple[State, tuple[Command, ...]]]:
+    def _go_on(self, state: State, visit: Visit, event: Event) -> Iterator[tuple[State, tuple[Command, ...]]]:
         """The step is done and its transitions chosen: one move, as nothing in between depends on it."""
-        after, commands = self._advance(state, StepSucceeded(_THEN, visit.number, visit.attempt))
+        after, commands = self._advance(state, event)
         chosen = after.visits.get(visit.number)
         if chosen is None or chosen.phase is not Phase.choosing:
             yield after, commands
@@ -155,7 +160,7 @@ class _Walk:
     # Arrivals
 
     def _arrive(self, state: State, commands: tuple[Command, ...], before: _Node | None) -> None:
-        self._note(state, commands)
+        self._note(commands)
         failed = _failure(state, commands)
         key = self._key(state, failed)
         node = self._nodes.get(key)
@@ -170,13 +175,12 @@ class _Walk:
         if before is not None:
             node.before.append(before)
 
-    def _note(self, state: State, commands: tuple[Command, ...]) -> None:
+    def _note(self, commands: tuple[Command, ...]) -> None:
         for command in commands:
             if isinstance(command, RunStep):
                 self._met.entered.add(command.step.rpartition(".")[2])
-        if state.reason == JOIN_STARVED:
-            arrived = state.frames[ROOT].arrived
-            self._met.starved.update(key for key in arrived if self._graph.steps[key].join.kind is JoinKind.at_least)
+            elif isinstance(command, Finish) and command.reason == JOIN_STARVED:
+                self._met.starved.add(command.step)
 
     def _key(self, state: State, failed: tuple[str, str] | None) -> Hashable:
         if state.status.is_final:

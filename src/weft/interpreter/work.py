@@ -25,11 +25,12 @@ class Entry(NamedTuple):
 
 
 class Trouble(NamedTuple):
-    """A visit, or (without one) a whole frame, that cannot go on for a reason of the graph."""
+    """A visit, or (without one) a whole frame, that cannot go on for a reason of the graph: `step` is where."""
 
     frame: str
     visit: int | None
     reason: str
+    step: str = ""
 
 
 class FrameDraft:
