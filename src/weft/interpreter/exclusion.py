@@ -1,6 +1,6 @@
 """Mutual exclusion within an execution: of the steps that name the same `exclusive`, one at a time.
 
-A visit holds the name from the order to run it until its work is done, between two attempts too. Others that arrive
+A visit holds the name from the order to run it until it leaves the step, between two attempts too. Others that arrive
 meanwhile are *queued*: they are live, nothing is ordered for them, and the oldest goes on when the name is free. Names
 are the execution's own, whatever items of for-each steps the visits belong to.
 
@@ -42,11 +42,9 @@ def _names_within(graph: Graph) -> Iterator[str]:
 
 
 def is_taken(work: Work, visit: Visit, name: str) -> bool:
-    """Is another visit under way that holds this name? Its conditions may be evaluated after it has let go."""
+    """Is another visit under way that holds this name? It lets go when it leaves its step."""
     return any(
-        other.number != visit.number
-        and other.phase not in (Phase.queued, Phase.choosing)
-        and work.step_of(other).exclusive == name
+        other.number != visit.number and other.phase is not Phase.queued and work.step_of(other).exclusive == name
         for other in work.visits.values()
     )
 
