@@ -42,9 +42,11 @@ def _names_within(graph: Graph) -> Iterator[str]:
 
 
 def is_taken(work: Work, visit: Visit, name: str) -> bool:
-    """Is another visit under way that holds this name? It lets go when it leaves its step."""
+    """Does another visit hold this name, or has it waited for it longer? A visit lets go when it leaves its step."""
     return any(
-        other.number != visit.number and other.phase is not Phase.queued and work.step_of(other).exclusive == name
+        other.number != visit.number
+        and (other.phase is not Phase.queued or other.number < visit.number)
+        and work.step_of(other).exclusive == name
         for other in work.visits.values()
     )
 
