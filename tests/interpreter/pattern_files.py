@@ -6,8 +6,9 @@
     scenarios             `input`, then a `script`, and the `journal` and `status` (COMPLETED) that it must lead to
 
 A script's lines: `answer STEP [JSON]` (the oldest open call of the step is answered, with this body), `live STEPS`
-(these, and no others, are live), `running STEPS` (these, and no others, are under way; what queues is live only), `event TYPE [JSON]`, `cancel`. The journal lists steps in the order of their visits, with `:STATUS` when they did
-not complete.
+(these, and no others, are live), `running STEPS` (these, and no others, are under way; what queues is only live),
+`event TYPE [JSON]`, `cancel`. The journal lists steps in the order of their visits, with `:STATUS` when they did not
+complete.
 """
 
 from __future__ import annotations
