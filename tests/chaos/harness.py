@@ -15,7 +15,9 @@ import urllib.request
 from collections import defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 from uuid import UUID
 
 from benches import lab as labs
@@ -135,18 +137,26 @@ class Installation:
     lab: Lab
     effects: Effects
     port: int = field(default_factory=labs.free_port)
-    kills: dict[str, int] = field(default_factory=lambda: {"serve": 0, "worker": 0, "postgres": 0})
+    kills: dict[str, int] = field(default_factory=lambda: {"serve": 0, "worker": 0, "far": 0, "postgres": 0})
+    network: Network | None = None
+    clock: Path | None = None
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
+        """`far` is a worker behind a network that can be cut, with a clock of its own that can be set."""
+        more: dict[str, str] = {}
+        words: tuple[str, ...] = ("weft", name)
+        if name == "far" and self.network is not None and self.clock is not None:
+            words = ("tests.chaos.far_worker", str(self.clock))
+            more = {"WEFT_DATABASE_URL": self.network.dsn(self.lab.app_dsn)}
         self.running[name] = self.lab.start(
-            "weft",
-            name,
+            *words,
             WEFT_PORT=str(self.port),
             WEFT_HTTP_ALLOW=f"127.0.0.1:{self.effects.port}",
             WEFT_WORKER_LEASE_SECONDS="3",
             WEFT_WORKER_POLL_SECONDS="0.2",
             WEFT_LOG_LEVEL="error",
+            **more,
         )
 
     def kill(self, name: str) -> None:
@@ -178,6 +188,77 @@ class Installation:
 
     def _answers(self) -> bool:
         return bool(ask(self.lab, "select 1"))
+
+
+def socket_directory(dsn: str) -> str:
+    """Where the server's socket is."""
+    return parse_qs(urlsplit(dsn).query)["host"][0]
+
+
+class Network:
+    """A way to PostgreSQL on which packets can be lost: connections stay open, and nothing comes through.
+
+    When it is whole again, what was under way is broken off, as a router that has forgotten it would do.
+    """
+
+    def __init__(self, directory: Path, server: Path) -> None:
+        self.directory = directory
+        self.server = server
+        self.is_cut = threading.Event()
+        self.swallowed = 0
+        self._loop = asyncio.new_event_loop()
+        self._pipes: set[asyncio.StreamWriter] = set()
+        self._name = next(server.glob(".s.PGSQL.*[0-9]")).name
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def dsn(self, app_dsn: str) -> str:
+        return app_dsn.replace(quote(str(self.server), safe=""), quote(str(self.directory), safe="")).replace(
+            str(self.server), str(self.directory)
+        )
+
+    def cut(self) -> None:
+        """Once somebody is connected: a network that nobody uses is no loss."""
+        wait_until(lambda: len(self._pipes) >= 4, 60, "the far worker did not connect")
+        self.is_cut.set()
+
+    def mend(self) -> None:
+        self.is_cut.clear()
+        self._loop.call_soon_threadsafe(self._break_off)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(asyncio.start_unix_server(self._connect, self.directory / self._name))
+        self._loop.run_forever()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            behind, before = await asyncio.open_unix_connection(str(self.server / self._name))
+        except OSError:
+            writer.close()
+            return
+        self._pipes |= {writer, before}
+        await asyncio.gather(self._pump(reader, before), self._pump(behind, writer))
+        self._pipes -= {writer, before}
+
+    async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                if self.is_cut.is_set():
+                    self.swallowed += 1
+                    continue
+                target.write(data)
+                await target.drain()
+        except OSError:
+            pass
+        finally:
+            target.close()
+
+    def _break_off(self) -> None:
+        for writer in self._pipes:
+            writer.transport.abort()
 
 
 async def prepare(lab: Lab, port: int) -> tuple[Actor, UUID, str]:

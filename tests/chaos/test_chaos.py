@@ -1,4 +1,5 @@
-"""Processes are killed with -9 at random moments, PostgreSQL too, while executions with side effects run.
+"""Processes are killed with -9 at random moments, PostgreSQL too, while executions with side effects run. One worker
+is cut off from the database for longer than its leases last, and its clock is set by an hour and back.
 
 None is lost, no completed step runs twice, every effect is recognisable by its key. `WEFT_CHAOS_ROUNDS` and
 `WEFT_CHAOS_EXECUTIONS` choose the size; the size that CI runs is small.
@@ -11,6 +12,7 @@ import os
 import random
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,15 +22,19 @@ from tests.chaos.harness import (
     Client,
     Effects,
     Installation,
+    Network,
     ask,
     prepare,
+    socket_directory,
     wait_until,
 )
 
 ROUNDS = int(os.environ.get("WEFT_CHAOS_ROUNDS", "12"))
 EXECUTIONS = int(os.environ.get("WEFT_CHAOS_EXECUTIONS", str(20 * ROUNDS)))
-DATABASE_KILLS = max(1, ROUNDS // 10)
+DATABASE_KILLS = max(1, ROUNDS // 20)
 CLIENTS = 4
+CUT_OFF = 6.0
+"""Seconds without a network: twice as long as a lease."""
 
 
 @pytest.mark.chaos
@@ -45,16 +51,17 @@ def test_nothing_is_lost_and_nothing_completed_runs_twice() -> None:
 
 def _run(lab: labs.Lab, effects: Effects, dice: random.Random) -> None:
     _, _, token = asyncio.run(prepare(lab, effects.port))
-    installation = Installation(lab, effects)
-    installation.start("serve")
-    installation.start("worker")
+    network, clock = _far_machine(lab)
+    installation = Installation(lab, effects, network=network, clock=clock)
+    for name in ("serve", "worker", "far"):
+        installation.start(name)
     labs.wait_for(f"http://127.0.0.1:{installation.port}/healthz", installation.running["serve"])
     url = f"http://127.0.0.1:{installation.port}/hooks/{token}"
     pace = 0.7 * ROUNDS * CLIENTS / EXECUTIONS  # starts go on for as long as things break
     clients = [Client(url, list(range(n, EXECUTIONS, CLIENTS)), pace) for n in range(CLIENTS)]
     for client in clients:
         client.start()
-    _break_things(lab, installation, dice)
+    _break_things(installation, network, clock, dice)
     for client in clients:
         client.join(240)
     accepted = {number: found for client in clients for number, found in client.accepted.items()}
@@ -70,15 +77,33 @@ def _run(lab: labs.Lab, effects: Effects, dice: random.Random) -> None:
     print(f"killed {installation.kills}; starts repeated {sum(c.repeated for c in clients)} times")
 
 
-def _break_things(lab: labs.Lab, installation: Installation, dice: random.Random) -> None:
+def _far_machine(lab: labs.Lab) -> tuple[Network, Path]:
+    """A network of its own to the server's socket, and a clock of its own."""
+    near = lab.home / "network"
+    near.mkdir()
+    clock = lab.home / "clock"
+    clock.write_text("0")
+    return Network(near, Path(socket_directory(lab.app_dsn))), clock
+
+
+def _break_things(installation: Installation, network: Network, clock: Path, dice: random.Random) -> None:
+    """Kills in most rounds; once the far worker is cut off, once its clock goes wrong by an hour, and back."""
     database_rounds = set(dice.sample(range(1, ROUNDS), min(DATABASE_KILLS, ROUNDS - 1)))
+    cut, wrong, right = ROUNDS // 4, ROUNDS // 2, ROUNDS * 3 // 4
     for number in range(ROUNDS):
         time.sleep(dice.uniform(0.2, 1.5))
         installation.revive()
-        if number in database_rounds:
+        if number == cut:
+            network.cut()
+            time.sleep(CUT_OFF)
+            network.mend()
+        elif number in (wrong, right):
+            clock.write_text("3600" if number == wrong else "0")
+        elif number in database_rounds:
             installation.kill_postgres()
         else:
-            installation.kill(dice.choice(["serve", "worker", "worker"]))
+            installation.kill(dice.choice(["serve", "worker", "worker", "far"]))
+    assert network.swallowed, "nothing was under way when the network was cut"
 
 
 def _statuses(lab: labs.Lab) -> Any:

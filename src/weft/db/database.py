@@ -21,6 +21,9 @@ from weft.db.migrate import sqlalchemy_url
 Connection: TypeAlias = Any
 """An asyncpg connection, pooled or not. asyncpg ships no types, so there is nothing to check against."""
 
+LONGEST_STATEMENT = 60.0
+"""Seconds after which we give a statement up: a network that swallows packets must not hold a process for ever."""
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -101,7 +104,10 @@ class Database:
             pool_timeout=10,
             json_serializer=dumps,
             json_deserializer=loads,
-            connect_args={"server_settings": {"application_name": application_name}},
+            connect_args={
+                "server_settings": {"application_name": application_name},
+                "command_timeout": LONGEST_STATEMENT,
+            },
         )
 
         @event.listens_for(engine.sync_engine, "before_cursor_execute")
@@ -117,6 +123,7 @@ class Database:
             # A connection goes back only after COMMIT or ROLLBACK, and nothing in it outlives a transaction:
             # the usual reset would cost a round trip for nothing.
             reset=_no_reset,
+            command_timeout=LONGEST_STATEMENT,
             server_settings={"application_name": application_name},
         )
         return cls(dsn, engine, pool, Keyring(master_key) if master_key else None)

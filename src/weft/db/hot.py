@@ -31,7 +31,7 @@ async def transaction(database: Database, actor: Actor, *, read_only: bool = Fal
     """A transaction in the actor's tenant. Commits on a clean exit, rolls back on any exception."""
     connection = await _acquire(database)
     try:
-        await connection.execute(opening(actor, read_only=read_only))
+        await _open(connection, opening(actor, read_only=read_only))
         try:
             yield connection
         except BaseException:
@@ -48,6 +48,15 @@ async def _acquire(database: Database) -> Connection:
     try:
         return await database.pool.acquire()
     except AWAY as error:
+        raise DatabaseUnavailable from error
+
+
+async def _open(connection: Connection, statement: str) -> None:
+    """Begin. A pooled connection may have lost its server while nobody looked: it is thrown away, nothing was done."""
+    try:
+        await connection.execute(statement)
+    except AWAY as error:
+        connection.terminate()
         raise DatabaseUnavailable from error
 
 

@@ -83,6 +83,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
             drain=chosen.drain_seconds,
         ),
         listen_dsn=settings.database.listen_url,
+        clock=engine.clock,
     )
     companions = [asyncio.create_task(keep_partitions(database))]
     try:
