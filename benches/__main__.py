@@ -13,6 +13,9 @@ from benches.lab import surroundings
 SCENARIOS = {
     "B1": ("benches.b1", "five steps by webhook with a synchronous answer"),
     "B2": ("benches.b2", "queued executions drained by workers"),
+    "B4": ("benches.b4", "the same questions with little and with much history"),
+    "B5": ("benches.b5", "one tenant's flood and another's starts"),
+    "B8": ("benches.b8", "forty steps that each call another system"),
 }
 
 

@@ -30,10 +30,10 @@ def run(*, quick: bool) -> dict[str, Any]:
         drained: dict[str, tuple[float, float]] = {}
         ceilings: list[float] = []
         for name, tenants, workers in (("tenants_1", one, 1), ("tenants_200", many, 1), ("workers_2", one, 2)):
-            asyncio.run(_queue(lab, tenants, count))
+            asyncio.run(queue(lab, tenants, count))
             asyncio.run(lab.settle())
             ceilings.append(asyncio.run(_ceiling(lab, twin, count)))
-            drained[name] = _drain(lab, count, workers)
+            drained[name] = drain(lab, count, workers)
         ceiling = labs.middle(ceilings)
         result["ceiling_per_second"] = round(ceiling)
         for name, (rate, cpu) in drained.items():
@@ -73,7 +73,7 @@ async def _ceiling(lab: Lab, tenant: Tenant, count: int) -> float:
         await pool.close()
 
 
-async def _queue(lab: Lab, tenants: list[Tenant], count: int) -> None:
+async def queue(lab: Lab, tenants: list[Tenant], count: int) -> None:
     database = await lab.database()
     async with EngineProcess(database, answers=False) as engine:
         for begin in range(0, count, 2000):
@@ -86,7 +86,7 @@ async def _queue(lab: Lab, tenants: list[Tenant], count: int) -> None:
     await database.close()
 
 
-def _drain(lab: Lab, count: int, workers: int) -> tuple[float, float]:
+def drain(lab: Lab, count: int, workers: int) -> tuple[float, float]:
     """Executions per second from the first that was taken up to the last that ended; CPU seconds of the workers."""
     processes = [
         lab.start("weft", "worker", WEFT_WORKER_CONCURRENCY="400", WEFT_WORKER_BATCH="200") for _ in range(workers)

@@ -14,7 +14,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-GENERATED = {"api.md", "cli.md", "definition.md", "errors.md", "permissions.md", "settings.md", "steps.md"}
+GENERATED = {
+    "api.md",
+    "cli.md",
+    "definition.md",
+    "errors.md",
+    "patterns.md",
+    "permissions.md",
+    "settings.md",
+    "steps.md",
+}
 
 _BLOCK = re.compile(r"<!-- tested: (?P<mark>.+?) -->\n```\w+\n(?P<text>.*?)\n```", re.DOTALL)
 
