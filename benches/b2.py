@@ -86,10 +86,10 @@ async def queue(lab: Lab, tenants: list[Tenant], count: int) -> None:
     await database.close()
 
 
-def drain(lab: Lab, count: int, workers: int) -> tuple[float, float]:
+def drain(lab: Lab, count: int, workers: int, *, module: str = "weft") -> tuple[float, float]:
     """Executions per second from the first that was taken up to the last that ended; CPU seconds of the workers."""
     processes = [
-        lab.start("weft", "worker", WEFT_WORKER_CONCURRENCY="400", WEFT_WORKER_BATCH="200") for _ in range(workers)
+        lab.start(module, "worker", WEFT_WORKER_CONCURRENCY="400", WEFT_WORKER_BATCH="200") for _ in range(workers)
     ]
     try:
         deadline = time.monotonic() + 300

@@ -35,6 +35,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         lab.stop(worker)
         asyncio.run(queue(lab, [noisy], flood))
         worker = lab.start("weft", "worker")
+        asyncio.run(lab.until_none(f"(select 1 from weft.dispatch_jobs having count(*) >= {flood}) untouched"))
         asyncio.run(_start_slowly(lab, quiet, starts))
         beside = asyncio.run(_delays(lab, quiet, starts))
         left = asyncio.run(lab.admin("select count(*) from weft.dispatch_jobs"))
@@ -64,13 +65,9 @@ async def _start_slowly(lab: Lab, tenant: Tenant, count: int) -> None:
         for _ in range(count):
             await engine.starter.submit(tenant.actor, StartRequest(tenant.workflow_id, INPUT))
             await asyncio.sleep(PACE)
-        for _ in range(300):  # until the last of them was taken up
-            if not await lab.admin(
-                "select count(*) from weft.workflow_executions where tenant_id = $1 and started_at is null",
-                tenant.actor.tenant_id,
-            ):
-                break
-            await asyncio.sleep(PACE)
+        await lab.until_none(
+            f"weft.workflow_executions where tenant_id = '{tenant.actor.tenant_id}' and started_at is null"
+        )
     await database.close()
 
 

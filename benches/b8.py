@@ -87,8 +87,7 @@ async def _run(lab: Lab, actor: Actor, workflow: Any, side_by_side: int, rounds:
             await asyncio.gather(
                 *(engine.starter.submit(actor, StartRequest(workflow, {})) for _ in range(side_by_side))
             )
-            while await lab.admin("select count(*) from weft.workflow_executions where completed_at is null"):
-                await asyncio.sleep(0.05)
+            await lab.until_none("weft.workflow_executions where completed_at is null")
     await database.close()
     import asyncpg
 

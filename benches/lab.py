@@ -125,6 +125,20 @@ class Lab:
         finally:
             await connection.close()
 
+    async def until_none(self, rows: str, seconds: float = 300) -> None:
+        """Wait until `select count(*) from <rows>` says 0. Raises when that takes too long."""
+        import asyncpg
+
+        connection = await asyncpg.connect(self.admin_dsn)
+        try:
+            async with asyncio.timeout(seconds):
+                left = 1
+                while left:
+                    left = await connection.fetchval(f"select count(*) from {rows}")
+                    await asyncio.sleep(0.05 if left else 0)
+        finally:
+            await connection.close()
+
     async def settle(self) -> None:
         """As a server is between two busy hours: checkpointed, vacuumed, with fresh statistics."""
         import asyncpg

@@ -1,4 +1,8 @@
-"""A client in its own process: `python -m benches.load URL CLIENTS SECONDS < body` prints its figures as JSON.
+"""A client in its own process, which prints its figures as JSON:
+
+    python -m benches.load URL CLIENTS SECONDS [METHOD [HEADERS]] < body
+
+HEADERS is a JSON object.
 
 Raw HTTP/1.1 over kept connections, so that what is measured is the server. Bounded by time; ends by itself.
 """
@@ -9,6 +13,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -67,12 +72,19 @@ def _same(caller: Caller) -> Caller:
     return caller
 
 
-async def run(url: str, clients: int, seconds: float, body: bytes) -> dict[str, object]:
+async def run(
+    url: str, clients: int, seconds: float, body: bytes, method: str = "POST", headers: Mapping[str, str] | None = None
+) -> dict[str, object]:
     place = urlsplit(url)
-    request = (
-        f"POST {place.path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
+    address = place.path + (f"?{place.query}" if place.query else "")
+    sent = {
+        "Host": place.netloc,
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **(headers or {}),
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
+    request = f"{method} {address} HTTP/1.1\r\n{lines}\r\n".encode() + body
     loop = asyncio.get_running_loop()
     latencies: list[float] = []
     begun = time.perf_counter()
@@ -93,5 +105,15 @@ async def run(url: str, clients: int, seconds: float, body: bytes) -> dict[str, 
 
 if __name__ == "__main__":
     uvloop.install()
-    found = asyncio.run(run(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.stdin.buffer.read()))
+    given = sys.argv[4:]
+    found = asyncio.run(
+        run(
+            sys.argv[1],
+            int(sys.argv[2]),
+            float(sys.argv[3]),
+            sys.stdin.buffer.read(),
+            given[0] if given else "POST",
+            json.loads(given[1]) if len(given) > 1 else None,
+        )
+    )
     print(json.dumps(found))
