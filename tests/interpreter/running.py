@@ -14,6 +14,8 @@ from weft.interpreter.events import (
     CancelRequested,
     Event,
     ItemsFound,
+    PauseRequested,
+    ResumeRequested,
     RetryRequested,
     Started,
     StepFailed,
@@ -137,6 +139,12 @@ class Run:
 
     def retry(self) -> tuple[Command, ...]:
         return self.send(RetryRequested(self.at))
+
+    def pause(self, reason: str = "") -> tuple[Command, ...]:
+        return self.send(PauseRequested(self.at, reason))
+
+    def resume(self) -> tuple[Command, ...]:
+        return self.send(ResumeRequested(self.at))
 
     # What is seen
 
