@@ -63,17 +63,16 @@ def _wanted(row: Mapping[str, Any]) -> Paused | Resumed | None:
 def failure_of(child: Mapping[str, Any]) -> Failed:
     """What a child that did not complete means for the step that waits for it.
 
-    The sentence is that of the innermost cause; `data.cause` says where that was, however many levels below. A child
-    that somebody cancelled is not started again by the step's retry policy: that would undo a decision.
+    The sentence is that of the innermost cause; `data.cause` says where that was, however many levels below. What
+    somebody has cancelled is not started again by any level's retry policy: that would undo a decision.
     """
     error = child["error"] or {}
     message = str(error.get("message") or f"The sub-workflow ended as {child['status']}.")
-    cancelled = child["status"] == Status.cancelled.value
-    if cancelled:
+    if child["status"] == Status.cancelled.value:
         message = "The sub-workflow was cancelled" + ("." if message == CANCELLED else f": {message}")
     own = {key: error[key] for key in ("step", "kind", "message") if key in error}
     cause = (error.get("data") or {}).get("cause") if error.get("kind") == "sub_workflow" else None
     if not isinstance(cause, dict):
         cause = {"execution_id": str(child["id"]), **own}
     data = {"execution_id": str(child["id"]), "error": own, "cause": cause}
-    return Failed("sub_workflow", message, retryable=not cancelled, data=data)
+    return Failed("sub_workflow", message, retryable=cause.get("kind") != "cancelled", data=data)
