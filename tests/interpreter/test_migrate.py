@@ -116,15 +116,6 @@ def to(run: Run, written: Mapping[str, Any], mapping: StepMapping | None = None)
     return migrate(run.definition, compile_definition(written), run.state, mapping or {})
 
 
-def moved(run: Run, written: Mapping[str, Any], mapping: StepMapping | None = None) -> Run:
-    """The run on its new version, looked at again."""
-    outcome = to(run, written, mapping)
-    assert outcome.state is not None, outcome.problems
-    run.definition, run.state = compile_definition(written), outcome.state
-    run.send(VersionChanged(run.at))
-    return run
-
-
 def refusal(run: Run, written: Mapping[str, Any], mapping: StepMapping | None = None) -> str:
     outcome = to(run, written, mapping)
     assert outcome.state is None
@@ -133,7 +124,7 @@ def refusal(run: Run, written: Mapping[str, Any], mapping: StepMapping | None = 
 
 def test_a_step_that_is_there_moves_to_itself_and_the_new_way_is_taken() -> None:
     run = Run(document("a", "b", a="b"))
-    moved(run, document("a", "new", "b", a="new", new="b"))
+    run.move(document("a", "new", "b", a="new", new="b"))
     run.succeed("a")
     assert run.live == ["new"]
 
@@ -141,7 +132,7 @@ def test_a_step_that_is_there_moves_to_itself_and_the_new_way_is_taken() -> None
 def test_a_renamed_step_keeps_its_visit_and_the_name_it_was_ordered_under() -> None:
     run = Run(document("a", "b", a="b"))
     (order,) = run.all(RunStep)
-    moved(run, document("z", "b", z="b"), {"a": "z"})
+    run.move(document("z", "b", z="b"), {"a": "z"})
     assert run.latest(RunStep) == [], "it is under way already"
     assert (run.visit("z").number, run.visit("z").ordered_as) == (order.visit, "a")
     run.send(StepSucceeded(run.at, order.visit, order.attempt))
@@ -151,7 +142,7 @@ def test_a_renamed_step_keeps_its_visit_and_the_name_it_was_ordered_under() -> N
 
 def test_the_next_attempt_is_ordered_under_the_new_name() -> None:
     run = Run(document({"key": "a", "retry": {"attempts": 2}}))
-    moved(run, document({"key": "z", "retry": {"attempts": 2}}), {"a": "z"})
+    run.move(document({"key": "z", "retry": {"attempts": 2}}), {"a": "z"})
     run.fail("z")
     run.fire("retry")
     assert (run.visit("z").ordered_as, run.ran) == ("", ["a", "z"])
@@ -159,8 +150,8 @@ def test_the_next_attempt_is_ordered_under_the_new_name() -> None:
 
 def test_moving_back_forgets_the_other_name() -> None:
     run = Run(document("a"))
-    moved(run, document("z"), {"a": "z"})
-    moved(run, document("a"), {"z": "a"})
+    run.move(document("z"), {"a": "z"})
+    run.move(document("a"), {"z": "a"})
     assert run.visit("a").ordered_as == ""
 
 
@@ -181,7 +172,7 @@ def test_a_token_needs_a_step_of_its_own_type(written: dict[str, Any], mapping: 
 def test_a_step_where_no_token_stands_may_go_and_its_result_with_it() -> None:
     run = Run(document("a", "b", "c", a="b", b="c"))
     run.succeed("a")
-    moved(run, document("b", "c", b="c"))
+    run.move(document("b", "c", b="c"))
     assert (run.state.frames[ROOT].last, run.live) == ({}, ["b"])
     run.succeed("b", "c")
     assert run.status() is Status.completed
@@ -190,7 +181,7 @@ def test_a_step_where_no_token_stands_may_go_and_its_result_with_it() -> None:
 def test_two_steps_may_become_one_with_the_newer_result() -> None:
     run = Run(document("a", "b", "c", a="b", b="c"))
     run.succeed("a", "b")
-    moved(run, document("a", "c", a="c"), {"b": "a"})
+    run.move(document("a", "c", a="c"), {"b": "a"})
     assert run.state.frames[ROOT].last == {"a": 2}
 
 
@@ -202,7 +193,7 @@ def test_a_join_that_waited_for_a_branch_that_is_gone_fires() -> None:
     run.succeed("p", "x")
     run.wait("y")
     thinner = document({"key": "p", "type": "parallel"}, "x", "y", {"key": "j", "type": "join"}, p=["x", "y"], x="j")
-    moved(run, thinner)
+    run.move(thinner)
     assert run.latest(RunStep)[0].step == "j"
     assert sorted(run.live) == ["j", "y"]
 
@@ -211,7 +202,7 @@ def test_a_paused_execution_is_moved_and_orders_nothing() -> None:
     run = Run(FORK)
     run.succeed("p", "x")
     run.pause()
-    moved(run, document({"key": "p", "type": "parallel"}, "x", "y", {"key": "j", "join": "any", "type": "join"},
+    run.move(document({"key": "p", "type": "parallel"}, "x", "y", {"key": "j", "join": "any", "type": "join"},
                         p=["x", "y"], x="j", y="j"))  # fmt: skip
     assert (run.latest(RunStep), run.visit("j").phase) == ([], Phase.held)
     run.resume()
@@ -233,7 +224,7 @@ def test_arrivals_follow_the_new_names() -> None:
     run.succeed("p", "x")
     other = document({"key": "p", "type": "parallel"}, "u", "v", {"key": "k", "type": "join"},
                      p=["u", "v"], u="k", v="k")  # fmt: skip
-    moved(run, other, {"x": "u", "y": "v", "j": "k"})
+    run.move(other, {"x": "u", "y": "v", "j": "k"})
     assert run.state.frames[ROOT].arrived == {"k": ("u",)}
     run.succeed("v", "k")
     assert run.status() is Status.completed
@@ -255,7 +246,7 @@ def test_counts_of_visits_go_along() -> None:
     run = Run(loop("a", 2))
     run.succeed("a", "b")
     run.choose("b", "a")
-    moved(run, loop("z", 2), {"a": "z"})
+    run.move(loop("z", 2), {"a": "z"})
     run.succeed("z", "b")
     run.choose("b", "z")
     assert run.live == ["out"], "the visits before count"
@@ -270,7 +261,7 @@ def test_items_go_along_with_their_for_each() -> None:
     run = Run(lines("lines", "price", "tax"))
     run.items("lines", 3)
     run.succeed("lines.price")
-    moved(run, lines("rows", "price", "check", "tax"), {"lines": "rows"})
+    run.move(lines("rows", "price", "check", "tax"), {"lines": "rows"})
     assert run.live == ["rows", "rows.price", "rows.tax"]
     run.succeed("rows.price", "rows.check", "rows.tax", "rows.tax")
     run.succeed("rows.price", "rows.check", "rows.tax", "rows", "end")
@@ -290,7 +281,7 @@ def test_a_failed_execution_is_moved_and_retried_in_the_new_version() -> None:
     run = Run(document("a", "b", a="b"))
     run.succeed("a")
     run.fail("b")
-    moved(run, document("a", "fixed", "c", a="fixed", fixed="c"), {"b": "fixed"})
+    run.move(document("a", "fixed", "c", a="fixed", fixed="c"), {"b": "fixed"})
     assert run.status() is Status.failed
     run.retry()
     assert run.live == ["fixed"]
@@ -298,7 +289,7 @@ def test_a_failed_execution_is_moved_and_retried_in_the_new_version() -> None:
 
 def test_an_execution_that_nobody_has_taken_up_is_moved() -> None:
     run = Run(document("a"), started=False)
-    moved(run, document("b"))
+    run.move(document("b"))
     assert (run.status(), run.state.frames) == (Status.pending, {})
 
 
