@@ -86,6 +86,16 @@ async def workflow(
     return made.id
 
 
+async def renew(
+    database: Database, actor: Actor, workflow_id: UUID, *, steps: Sequence[Mapping[str, Any]], **more: Any
+) -> int:
+    """Make these steps the next version of the workflow. Returns its number."""
+    document = workflows.definition(steps=steps, **more)
+    async with enter(database, actor) as scope:
+        made = await service.import_definition(scope, document, workflow_id=workflow_id)
+    return made.saved.version.number
+
+
 async def start(running: EngineProcess, actor: Actor, workflow_id: UUID, **request: Any) -> StartResult:
     return await running.starter.submit(actor, StartRequest(workflow=workflow_id, **request))
 

@@ -148,7 +148,13 @@ def test_resumed_before_it_was_taken_up_it_waits_for_that() -> None:
 @pytest.mark.parametrize("how", ["complete", "fail", "cancel"])
 def test_what_has_ended_cannot_be_paused(how: str) -> None:
     run = Run(document("a"))
-    {"complete": lambda: run.succeed("a"), "fail": lambda: run.fail("a"), "cancel": run.cancel}[how]()
+    match how:
+        case "complete":
+            run.succeed("a")
+        case "fail":
+            run.fail("a")
+        case _:
+            run.cancel()
     assert advance(run.definition, run.state, PauseRequested(run.at)) == (run.state, ())
 
 
