@@ -34,6 +34,8 @@ def renamed(written: Mapping[str, Any]) -> dict[str, Any]:
         moved = {**step, "key": step["key"] + "x"}
         if "on_error" in step:
             moved["on_error"] = step["on_error"] + "x"
+        if isinstance(step.get("cancels"), list):
+            moved["cancels"] = [other + "x" for other in step["cancels"]]
         if "body" in (step.get("config") or {}):
             moved["config"] = {**step["config"], "body": renamed(step["config"]["body"])}
         steps.append(moved)
@@ -333,3 +335,14 @@ def test_a_mapping_that_fits_no_execution_is_refused(mapping: StepMapping, said:
     (problem,) = mapping_problems(old, new, mapping)
     assert said in problem
     assert mapping_problems(old, new, {"lines": "rows", "end": None}) == ()
+
+
+def test_what_queued_for_a_name_that_is_no_name_any_more_runs() -> None:
+    def pair(**more: Any) -> dict[str, Any]:
+        return document({"key": "p", "type": "parallel"}, {"key": "a", **more}, {"key": "b", **more}, p=["a", "b"])
+
+    run = Run(pair(exclusive="printer"))
+    run.succeed("p")
+    assert run.visit("b").phase is Phase.queued
+    run.move(pair())
+    assert [order.step for order in run.latest(RunStep)] == ["b"]

@@ -232,3 +232,32 @@ def test_items_are_opened_and_held() -> None:
     run.resume()
     run.succeed("each.y", "each.y", "each.x", "each.y", "each")
     assert run.status() is Status.completed
+
+
+def test_what_is_held_holds_its_name() -> None:
+    printing = {"exclusive": "printer"}
+    run = Run(
+        document({"key": "p", "type": "parallel"}, {"key": "a", **printing}, {"key": "b", **printing}, p=["a", "b"])
+    )
+    run.pause()
+    run.succeed("p")
+    assert [run.visit("a").phase, run.visit("b").phase] == [Phase.held, Phase.queued]
+    run.resume()
+    run.succeed("a")
+    run.pause()
+    assert run.ran == ["p", "a", "b"]
+    run.succeed("b")
+    assert run.status() is Status.completed
+
+
+def test_a_step_whose_turn_comes_meanwhile_is_held() -> None:
+    printing = {"exclusive": "printer"}
+    run = Run(
+        document({"key": "p", "type": "parallel"}, {"key": "a", **printing}, {"key": "b", **printing}, p=["a", "b"])
+    )
+    run.succeed("p")
+    run.pause()
+    run.succeed("a")
+    assert run.visit("b").phase is Phase.held
+    run.resume()
+    assert run.ran == ["p", "a", "b"]

@@ -255,6 +255,8 @@ def _looked_again(definition: Definition, state: State, event: VersionChanged) -
     work = Work(definition, state, event.at)
     for frame_id in state.frames:
         work.frame(frame_id).ended = True
+    while run_queued(work):  # the name that it waited for may be no name any more
+        pass
     return work
 
 
