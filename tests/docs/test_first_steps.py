@@ -127,7 +127,11 @@ def test_what_needs_no_server_works(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages use curl, which is not installed here")
-@pytest.mark.parametrize(("page", "scripts"), [(PAGE, 8), (EXECUTIONS, 5), (README, 2)], ids=lambda part: getattr(part, "stem", ""))
+@pytest.mark.parametrize(
+    ("page", "scripts"),
+    [(PAGE, 8), (EXECUTIONS, 5), (README, 2)],
+    ids=["first steps", "executions", "README"],
+)
 def test_the_whole_page_works(page: Path, scripts: int, tmp_path: Path, test_database: TestDatabase) -> None:
     asyncio.run(seed.run(test_database.app, "development", master_key=bytes(32)))
     ran = 0
