@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.interpreter.definitions import sound
 from tests.interpreter.driving import Chances, Engine
@@ -115,7 +115,7 @@ def test_a_step_that_counts_its_visits_has_one() -> None:
     assert run.live == ["z"]
 
 
-@bounded
+@settings(bounded, max_examples=100)
 @given(sound(), seeds, st.data())
 def test_from_any_step_of_a_sound_definition_there_is_an_end(
     definition: Definition, seed: int, data: st.DataObject

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.interpreter.definitions import sound, wild
 from tests.interpreter.driving import Chances, Engine
@@ -97,7 +97,7 @@ def test_a_moved_execution_goes_on_as_it_would_have(
     assert without_old_names(last) == state_renamed(engine.state)
 
 
-@bounded
+@settings(bounded, max_examples=100)
 @given(st.one_of(sound(), wild()), seeds, st.integers(0, 40))
 def test_moving_to_the_same_definition_changes_nothing(definition: Definition, seed: int, fails: int) -> None:
     engine = Engine(definition, seed, Chances(fails=fails, retries=50))

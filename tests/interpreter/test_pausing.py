@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.interpreter.definitions import sound, wild
 from tests.interpreter.driving import Chances, Engine
@@ -65,7 +65,7 @@ def test_pausing_anywhere_leads_to_the_same_outcome(definition: Definition, seed
     assert without_times(replay(definition, never_paused(engine.events))) == without_times(engine.state)
 
 
-@bounded
+@settings(bounded, max_examples=100)
 @given(sound(), seeds, st.integers(0, 40))
 def test_nothing_is_ordered_while_paused_and_every_state_survives(
     definition: Definition, seed: int, fails: int
@@ -82,7 +82,7 @@ def test_nothing_is_ordered_while_paused_and_every_state_survives(
         engine.check_state()
 
 
-@bounded
+@settings(bounded, max_examples=100)
 @given(sound(), seeds, st.data())
 def test_what_is_paused_can_be_cancelled_and_orders_nothing_more(
     definition: Definition, seed: int, data: st.DataObject

@@ -114,7 +114,8 @@ async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartR
             original["created_at"], original["completed_at"], original["status"], driver.clock()
         )
         kept = await _kept(connection, actor, original, plan, request, period) if request.keeps else None
-    run, new = _new_run(driver, actor, original, plan, request, kept)
+    new = _new_execution(driver, actor, original, plan, request)
+    run = _laid_out(actor, original, plan, request, new, kept)
     batch = gather([run])
     batch.starts = [new]
     async with transaction(driver.database, actor) as connection:
@@ -198,24 +199,17 @@ def _variables(original: Mapping[str, Any], rows: Mapping[str, Any], copied: Map
     return found
 
 
-def _new_run(
-    driver: Driver,
-    actor: Actor,
-    original: Mapping[str, Any],
-    plan: Plan,
-    request: ReplayRequest,
-    kept: _Kept | None,
-) -> tuple[Run, NewExecution]:
-    now = driver.clock()
-    new = NewExecution(
+def _new_execution(
+    driver: Driver, actor: Actor, original: Mapping[str, Any], plan: Plan, request: ReplayRequest
+) -> NewExecution:
+    """What a start would say of it: nobody's sub-workflow, with the older one's client and metadata."""
+    metadata = {key: value for key, value in original["metadata"].items() if key not in _OWN}
+    return NewExecution(
         workflow_id=original["workflow_id"],
         version_id=plan.version_id,
         client_id=original["client_id"],
         input=_input(original, request),
-        metadata={
-            **{key: value for key, value in original["metadata"].items() if key not in _OWN},
-            "replay": _link(original, request),
-        },
+        metadata={**metadata, "replay": _link(original, request)},
         trigger=TRIGGER,
         trigger_id=None,
         trigger_version=None,
@@ -226,22 +220,27 @@ def _new_run(
         parent_visit=None,
         depth=0,
         awaited=False,
-        created_at=now,
+        created_at=driver.clock(),
         at_version=True,
     )
+
+
+def _laid_out(
+    actor: Actor, original: Mapping[str, Any], plan: Plan, request: ReplayRequest, new: NewExecution, kept: _Kept | None
+) -> Run:
+    """The run as it is stored: at its step, if something is kept, and with a job that has it taken up."""
     run = from_start(new, new_id(), actor.tenant_id, plan, None)
-    number = original["number"]
+    now, number, step = new.created_at, original["number"], request.step
     if kept is None:
-        run.note("PENDING", f"Repeats execution {number} from the start, because of step '{request.step}'.", now)
+        run.note("PENDING", f"Repeats execution {number} from the start, because of step '{step}'.", now)
     else:
         visits = {key: row["visit"] for key, row in kept.copied.items()}
-        seed = run.id.int & 0x7FFFFFFF
-        run.state = begin_at(plan.definition, request.step, visits, done=kept.done, at=now, seed=seed)
+        run.state = begin_at(plan.definition, step, visits, done=kept.done, at=now, seed=run.id.int & 0x7FFFFFFF)
         run.variables = dict(kept.variables)
         names = ", ".join(kept.copied) if len(kept.copied) <= _NAMED else f"{len(kept.copied)} steps"
-        run.note("PENDING", f"Repeats execution {number} from step '{request.step}'. Kept: {names or 'nothing'}.", now)
+        run.note("PENDING", f"Repeats execution {number} from step '{step}'. Kept: {names or 'nothing'}.", now)
     run.put_job("start")
-    return run, new
+    return run
 
 
 def _link(original: Mapping[str, Any], request: ReplayRequest) -> dict[str, Any]:
