@@ -28,7 +28,7 @@ from weft.domain.executions.routes import router as reading
 from weft.domain.identity import access
 from weft.domain.workflows import service
 from weft.domain.workflows.schemas import WorkflowCreate
-from weft.engine import registry, routes
+from weft.engine import control_routes, registry, routes
 from weft.engine.news import News, StepEnded, TakenUp
 from weft.engine.outcomes import Done, Failed
 from weft.engine.process import EngineProcess
@@ -57,7 +57,7 @@ async def engine(database: Database, *, clock: Clock = utc_now, answers: bool = 
 async def client(database: Database, running: EngineProcess) -> AsyncIterator[httpx2.AsyncClient]:
     """The API with the routes of executions, those of the engine, and webhooks."""
     services = Services(database, access.open_scope, cursor_key=bytes(32), public_url="http://weft.example")
-    app = create_app(services, (reading, routes.router), unversioned=(webhook.router,))
+    app = create_app(services, (reading, routes.router, control_routes.router), unversioned=(webhook.router,))
     routes.attach(app, running)
     transport = httpx2.ASGITransport(app=app, client=("198.51.100.4", 4321))
     headers = {"User-Agent": "weft tests"}
@@ -84,6 +84,16 @@ async def workflow(
         if active:
             await service.change_status(scope, made.id, "activate")
     return made.id
+
+
+async def renew(
+    database: Database, actor: Actor, workflow_id: UUID, *, steps: Sequence[Mapping[str, Any]], **more: Any
+) -> int:
+    """Make these steps the next version of the workflow. Returns its number."""
+    document = workflows.definition(steps=steps, **more)
+    async with enter(database, actor) as scope:
+        made = await service.import_definition(scope, document, workflow_id=workflow_id)
+    return made.saved.version.number
 
 
 async def start(running: EngineProcess, actor: Actor, workflow_id: UUID, **request: Any) -> StartResult:

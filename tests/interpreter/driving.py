@@ -19,6 +19,7 @@ from weft.interpreter.commands import (
     Collect,
     Command,
     Finish,
+    HoldStep,
     RunStep,
     Settle,
     Settlement,
@@ -30,6 +31,8 @@ from weft.interpreter.events import (
     CancelRequested,
     Event,
     ItemsFound,
+    PauseRequested,
+    ResumeRequested,
     RetryRequested,
     Started,
     StepFailed,
@@ -38,18 +41,22 @@ from weft.interpreter.events import (
     TimerFired,
     TransitionsChosen,
 )
-from weft.interpreter.state import NEW, ROOT, State, Status, item_of
+from weft.interpreter.state import NEW, ROOT, Phase, State, Status, item_of
 
 
 @dataclass(frozen=True)
 class Chances:
-    """In percent: how often an attempt fails, waits first, is overdue or heard of twice, and a failed end retried."""
+    """In percent: how often an attempt fails, waits first, is overdue or heard of twice, and a failed end retried.
+
+    `pauses`: how often the execution is paused or resumed between two answers.
+    """
 
     fails: int = 0
     waits: int = 20
     repeats: int = 0
     retries: int = 0
     timeouts: int = 30
+    pauses: int = 0
     most_items: int = 3
 
 
@@ -82,7 +89,7 @@ class Engine:
                     self.todo.append(command)
                 case Choose() | Collect() | StartTimer():
                     self.todo.append(command)
-                case CancelStep() | Settle() | Finish():
+                case CancelStep() | HoldStep() | Settle() | Finish():
                     pass
                 case _:
                     assert_never(command)
@@ -92,16 +99,28 @@ class Engine:
 
     def run(self, most: int = 4_000) -> None:
         """Until the execution has ended and nobody asks it to go on."""
+        if self.chance(self.chances.pauses):
+            self.send(PauseRequested(self.at))
         self.send(Started(self.at, seed=self.random.randrange(2**32)))
         while len(self.events) < most:
+            if self.chance(self.chances.pauses):
+                self.pause_or_resume()
             if self.state.status is Status.failed and self.retries < 3 and self.chance(self.chances.retries):
                 self.retries += 1
                 self.send(RetryRequested(self.at))
-            elif self.state.status.is_final or not self.step():
+            elif self.state.status.is_final:
                 return
+            elif not self.step():
+                if self.state.status is not Status.paused:
+                    return
+                self.pause_or_resume()
             if self.chance(self.chances.repeats):
                 self.repeat()
         raise AssertionError(f"no end after {most} events")
+
+    def pause_or_resume(self) -> None:
+        paused = self.state.status is Status.paused
+        self.send(ResumeRequested(self.at) if paused else PauseRequested(self.at))
 
     def step(self) -> bool:
         """Answer one order. False when there is none."""
@@ -153,7 +172,8 @@ class Engine:
     def repeat(self) -> None:
         """Something that was said before is heard again, now or much later: it must change nothing."""
         event = self.random.choice(self.events)
-        if isinstance(event, RetryRequested | CancelRequested | Abandoned) or self.is_asked_again(event):
+        commands_of_people = RetryRequested | CancelRequested | PauseRequested | ResumeRequested
+        if isinstance(event, commands_of_people | Abandoned) or self.is_asked_again(event):
             return
         state, commands = advance(self.definition, self.state, event)
         assert state is self.state, event
@@ -201,6 +221,9 @@ class Engine:
     def check_state(self) -> None:
         """At any moment: every token stays in a frame that exists, and every item belongs to a visit."""
         state = self.state
+        if state.status not in (Status.paused, Status.pending):
+            assert all(visit.phase is not Phase.held for visit in state.visits.values())
+            assert state.overdue == ()
         known = state.visits.keys() | {visit.number for visit in state.interrupted}
         known |= {visit.resumes for visit in (*state.visits.values(), *state.interrupted)}
         for number, visit in state.visits.items():

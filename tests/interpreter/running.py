@@ -14,6 +14,8 @@ from weft.interpreter.events import (
     CancelRequested,
     Event,
     ItemsFound,
+    PauseRequested,
+    ResumeRequested,
     RetryRequested,
     Started,
     StepFailed,
@@ -21,7 +23,9 @@ from weft.interpreter.events import (
     StepWaiting,
     TimerFired,
     TransitionsChosen,
+    VersionChanged,
 )
+from weft.interpreter.migrate import StepMapping, migrate
 from weft.interpreter.state import NEW, Phase, State, Status, Visit
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -87,6 +91,8 @@ class Run:
         self.events: list[Event] = []
         self.commands: list[Command] = []
         self.fresh: tuple[Command, ...] = ()
+        self.first = self.definition
+        self.moves: list[tuple[int, Mapping[str, Any], StepMapping]] = []  # after so many events, to what, how
         if started:
             self.send(Started(self.at, seed=7))
 
@@ -137,6 +143,21 @@ class Run:
 
     def retry(self) -> tuple[Command, ...]:
         return self.send(RetryRequested(self.at))
+
+    def pause(self, reason: str = "") -> tuple[Command, ...]:
+        return self.send(PauseRequested(self.at, reason))
+
+    def resume(self) -> tuple[Command, ...]:
+        return self.send(ResumeRequested(self.at))
+
+    def move(self, written: Mapping[str, Any], mapping: StepMapping | None = None) -> tuple[Command, ...]:
+        """To another version, and look again."""
+        other = compile_definition(written)
+        outcome = migrate(self.definition, other, self.state, mapping or {})
+        assert outcome.state is not None, outcome.problems
+        self.moves.append((len(self.events), written, mapping or {}))
+        self.definition, self.state = other, outcome.state
+        return self.send(VersionChanged(self.at))
 
     # What is seen
 

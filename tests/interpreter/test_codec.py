@@ -32,6 +32,7 @@ visits = st.builds(
     resumes=counts,
     reason=words,
     settled=st.booleans(),
+    ordered_as=words,
 )
 frames = st.builds(
     Frame,
@@ -52,6 +53,7 @@ states = st.builds(
     frames=st.lists(frames, max_size=3).map(lambda some: {frame.id: frame for frame in some}),
     interrupted=st.lists(visits, max_size=2).map(tuple),
     reason=words,
+    overdue=st.lists(st.tuples(counts, counts), max_size=2).map(tuple),
 )
 
 

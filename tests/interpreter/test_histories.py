@@ -19,6 +19,8 @@ from weft.interpreter.advance import replay
 from weft.interpreter.codec import dump_state
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.definition import REVISION
+from weft.interpreter.migrate import migrate
+from weft.interpreter.state import NEW
 
 FILES = sorted(FOLDER.glob("*.json"))
 
@@ -28,7 +30,15 @@ def test_a_history_replays_exactly(file: Path) -> None:
     history = json.loads(file.read_text())
     assert history["revision"] <= REVISION
     definition = compile_definition(history["definition"])
-    assert dump_state(replay(definition, [load_event(event) for event in history["events"]])) == history["state"]
+    events = [load_event(event) for event in history["events"]]
+    state, done = NEW, 0
+    for move in history.get("moves", ()):
+        state, done = replay(definition, events[done : move["after"]], state), move["after"]
+        other = compile_definition(move["definition"])
+        moved = migrate(definition, other, state, move["mapping"]).state
+        assert moved is not None
+        definition, state = other, moved
+    assert dump_state(replay(definition, events[done:], state)) == history["state"]
 
 
 def test_every_history_is_written_down() -> None:

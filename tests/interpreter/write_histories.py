@@ -179,6 +179,64 @@ def in_the_midst_of_everything() -> Run:
     return run
 
 
+def paused_while_everything_goes_on() -> Run:
+    """A retry, an item, a timeout and an answer come while it is paused; it is moved, and resumed at last."""
+    run = Run(
+        document(
+            {"key": "p", "type": "parallel"},
+            {"key": "stubborn", "retry": {"attempts": 3, "initial": "2s"}},
+            for_each("each", document("x", "y", x="y"), 2),
+            {"key": "late", "timeout": "1m", "on_error": "mend"},
+            "quick",
+            "after",
+            "mend",
+            {"key": "end", "type": "join"},
+            p=["stubborn", "each", "late", "quick"],
+            quick="after",
+            stubborn="end",
+            each="end",
+            late="end",
+            mend="end",
+            after="end",
+        )
+    )
+    run.succeed("p")
+    run.items("each", 3)
+    run.wait("late")
+    run.fail("stubborn", "connection")
+    run.pause("parent")
+    run.succeed("quick", "each.x")
+    run.fire("retry")
+    run.fire("timeout")
+    run.pause()
+    run.resume()
+    run.succeed("after", "each.y", "stubborn", "each.x", "each.y", "mend")
+    return run
+
+
+def moved_to_another_version_in_its_midst() -> Run:
+    """Items, an arrival, a renamed step that is under way, and a branch that the join no longer waits for."""
+    lines = for_each("lines", document("price", "tax", price="tax"), 2)
+    rows = for_each("rows", document("price", "check", "tax", price="check", check="tax"), 2)
+    fork = {"key": "p", "type": "parallel"}
+    run = Run(
+        document(fork, lines, "call", "never", {"key": "j", "type": "join"}, "end",
+                 p=["lines", "call", "never"], lines="j", call="j", never="j", j="end")
+    )  # fmt: skip
+    run.succeed("p")
+    run.items("lines", 3)
+    run.succeed("lines.price")
+    run.wait("never")
+    run.move(
+        document(fork, rows, "pay", "never", {"key": "meet", "type": "join"}, "end",
+                 p=["rows", "pay", "never"], rows="meet", pay="meet", meet="end"),
+        {"lines": "rows", "call": "pay", "j": "meet"},
+    )  # fmt: skip
+    run.succeed("pay", "rows.price", "rows.check", "rows.tax", "rows.tax", "rows.price", "rows.check", "rows.tax")
+    run.succeed("rows", "meet")
+    return run
+
+
 HISTORIES: Final[tuple[Callable[[], Run], ...]] = (
     sequence_with_retries_and_an_error_route,
     inclusive_choice_joined_by_all,
@@ -189,6 +247,8 @@ HISTORIES: Final[tuple[Callable[[], Run], ...]] = (
     two_bodies_in_one_loop_until_the_visits_are_used_up,
     cancelled_while_everything_waits,
     in_the_midst_of_everything,
+    paused_while_everything_goes_on,
+    moved_to_another_version_in_its_midst,
 )
 
 
@@ -200,10 +260,15 @@ def write(names: list[str]) -> None:
         run = play()
         history = {
             "revision": REVISION,
-            "definition": run.definition.document,
+            "definition": run.first.document,
             "events": [dump_event(event) for event in run.events],
             "state": dump_state(run.state),
         }
+        if run.moves:
+            history["moves"] = [
+                {"after": after, "definition": written, "mapping": dict(mapping)}
+                for after, written, mapping in run.moves
+            ]
         (FOLDER / f"{play.__name__}.json").write_text(json.dumps(history, indent=1) + "\n")
 
 

@@ -48,7 +48,9 @@ COMMANDS: dict[str, Entry] = {
     "demo": _command("demo", "weft.cli.demo:app", "Watch real invoices go through a workflow."),
     "doctor": _command("doctor", "weft.cli.doctor:app", "Check everything an operator would ask about."),
     "workflow": _group("Write, check, publish and compare workflows.", "weft.cli.workflow:app"),
-    "execution": _group("Start, watch, cancel and retry executions.", "weft.cli.execution:app"),
+    "execution": _group(
+        "Start, watch, stop, repeat and move executions.", "weft.cli.execution:app", "weft.cli.execution_control:app"
+    ),
     "login": _command("login", "weft.cli.session:app", "Sign in and remember it."),
     "logout": _command("logout", "weft.cli.session:app", "Forget the sign-in."),
     "switch": _command("switch", "weft.cli.session:app", "Work in another of your tenants."),

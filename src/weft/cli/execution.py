@@ -135,7 +135,9 @@ def _yaml(text: str) -> Any:
 @app.command("list")
 def list_(
     workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Only those of this workflow.")] = None,
-    status: Annotated[str | None, typer.Option(help="PENDING, RUNNING, WAITING, COMPLETED, FAILED, CANCELLED.")] = None,
+    status: Annotated[
+        str | None, typer.Option(help="PENDING, RUNNING, WAITING, PAUSED, COMPLETED, FAILED, CANCELLED.")
+    ] = None,
     client: Annotated[str | None, typer.Option(help="Only those for the client with this id.")] = None,
     correlation: Annotated[str | None, typer.Option(help="Only those with this correlation id.")] = None,
     since: Annotated[str | None, typer.Option(help="Created in the last 2h, 7d, ... or since this time.")] = None,

@@ -82,6 +82,8 @@ def detail(row: Row) -> str:
         f"version {row['version']}, started by {row['trigger'].lower()}, correlation id {row['correlation_id']}",
         f"created {moment(row['created_at'])}, waited {length(row['queued_ms'])}, took {length(row['duration_ms'])}",
     ]
+    if row["trigger"] == "REPLAY":
+        lines.append(_repeated(row["metadata"]["replay"]))
     if row["steps"]:
         lines += ["", "stands at"]
         lines += [f"  {_live(step)}" for step in row["steps"]]
@@ -95,6 +97,11 @@ def detail(row: Row) -> str:
         if row[part] not in (None, {}):
             lines += ["", part, _indented(document(row[part]))]
     return "\n".join(lines)
+
+
+def _repeated(replay: Row) -> str:
+    how = f"from step '{replay['from']}'" if replay["before"] == "keep" else "from the start"
+    return f"repeats execution {replay['number']} ({replay['of']}) {how}"
 
 
 def _live(step: Row) -> str:
@@ -112,7 +119,13 @@ def _live(step: Row) -> str:
 
 def failure(error: Mapping[str, Any]) -> str:
     place = f"at step '{error['step']}'" if error.get("step") else "as a whole"
-    return f"Failed {place} ({error.get('kind', 'failed')}): {error.get('message', '')}"
+    said = f"Failed {place} ({error.get('kind', 'failed')}): {error.get('message', '')}"
+    data = error.get("data")
+    cause = data.get("cause") if isinstance(data, Mapping) and error.get("kind") == "sub_workflow" else None
+    if isinstance(cause, Mapping) and cause.get("execution_id"):
+        at = f", at step '{cause['step']}'" if cause.get("step") else ""
+        said += f"\nThe cause is in execution {cause['execution_id']}{at}."
+    return said
 
 
 def document(value: Any) -> str:

@@ -17,9 +17,23 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import Conflict
 from weft.db.database import Connection, Database
 from weft.db.hot import transaction
-from weft.engine import store
+from weft.engine import control, store
 from weft.engine.evaluate import Evaluator
-from weft.engine.news import Cancelled, GivenUp, News, Nothing, Retried, StepEnded, TakenUp, TimerDue
+from weft.engine.news import (
+    Cancelled,
+    ChildStarted,
+    GivenUp,
+    Held,
+    Migrated,
+    News,
+    Nothing,
+    Paused,
+    Resumed,
+    Retried,
+    StepEnded,
+    TakenUp,
+    TimerDue,
+)
 from weft.engine.plans import Plans
 from weft.engine.records import Batch
 from weft.engine.run import Result, Run, from_row
@@ -136,6 +150,8 @@ class Driver:
             if dead:
                 await store.bury(connection, tenant_id, dead)
             saved = await store.save(connection, tenant_id, batch, now, wake=self._wakes)
+            if batch.audits:
+                await control.record(connection, [row for row in batch.audits if row.execution_id in saved])
         return set(saved) | (set(by_execution) - {run.id for run in changed})
 
     async def _advance(self, run: Run, news: Sequence[News], now: datetime) -> None:
@@ -164,6 +180,8 @@ class Driver:
                 if await turn.hear(Abandoned(now)):
                     run.error = {"kind": "abandoned", "message": reason}
                     run.note("FAILED", reason, now)
+            case Paused() | Resumed() | Held() | ChildStarted() | Migrated():
+                await control.apply(turn, item.what)
             case Nothing():
                 pass
             case _:
@@ -199,6 +217,7 @@ def gather(runs: Iterable[Run]) -> Batch:
         batch.logs += run.notes
         batch.settled += run.settled
         batch.jobs += run.jobs
+        batch.audits += run.audits
     return batch
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from weft.engine.outcomes import Done, Failed
+from weft.engine.plans import Plan
 from weft.engine.records import Fence
+from weft.interpreter.migrate import StepMapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,65 @@ class Retried:
     by: str
 
 
-What = TakenUp | StepEnded | TimerDue | Nothing | GivenUp | Cancelled | Retried
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """`by_parent`: the execution that waits for this one was paused; going on, it lets this one go on too."""
+
+    by: str
+    reason: str = ""
+    by_parent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """`by_parent`: only what the parent has paused goes on."""
+
+    by: str
+    by_parent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job was claimed whose execution is paused, and nothing was done: it is put again when that goes on."""
+
+    kind: str
+    visit: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted:
+    """A sub-workflow step's execution is stored."""
+
+    visit: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """Move to another version of the workflow. Why one cannot be moved is put into `refused`, by execution."""
+
+    source: Plan
+    target: Plan
+    mapping: StepMapping
+    by: str
+    refused: dict[UUID, tuple[str, ...]] = field(default_factory=dict)
+
+
+What = (
+    TakenUp
+    | StepEnded
+    | TimerDue
+    | Nothing
+    | GivenUp
+    | Cancelled
+    | Retried
+    | Paused
+    | Resumed
+    | Held
+    | ChildStarted
+    | Migrated
+)
 
 
 @dataclass(frozen=True, slots=True)

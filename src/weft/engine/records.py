@@ -63,6 +63,16 @@ class ExecutionRow:
     error: dict[str, Any] | None
     started_at: datetime | None
     completed_at: datetime | None
+    version_id: UUID | None = None  # the version that it moves to; None when it keeps its own
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An audit event that is written with the save of its execution, or not at all."""
+
+    execution_id: UUID
+    action: str
+    details: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -98,3 +108,4 @@ class Batch:
     logs: list[LogRow] = field(default_factory=list)
     settled: list[LogRow] = field(default_factory=list)  # rows that exist as RUNNING
     jobs: list[JobRow] = field(default_factory=list)
+    audits: list[AuditRow] = field(default_factory=list)

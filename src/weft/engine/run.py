@@ -11,9 +11,12 @@ from uuid import UUID
 from weft.core.ids import new_id
 from weft.engine.outcomes import Done, Failed, Outcome
 from weft.engine.plans import Plan
-from weft.engine.records import ExecutionRow, JobRow, LogRow, NewExecution
+from weft.engine.records import AuditRow, ExecutionRow, JobRow, LogRow, NewExecution
 from weft.interpreter.codec import dump_state, load_state
 from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
+
+HeldJob = tuple[str, int, int]
+"""Kind, visit and attempt of a job."""
 
 _LIVE = frozenset({Phase.running, Phase.waiting, Phase.iterating, Phase.collecting})
 
@@ -62,6 +65,10 @@ class Run:
     settled: list[LogRow] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
     notes: list[LogRow] = field(default_factory=list)  # journal rows of the execution itself
+    audits: list[AuditRow] = field(default_factory=list)
+    held: tuple[HeldJob, ...] = ()  # jobs that were claimed while it is paused: put again when it goes on
+    is_touched: bool = False  # something other than the interpreter's state is to be written
+    moved_to: UUID | None = None  # another version
     messages: dict[int, str] = field(default_factory=dict)  # visit -> what its conditions had to say
     output: Any = None
     error: dict[str, Any] | None = None
@@ -76,7 +83,7 @@ class Run:
     @property
     def is_changed(self) -> bool:
         """Whether there is anything to write."""
-        return self.state is not self.before or bool(self.notes)
+        return self.state is not self.before or self.is_touched or bool(self.notes) or bool(self.jobs)
 
     def frames(self, frame: str) -> list[str]:
         """The frame and those around it, innermost first."""
@@ -134,12 +141,15 @@ class Run:
             error=self.error,
             started_at=self.started_at,
             completed_at=self.completed_at,
+            version_id=self.moved_to,
         )
 
     def stored_state(self) -> dict[str, Any] | None:
-        if self.state.status is Status.pending:
+        if self.state.status is Status.pending and not self.state.frames:
             return None
         stored: dict[str, Any] = {"i": dump_state(self.state)}
+        if self.held and self.state.status is Status.paused:
+            stored["h"] = self.held
         if self.variables:
             stored["v"] = self.variables
         return stored
@@ -171,6 +181,7 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
         state=state,
         before=state,
         variables=dict(stored.get("v") or {}),
+        held=tuple((kind, visit, attempt) for kind, visit, attempt in stored.get("h", ())),
         output=row["output"],
         error=row["error"],
         started_at=row["started_at"],

@@ -51,8 +51,8 @@ _UPDATE = """
 w as (
   update weft.workflow_executions e
      set status = u.status, state = u.state, output = u.output, error = u.error, started_at = u.started_at,
-         completed_at = u.completed_at, row_version = e.row_version + 1, updated_at = clock_timestamp()
-    from unnest({execution}) as u (id, base, status, state, output, error, started_at, completed_at)
+         completed_at = u.completed_at, row_version = e.row_version + 1, updated_at = clock_timestamp(){moving}
+    from unnest({execution}) as u (id, base, status, state, output, error, started_at, completed_at{moved})
    where e.tenant_id = $1 and e.id = u.id and e.row_version = u.base{fenced}
   returning e.id, e.awaited, e.status, 0 as number
 )"""
@@ -178,11 +178,14 @@ class _Places:
 
 
 @cache
-def _statement(*, fenced: bool, starting: bool, logs: bool, jobs: bool, wake: str) -> str:
-    """The save's text. A handful of shapes exist, so each connection prepares each of them once."""
+def _statement(*, fenced: bool, starting: bool, logs: bool, jobs: bool, wake: str, moving: bool = False) -> str:
+    """The save's text. A handful of shapes exist, so each connection prepares each of them once.
+
+    `moving`: executions go to another version. That is a shape of its own, so that all others do not pay for it.
+    """
     places = _Places(4 if fenced else 1)
     text = "/* weft:engine.save */ with"
-    execution = places.arrays(_EXECUTION_TYPES)
+    execution = places.arrays((*_EXECUTION_TYPES, "uuid") if moving else _EXECUTION_TYPES)
     ids = execution.split(",", 1)[0]
     if fenced:
         text += _FENCE
@@ -191,7 +194,12 @@ def _statement(*, fenced: bool, starting: bool, logs: bool, jobs: bool, wake: st
         text += _START.format(execution=execution, start=start)
     else:
         guard = "\n     and u.id not in (select execution_id from lost)" if fenced else ""
-        text += _UPDATE.format(execution=execution, fenced=guard)
+        text += _UPDATE.format(
+            execution=execution,
+            fenced=guard,
+            moving=",\n         version_id = coalesce(u.version_id, e.version_id)" if moving else "",
+            moved=", version_id" if moving else "",
+        )
     if fenced:
         text += _FINISH_JOBS.format(ids=ids)
     if logs:
@@ -251,7 +259,8 @@ async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datet
             [f.epoch for f in batch.fences],
             [f.execution_id for f in batch.fences],
         ]
-    values += _columns(batch.executions, _EXECUTION_NAMES)
+    moving = any(row.version_id is not None for row in batch.executions)
+    values += _columns(batch.executions, (*_EXECUTION_NAMES, "version_id") if moving else _EXECUTION_NAMES)
     if starting:
         values += _columns(batch.starts, _START_NAMES)
     if batch.logs:
@@ -264,6 +273,7 @@ async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datet
         logs=bool(batch.logs),
         jobs=bool(batch.jobs),
         wake=_call(batch, now) if wake else "",
+        moving=moving,
     )
     saved = {row[0]: row[1] for row in await connection.fetch(statement, *values)}
     if batch.settled:

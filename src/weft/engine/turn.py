@@ -26,6 +26,7 @@ from weft.interpreter.commands import (
     Collect,
     Command,
     Finish,
+    HoldStep,
     RunStep,
     Settle,
     Settlement,
@@ -44,11 +45,14 @@ from weft.interpreter.state import Phase, Status
 BUDGET = 1_000
 """Steps that one turn runs in memory. Beyond it they become jobs, so that no execution holds up a batch."""
 
-_UNBEGUN = frozenset({Phase.retrying, Phase.queued})
+_UNBEGUN = frozenset({Phase.retrying, Phase.queued, Phase.held})
 """Phases in which the attempt's journal row is not there: the last one has its own, the next one has not begun."""
 
 OUTPUT_LIMIT = 1_000_000
 """Bytes of one step's output, as JSON."""
+
+
+CANCELLED = "The execution was cancelled."
 
 
 class Turn:
@@ -99,6 +103,9 @@ class Turn:
             case CancelStep():
                 if self.run.plan.steps[command.step].step.kind == "sub_workflow":
                     self.run.put_job("cancel_child", visit=command.visit, attempt=command.attempt)
+            case HoldStep():
+                if self.run.plan.steps[command.step].step.kind == "sub_workflow":
+                    self.run.put_job("child_pause", visit=command.visit, attempt=command.attempt)
             case Finish():
                 await self._finish(command)
             case _:
@@ -275,7 +282,7 @@ class Turn:
             case Status.failed:
                 run.error = self._failure(command)
             case _:
-                run.error = {"kind": "cancelled", "message": command.reason or "The execution was cancelled."}
+                run.error = {"kind": "cancelled", "message": command.reason or CANCELLED}
         if run.facts.parent_id is not None:
             run.put_job(
                 "child_done",

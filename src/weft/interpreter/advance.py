@@ -22,6 +22,8 @@ from weft.interpreter.events import (
     CancelRequested,
     Event,
     ItemsFound,
+    PauseRequested,
+    ResumeRequested,
     RetryRequested,
     Started,
     StepFailed,
@@ -29,15 +31,19 @@ from weft.interpreter.events import (
     StepWaiting,
     TimerFired,
     TransitionsChosen,
+    VersionChanged,
 )
 from weft.interpreter.failure import Failure, abandon, cancel_all, fail, go_on, resolve, stop_timed_out
 from weft.interpreter.flow import RETRY, TIMEOUT, choose, complete, enter, run_again, run_queued, wait
 from weft.interpreter.items import finish_item, found
 from weft.interpreter.joins import fire_next
+from weft.interpreter.pausing import follow, order_held, pause
 from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
 from weft.interpreter.work import Entry, FrameDraft, Work
 
 Advance = tuple[State, tuple[Command, ...]]
+_OfTheWhole = CancelRequested | RetryRequested | Abandoned | PauseRequested | ResumeRequested | VersionChanged
+"""Events that are about the execution, not about one visit."""
 
 _RUNNING: Final = frozenset({Phase.running})
 _MAY_SUCCEED: Final = frozenset({Phase.running, Phase.waiting, Phase.collecting})
@@ -81,12 +87,10 @@ def _apply(definition: Definition, state: State, event: Event) -> Work | None:
             return _found(definition, state, event)
         case Started():
             return _started(definition, state, event)
-        case CancelRequested():
-            return _cancelled(definition, state, event)
-        case RetryRequested():
-            return _retried(definition, state, event)
-        case Abandoned():
-            return _abandoned(definition, state, event)
+        case (
+            CancelRequested() | RetryRequested() | Abandoned() | PauseRequested() | ResumeRequested() | VersionChanged()
+        ):
+            return _commanded(definition, state, event)
         case _:
             assert_never(event)
     if visit is None:
@@ -94,6 +98,24 @@ def _apply(definition: Definition, state: State, event: Event) -> Work | None:
     work = Work(definition, state, event.at)
     move(work, visit)
     return work
+
+
+def _commanded(definition: Definition, state: State, event: _OfTheWhole) -> Work | None:
+    match event:
+        case CancelRequested():
+            return _cancelled(definition, state, event)
+        case RetryRequested():
+            return _retried(definition, state, event)
+        case Abandoned():
+            return _abandoned(definition, state, event)
+        case PauseRequested():
+            return _paused(definition, state, event)
+        case ResumeRequested():
+            return _resumed(definition, state, event)
+        case VersionChanged():
+            return _looked_again(definition, state, event)
+        case _:
+            assert_never(event)
 
 
 def _awaited(state: State, number: int, attempt: int, phases: frozenset[Phase]) -> Visit | None:
@@ -131,7 +153,13 @@ def _fired(definition: Definition, state: State, event: TimerFired) -> Work | No
     visit = _awaited(state, event.visit, event.attempt, _MAY_FAIL)
     if visit is None or event.purpose != TIMEOUT:
         return None
+    timer = (visit.number, visit.attempt)
+    if state.status is Status.paused and timer in state.overdue:
+        return None
     work = Work(definition, state, event.at)
+    if state.status is Status.paused:  # it counts when the execution goes on, if nothing else comes of it meanwhile
+        work.overdue = (*state.overdue, timer)
+        return work
     stop_timed_out(work, visit, Failure(TIMEOUT))
     return work
 
@@ -148,16 +176,21 @@ def _found(definition: Definition, state: State, event: ItemsFound) -> Work | No
 
 
 def _started(definition: Definition, state: State, event: Started) -> Work | None:
-    if state.status is not Status.pending:
+    if state.status is not Status.pending and (state.status is not Status.paused or ROOT in state.frames):
         return None
     work = Work(definition, state, event.at)
     work.seed = event.seed
-    _begin(work, definition)
+    if ROOT in state.frames:  # it was laid out to begin elsewhere (`begin_at`)
+        work.status = Status.running
+        order_held(work)
+    else:
+        _begin(work, definition)
     return work
 
 
 def _begin(work: Work, definition: Definition) -> None:
-    work.status = Status.running
+    if work.status is not Status.paused:
+        work.status = Status.running
     work.add_frame(ROOT, ROOT)
     work.agenda.append(Entry(ROOT, definition.graph.start, None))
 
@@ -186,6 +219,44 @@ def _abandoned(definition: Definition, state: State, event: Abandoned) -> Work |
         return None
     work = Work(definition, state, event.at)
     abandon(work, event.reason)
+    return work
+
+
+def _paused(definition: Definition, state: State, event: PauseRequested) -> Work | None:
+    if state.status.is_final or state.status is Status.paused:
+        return None
+    work = Work(definition, state, event.at)
+    pause(work, event.reason)
+    return work
+
+
+def _resumed(definition: Definition, state: State, event: ResumeRequested) -> Work | None:
+    """What timed out meanwhile comes first: it may end the execution, and then nothing new must begin."""
+    if state.status is not Status.paused:
+        return None
+    work = Work(definition, state, event.at)
+    work.status = Status.running if ROOT in state.frames else Status.pending
+    work.reason = ""
+    for number, attempt in state.overdue:
+        visit = work.visits.get(number)
+        if visit is not None and visit.attempt == attempt and visit.phase in _MAY_FAIL:
+            stop_timed_out(work, visit, Failure(TIMEOUT))
+            _settle(work)
+        if work.over:
+            return work
+    order_held(work)
+    follow(work, held=False)
+    return work
+
+
+def _looked_again(definition: Definition, state: State, event: VersionChanged) -> Work | None:
+    if state.status.is_final or ROOT not in state.frames:
+        return None
+    work = Work(definition, state, event.at)
+    for frame_id in state.frames:
+        work.frame(frame_id).ended = True
+    while run_queued(work):  # the name that it waited for may be no name any more
+        pass
     return work
 
 

@@ -23,6 +23,7 @@ _PHASES: Final = {
     Phase.choosing: "c",
     Phase.iterating: "i",
     Phase.collecting: "o",
+    Phase.held: "h",
 }
 _LETTERS: Final = {letter: phase for phase, letter in _PHASES.items()}
 
@@ -40,6 +41,8 @@ def dump_state(state: State) -> dict[str, Any]:
         found["i"] = [_dump_visit(visit) for visit in state.interrupted]
     if state.reason:
         found["r"] = state.reason
+    if state.overdue:
+        found["o"] = [list(timer) for timer in state.overdue]
     return found
 
 
@@ -57,6 +60,7 @@ def load_state(document: Mapping[str, Any] | None) -> State:
         frames={frame.id: frame for frame in frames},
         interrupted=tuple(_load_visit(visit) for visit in document.get("i", ())),
         reason=document.get("r", ""),
+        overdue=tuple((number, attempt) for number, attempt in document.get("o", ())),
     )
 
 
@@ -77,6 +81,8 @@ def _dump_visit(visit: Visit) -> dict[str, Any]:
         found["w"] = visit.reason
     if visit.settled:
         found["z"] = 1
+    if visit.ordered_as:
+        found["k"] = visit.ordered_as
     numbers = {"c": visit.count, "x": visit.next_item, "d": visit.done, "u": visit.resumes}
     return found | {key: number for key, number in numbers.items() if number}
 
@@ -96,6 +102,7 @@ def _load_visit(document: Mapping[str, Any]) -> Visit:
         resumes=document.get("u", 0),
         reason=document.get("w", ""),
         settled=bool(document.get("z")),
+        ordered_as=document.get("k", ""),
     )
 
 

@@ -71,6 +71,16 @@ class CancelStep:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldStep:
+    """The execution was paused, or (`held` is false) goes on: let what this visit waits for do the same."""
+
+    visit: int
+    attempt: int
+    step: str
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """An attempt of a step visit has ended: write its journal row.
 
@@ -105,4 +115,4 @@ class Finish:
     step: str = ""
 
 
-Command = RunStep | Choose | Collect | StartTimer | CancelStep | Settle | Finish
+Command = RunStep | Choose | Collect | StartTimer | CancelStep | HoldStep | Settle | Finish

@@ -25,6 +25,8 @@ def cancel(work: Work, visit: Visit, reason: str = "") -> None:
             work.settle(visit, step, how, reason=visit.reason)
         case Phase.retrying | Phase.queued:  # the failed attempt has its row, and the next one never began
             pass
+        case Phase.held:  # this attempt never began
+            pass
 
 
 def interrupt(work: Work, failed: tuple[Visit, ...], kind: str, frames: Iterable[str] | None = None) -> None:
@@ -46,7 +48,8 @@ def interrupt(work: Work, failed: tuple[Visit, ...], kind: str, frames: Iterable
         del work.visits[visit.number]
         # A visit that failed for want of a transition runs again, with perhaps another output.
         stranded = visit.number in numbers and visit.phase is Phase.choosing and not visit.settled
-        remembered.append(replace(visit, phase=Phase.running) if stranded else visit)
+        begins_anew = stranded or visit.phase is Phase.held
+        remembered.append(replace(visit, phase=Phase.running) if begins_anew else visit)
     work.interrupted = tuple(sorted(remembered, key=lambda visit: visit.number))
 
 

@@ -102,6 +102,31 @@ class Abandoned:
     reason: str = "abandoned"
 
 
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """Nothing new is to begin until the execution is resumed. What is under way comes to its end, and is heard.
+
+    `reason` is a word of the engine's, kept in the state: on whose account it is paused.
+    """
+
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    """Whatever was held while the execution was paused goes on."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionChanged:
+    """The state was moved to another definition (`migrate`): joins may fire that waited before."""
+
+    at: datetime
+
+
 Event = (
     Started
     | StepSucceeded
@@ -113,4 +138,7 @@ Event = (
     | CancelRequested
     | RetryRequested
     | Abandoned
+    | PauseRequested
+    | ResumeRequested
+    | VersionChanged
 )

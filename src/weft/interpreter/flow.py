@@ -11,7 +11,7 @@ from weft.interpreter.commands import Choose, RunStep, Settlement, StartTimer
 from weft.interpreter.definition import FOR_EACH, Split, Step, Transition
 from weft.interpreter.dropping import drop_items
 from weft.interpreter.exclusion import is_taken, next_in_line
-from weft.interpreter.state import Phase, Visit
+from weft.interpreter.state import Phase, Status, Visit
 from weft.interpreter.withdrawal import withdraw
 from weft.interpreter.work import Entry, FrameDraft, Trouble, Work
 
@@ -107,9 +107,15 @@ def begin(work: Work, draft: FrameDraft, step: Step) -> None:
 
 
 def run(work: Work, visit: Visit, step: Step) -> None:
-    """Order an attempt. A for-each is timed from here; other steps by their worker until they wait."""
+    """Order an attempt. A for-each is timed from here; other steps by their worker until they wait.
+
+    While the execution is paused nothing is ordered: the visit is held, and holds its name, until it goes on.
+    """
     if step.exclusive is not None and is_taken(work, visit, step.exclusive):
         work.visits[visit.number] = replace(visit, phase=Phase.queued)
+        return
+    if work.status is Status.paused:
+        work.put(replace(visit, phase=Phase.held))
         return
     work.commands.append(RunStep(visit.number, visit.attempt, step.path, visit.frame))
     if step.kind == FOR_EACH:
@@ -136,7 +142,7 @@ def start_timeout(work: Work, visit: Visit, step: Step) -> None:
 
 def run_again(work: Work, visit: Visit) -> None:
     """The retry timer is due: the next attempt."""
-    again = replace(visit, attempt=visit.attempt + 1, phase=Phase.running, entered_at=work.at)
+    again = replace(visit, attempt=visit.attempt + 1, phase=Phase.running, entered_at=work.at, ordered_as="")
     work.put(again)
     run(work, again, work.step_of(again))
 

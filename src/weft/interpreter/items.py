@@ -75,6 +75,7 @@ def reenter(work: Work, visit: Visit, frame_id: str) -> None:
         phase=Phase.running,
         entered_at=work.at,
         resumes=resumed(visit),
+        ordered_as="",
     )
     work.put(again)
     run(work, again, step)

@@ -37,6 +37,7 @@ class Phase(StrEnum):
     choosing = "choosing"  # it is done, its transitions are being evaluated
     iterating = "iterating"  # a for-each whose items run
     collecting = "collecting"  # a for-each whose items are done
+    held = "held"  # its attempt has not been ordered yet: the execution is paused, or not taken up
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Visit:
     # choosing only
     reason: str = ""  # why the step is skipped; empty when it succeeded
     settled: bool = False  # its journal row is written already: the execution failed before the choice was made
+    # moved to another version only
+    ordered_as: str = ""  # the path that the step had when this attempt was ordered; empty when it has it still
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class State:
     # what was live when the execution failed (the failed visit included), for RetryRequested
     interrupted: tuple[Visit, ...] = ()
     reason: str = ""
+    # paused only: the visits and attempts whose timeout fell due meanwhile
+    overdue: tuple[tuple[int, int], ...] = ()
 
 
 NEW = State()

@@ -66,6 +66,7 @@ class Work:
         "interrupted",
         "next_visit",
         "over",
+        "overdue",
         "reason",
         "seed",
         "status",
@@ -83,6 +84,7 @@ class Work:
         self.frames = dict(state.frames)
         self.interrupted = state.interrupted
         self.reason = state.reason
+        self.overdue = state.overdue
         self.drafts: dict[str, FrameDraft] = {}
         self.commands: list[Command] = []
         self.agenda: deque[Entry] = deque()
@@ -179,7 +181,8 @@ class Work:
         status = self.status
         if status is Status.running or status is Status.waiting:
             status = self._liveness()
-        state = State(status, self.seed, self.next_visit, self.visits, frames, self.interrupted, self.reason)
+        overdue = self.overdue if status is Status.paused else ()
+        state = State(status, self.seed, self.next_visit, self.visits, frames, self.interrupted, self.reason, overdue)
         return state, tuple(self.commands)
 
     def _liveness(self) -> Status:

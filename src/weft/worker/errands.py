@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +13,26 @@ from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.db.hot import transaction
 from weft.engine.drive import Driver
 from weft.engine.kinds import Ports
-from weft.engine.news import Cancelled, GivenUp, News, Nothing, StepEnded, TakenUp, TimerDue, What
+from weft.engine.news import (
+    Cancelled,
+    ChildStarted,
+    GivenUp,
+    Held,
+    News,
+    Nothing,
+    StepEnded,
+    TakenUp,
+    TimerDue,
+    What,
+)
 from weft.engine.outcomes import Done, Failed, Outcome, StartChild
 from weft.engine.queue import Job
 from weft.engine.run import Run
-from weft.engine.starts import Starter, StartRequest
+from weft.engine.starts import IdempotencyKeyReused, Starter, StartRequest
 from weft.engine.turn import Turn
 from weft.interpreter.commands import RunStep
+from weft.interpreter.state import Status
+from weft.worker import children
 
 MOST_CLAIMS = 5
 """A job that was claimed more often than this and never answered takes its worker down: it is given up."""
@@ -48,7 +62,7 @@ def answered_in_memory(job: Job) -> What | None:
             return StepEnded(job.visit, job.attempt, Done(None))
         case "timer":
             return TimerDue(job.visit, job.attempt, str((job.detail or {}).get("purpose", "")))
-        case "step" | "child" | "child_done" | "cancel_child":
+        case "step" | "child" | "child_done" | "cancel_child" | "child_pause":
             return None
         case _:
             return GivenUp(f"This version of weft does not know jobs of the kind '{job.kind}'.")
@@ -74,6 +88,8 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     """Run one step of a loaded run and say what came of it."""
     if not run.awaits(job.visit, job.attempt):
         return Nothing()
+    if _is_held(run, job):
+        return Held(job.kind, job.visit, job.attempt)
     visit = run.state.visits[job.visit]
     step = run.plan.steps[run.path_of(visit)]
     command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
@@ -92,6 +108,8 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     except WeftError as error:
         return StepEnded(job.visit, job.attempt, Failed("expression", error.message, retryable=False))
     call = turn.call(job.visit, job.attempt, step, config)
+    if visit.ordered_as:  # moved to another version since: the outside world knows it under the older key
+        call = replace(call, step=visit.ordered_as)
     try:
         async with asyncio.timeout(step.step.timeout or ERRAND_TIMEOUT):
             return _ended(job, await errand.perform(call, ports))
@@ -106,6 +124,11 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
         )
 
 
+def _is_held(run: Run, job: Job) -> bool:
+    """Whether the execution is paused and nobody has begun this job. What was begun before is brought to its end."""
+    return run.state.status is Status.paused and job.claims == 1
+
+
 def _ended(job: Job, outcome: Outcome) -> What:
     if isinstance(outcome, (Done, Failed)):
         return StepEnded(job.visit, job.attempt, outcome)
@@ -118,6 +141,8 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
     """Start the execution that a sub-workflow step waits for; under its key it is started once."""
     if not run.awaits(job.visit, job.attempt):
         return Nothing()
+    if _is_held(run, job):
+        return Held(job.kind, job.visit, job.attempt)
     visit = run.state.visits[job.visit]
     step = run.plan.steps[run.path_of(visit)]
     command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
@@ -145,9 +170,11 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
         )
     except (Exhausted, Unavailable):
         raise
+    except IdempotencyKeyReused:
+        pass  # an earlier delivery has started it, with an input that was computed then
     except WeftError as error:
         return StepEnded(job.visit, job.attempt, Failed("sub_workflow", error.message, retryable=False))
-    return Nothing()
+    return ChildStarted(job.visit, job.attempt)
 
 
 def _id_or_name(workflow: str) -> UUID | str:
@@ -166,27 +193,27 @@ async def children_of(driver: Driver, tenant_id: UUID, jobs: Sequence[Job]) -> l
     return rows
 
 
-def child_ended(job: Job, children: Sequence[Mapping[str, Any]]) -> What:
+def child_ended(job: Job, family: Sequence[Mapping[str, Any]]) -> What:
     """What a child's end means for the step that waits for it."""
-    for child in children:
+    for child in family:
         same = child["parent_id"] == job.execution_id and child["parent_visit"] == job.visit
         if not same or child["metadata"].get("parent_attempt", 1) != job.attempt:
             continue
         if child["status"] == "COMPLETED":
             return StepEnded(job.visit, job.attempt, Done(child["output"]))
-        error = child["error"] or {}
-        message = str(error.get("message", f"The sub-workflow ended as {child['status']}."))
-        return StepEnded(
-            job.visit,
-            job.attempt,
-            Failed("sub_workflow", message, data={"execution_id": str(child["id"]), "error": error}),
-        )
+        return StepEnded(job.visit, job.attempt, children.failure_of(child))
     return Nothing()
 
 
 async def cancel_children(driver: Driver, tenant_id: UUID, jobs: Sequence[Job]) -> None:
     """Cancel what steps that are no longer awaited had started."""
-    live = [c for c in await children_of(driver, tenant_id, jobs) if c["status"] not in ("COMPLETED", "CANCELLED")]
+    dropped = {(job.execution_id, job.visit, job.attempt) for job in jobs}
+    live = [
+        child
+        for child in await children_of(driver, tenant_id, jobs)
+        if not Status(child["status"]).is_final
+        and (child["parent_id"], child["parent_visit"], child["metadata"].get("parent_attempt", 1)) in dropped
+    ]
     news = [News(child["id"], Cancelled("The execution that started it ended.", "its parent")) for child in live]
     if news:
         await driver.deliver(tenant_id, news)

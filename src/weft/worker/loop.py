@@ -22,7 +22,7 @@ from weft.engine.kinds import Ports
 from weft.engine.news import Nothing, What
 from weft.engine.queue import Job, Queue
 from weft.engine.starts import Starter
-from weft.worker import errands
+from weft.worker import children, errands
 from weft.worker.listen import Listener
 from weft.worker.outbox import Outbox
 
@@ -171,6 +171,7 @@ class Worker:
                 else:
                     self._outbox.put(tenant_id, job, what)
             await self._children(tenant_id, [job for job in busy if job.kind in ("child_done", "cancel_child")])
+            await self._follow(tenant_id, [job for job in busy if job.kind == "child_pause"])
             await self._begin_errands(tenant_id, [job for job in busy if job.kind in ("step", "child")])
         except AWAY as error:
             log.warning("jobs put off: database unavailable", jobs=len(jobs), error=type(error).__name__)
@@ -182,13 +183,20 @@ class Worker:
     async def _children(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
         ended = [job for job in jobs if job.kind == "child_done"]
         if ended:
-            children = await errands.children_of(self._driver, tenant_id, ended)
+            family = await errands.children_of(self._driver, tenant_id, ended)
             for job in ended:
-                self._outbox.put(tenant_id, job, errands.child_ended(job, children))
+                self._outbox.put(tenant_id, job, errands.child_ended(job, family))
         cancelled = [job for job in jobs if job.kind == "cancel_child"]
         if cancelled:
             await errands.cancel_children(self._driver, tenant_id, cancelled)
             for job in cancelled:
+                self._outbox.put(tenant_id, job, Nothing())
+
+    async def _follow(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
+        """Sub-workflows pause and go on with the executions that wait for them."""
+        if jobs:
+            await children.follow_parents(self._driver, tenant_id, jobs)
+            for job in jobs:
                 self._outbox.put(tenant_id, job, Nothing())
 
     async def _begin_errands(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from weft.core.errors import Conflict, Invalid, NotFound
+from weft.core.errors import Conflict, Invalid, Issue, NotFound
 
 
 class ExecutionNotFound(NotFound):
@@ -29,6 +30,60 @@ class ExecutionNotFailed(Conflict):
         ended = status in ("COMPLETED", "CANCELLED")
         advice = "Start a new one to run the workflow again." if ended else "Cancel it, or wait for its end."
         super().__init__(f"The execution is {status}; only a FAILED one can be retried. {advice}")
+
+
+class ExecutionNotPausable(Conflict):
+    code = "execution_not_pausable"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"The execution has ended as {status}: there is nothing left to pause.")
+
+
+class ExecutionNotPaused(Conflict):
+    code = "execution_not_paused"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"The execution is {status}, not PAUSED: there is nothing to resume.")
+
+
+class ReplayStepUnknown(Invalid):
+    code = "replay_step_unknown"
+
+    def __init__(self, step: str, version: int, around: str | None) -> None:
+        advice = (
+            f"It is inside of '{around}'; replay from there."
+            if around
+            else "Name one of the workflow's own steps (`GET /v1/workflows/{id}/versions/{number}/steps`)."
+        )
+        super().__init__(f"Version {version} has no step '{step}' to begin at. {advice}")
+
+
+class ReplayInputsMissing(Conflict):
+    code = "replay_inputs_missing"
+
+    def __init__(self, step: str, missing: Sequence[str]) -> None:
+        names = ", ".join(f"'{one}'" for one in missing)
+        super().__init__(
+            f"Step '{step}' builds on results that the execution does not have: {names}. Replay from the first of "
+            "these, or from the start (`before: recompute`)."
+        )
+
+
+class MappingInvalid(Invalid):
+    code = "mapping_invalid"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"The mapping does not fit the two versions: {' '.join(problems[:5])}",
+            issues=[Issue(problem, ("mapping",), "mapping_invalid") for problem in problems],
+        )
+
+
+class MigrationToItself(Invalid):
+    code = "migration_to_itself"
+
+    def __init__(self) -> None:
+        super().__init__("`from_version` and `to_version` are the same; name the version to move to.")
 
 
 class PeriodInvalid(Invalid):

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from weft.domain.executions.errors import ExecutionFinal, ExecutionNotFailed
+from weft.domain.executions.errors import (
+    ExecutionFinal,
+    ExecutionNotFailed,
+    ExecutionNotPausable,
+    ExecutionNotPaused,
+)
 from weft.interpreter.codec import load_state
 from weft.interpreter.state import ROOT, Phase, State, Status, Visit, item_of
 
@@ -28,6 +33,18 @@ def require_retriable(status: str) -> None:
     """Raise `ExecutionNotFailed` for anything but a failed execution."""
     if status != Status.failed.value:
         raise ExecutionNotFailed(status)
+
+
+def require_pausable(status: str) -> None:
+    """Raise `ExecutionNotPausable` for an execution that has ended; one that is paused already may be paused again."""
+    if Status(status).is_final:
+        raise ExecutionNotPausable(status)
+
+
+def require_paused(status: str) -> None:
+    """Raise `ExecutionNotPaused` for anything but a paused execution."""
+    if status != Status.paused.value:
+        raise ExecutionNotPaused(status)
 
 
 def journal_period(

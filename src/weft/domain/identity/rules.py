@@ -29,7 +29,7 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("workflows", "publish"): "Activate, deactivate, roll back and archive workflows; manage triggers",
     ("executions", "read"): "See executions and their journal",
     ("executions", "start"): "Start executions",
-    ("executions", "manage"): "Cancel and retry executions",
+    ("executions", "manage"): "Cancel, retry, pause, replay and move executions",
     ("audit", "read"): "Search the audit log",
 }
 

@@ -1,0 +1,122 @@
+"""Workflows within workflows within workflows: cancelling, failing, retrying, and how deep they may go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.engine.conftest import Engine, ok
+from tests.engine.documents import call, chain, step
+from tests.engine.test_pausing import family, statuses, tell, three_levels
+
+from weft.engine.news import Cancelled, Retried
+from weft.engine.starts import DEEPEST
+
+
+async def test_cancelling_the_topmost_cancels_every_level(engine: Engine) -> None:
+    top = await engine.start(await three_levels(engine, step("wait", "delay", {"for": "1h"})), None)
+    await engine.settle()
+    await tell(engine, top.id, Cancelled("no need", "ada"))
+    await engine.settle()
+    assert await statuses(engine) == ["CANCELLED"] * 3
+    assert await engine.fetch("select 1 from weft.execution_logs where status = 'RUNNING'") == []
+    engine.clock.advance(4000)
+    await engine.settle()
+    assert await engine.jobs() == []
+
+
+async def test_a_cancelled_sub_workflow_fails_the_steps_that_wait_for_it(engine: Engine) -> None:
+    await engine.start(
+        await three_levels(engine, step("wait", "delay", {"for": "1h"}), retry={"attempts": 3, "initial": "1s"}), None
+    )
+    await engine.settle()
+    top, middle, leaf = await family(engine)
+    await tell(engine, leaf["id"], Cancelled("Sent twice.", "ada"))
+    await engine.settle()
+    middle = await engine.execution(middle["id"])
+    assert (middle["status"], middle["error"]["step"], middle["error"]["kind"]) == ("FAILED", "down", "sub_workflow")
+    assert middle["error"]["message"] == "The sub-workflow was cancelled: Sent twice."
+    assert len(await family(engine)) == 3, "what somebody has cancelled is not started again"
+    top = await engine.execution(top["id"])
+    assert top["status"] == "FAILED"
+    assert top["error"]["data"]["cause"] == {
+        "execution_id": str(leaf["id"]), "kind": "cancelled", "message": "Sent twice.",
+    }  # fmt: skip
+
+
+async def test_an_error_shows_its_innermost_cause_through_all_levels(engine: Engine) -> None:
+    top = await engine.start(await three_levels(engine, step("refuse", "fail", {"message": "Too dear."})), None)
+    await engine.settle()
+    assert await statuses(engine) == ["FAILED"] * 3
+    _, middle, leaf = await family(engine)
+    error = (await engine.execution(top.id))["error"]
+    assert (error["step"], error["kind"], error["message"]) == ("down", "sub_workflow", "Too dear.")
+    assert error["data"]["execution_id"] == str(middle["id"])
+    assert error["data"]["cause"] == {
+        "execution_id": str(leaf["id"]), "step": "refuse", "kind": "fail", "message": "Too dear.",
+    }  # fmt: skip
+
+
+async def test_an_error_route_can_read_the_cause(engine: Engine) -> None:
+    await engine.workflow(chain(step("refuse", "fail", {"message": "Too dear."}), name="leaf"))
+    document: dict[str, Any] = {
+        "steps": [
+            step("down", "sub_workflow", {"workflow": "leaf"}, on_error="mend"),
+            step("end", "end"),
+            step("mend", "end", {"output": "{{ steps.down.error.data.cause.step }}"}),
+        ],
+        "transitions": [{"from": "down", "to": "end"}],
+    }
+    top = await engine.start(await engine.workflow(document), None)
+    await engine.settle()
+    assert (await engine.execution(top.id))["output"] == "refuse"
+
+
+async def test_a_new_attempt_starts_a_new_sub_workflow(engine: Engine) -> None:
+    engine.http.replies = [ok(status=400), ok(status=400), ok()]
+    workflow = await three_levels(engine, call(), retry={"attempts": 3, "initial": "1s", "jitter": False})
+    top = await engine.start(workflow, None)
+    for _ in range(3):
+        await engine.settle()
+        engine.clock.advance(10)
+    await engine.settle()
+    assert (await engine.execution(top.id))["status"] == "COMPLETED"
+    leaves = [row["status"] for row in await family(engine) if row["depth"] == 2]
+    assert leaves == ["FAILED", "FAILED", "COMPLETED"]
+
+
+async def test_retrying_the_parent_starts_a_new_sub_workflow(engine: Engine) -> None:
+    engine.http.replies = [ok(status=400), ok()]
+    top = await engine.start(await three_levels(engine, call()), None)
+    await engine.settle()
+    assert await statuses(engine) == ["FAILED"] * 3
+    await tell(engine, top.id, Retried("ada"))
+    await engine.settle()
+    assert (await engine.execution(top.id))["status"] == "COMPLETED"
+    assert await statuses(engine) == ["COMPLETED", "FAILED", "COMPLETED", "FAILED", "COMPLETED"]
+
+
+async def test_the_end_of_an_older_attempt_does_not_touch_the_newer_one(engine: Engine) -> None:
+    """The first attempt ran out of time; the order to cancel its sub-workflow is about that one alone."""
+    await engine.workflow(chain(step("wait", "delay", {"for": "1h"}), name="leaf"))
+    once_more = {"attempts": 2, "initial": "1s", "jitter": False}
+    patient = step("down", "sub_workflow", {"workflow": "leaf"}, timeout="10s", retry=once_more)
+    await engine.start(await engine.workflow(chain(patient)), None)
+    await engine.settle()
+    engine.clock.advance(11)
+    await engine.settle()
+    engine.clock.advance(2)
+    await engine.settle()
+    assert await statuses(engine) == ["WAITING", "CANCELLED", "WAITING"]
+
+
+async def test_a_workflow_that_starts_itself_ends_at_the_limit(engine: Engine) -> None:
+    itself = chain(step("again", "sub_workflow", {"workflow": "me"}), name="me")
+    top = await engine.start(await engine.workflow(itself), None)
+    await engine.settle()
+    rows = await family(engine)
+    assert [row["depth"] for row in rows] == list(range(DEEPEST + 1))
+    assert {row["status"] for row in rows} == {"FAILED"}
+    error = (await engine.execution(top.id))["error"]
+    assert f"nested more than {DEEPEST} deep" in error["message"]
+    assert error["data"]["cause"]["execution_id"] == str(rows[-1]["id"])
+    assert len(str(error)) < 1_000, "an error does not grow with the depth"
