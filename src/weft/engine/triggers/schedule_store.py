@@ -45,7 +45,7 @@ with held as (
 changed as (
   update weft.schedule_runs r
      set status = u.status, open = u.open, reason = u.reason, execution_id = coalesce(u.execution_id, r.execution_id),
-         started_at = case when u.status = 'STARTED' then coalesce(r.started_at, $21) end
+         started_at = case when u.status = 'STARTED' then coalesce(r.started_at, $21::timestamptz) end
     from unnest($7::uuid[], $8::uuid[], $9::text[], $10::boolean[], $11::text[], $12::uuid[])
            as u (id, trigger_id, status, open, reason, execution_id)
     join held on held.trigger_id = u.trigger_id
@@ -54,7 +54,7 @@ changed as (
 added as (
   insert into weft.schedule_runs
     (tenant_id, id, trigger_id, due_at, status, open, reason, execution_id, until, times, decided_at)
-  select $1, u.*, $21
+  select $1, u.*, $21::timestamptz
     from unnest($13::uuid[], $14::uuid[], $15::timestamptz[], $16::text[], $17::boolean[], $18::text[], $19::uuid[],
                 $20::timestamptz[], $22::integer[])
            as u (id, trigger_id, due_at, status, open, reason, execution_id, until, times)
@@ -69,7 +69,7 @@ with ran as (
   update weft.schedule_runs r
      set status = case when u.status = 'STARTED' or e.id is not null then 'STARTED' else u.status end,
          open = u.open, reason = case when e.id is null then u.reason end, execution_id = u.execution_id,
-         started_at = case when u.status = 'STARTED' or e.id is not null then $8 end
+         started_at = case when u.status = 'STARTED' or e.id is not null then $8::timestamptz end
     from unnest($2::uuid[], $3::text[], $4::boolean[], $5::text[], $6::uuid[])
            as u (id, status, open, reason, execution_id)
     left join weft.workflow_executions e on e.tenant_id = $1 and e.id = u.execution_id
