@@ -74,7 +74,7 @@ def expected(made: dict[UUID, dict[str, Any]], until: datetime) -> Counter[str]:
 
 
 async def test_a_day_is_replayed_and_each_due_time_is_one_execution(plan: Scheduling) -> None:
-    made = await filled(plan, int(os.environ.get("WEFT_SCHEDULE_DAY", "18")), overlap="allow")
+    made = await filled(plan, int(os.environ.get("WEFT_SCHEDULE_DAY", "9")), overlap="allow")
     until = NOON + timedelta(hours=24)
     began, rounds, started = time.perf_counter(), 0, 0
     while True:
