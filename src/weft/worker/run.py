@@ -90,7 +90,9 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
     schedules = Schedules(engine.driver, engine.starter, engine.guard)
     companions = [
         asyncio.create_task(keep_partitions(database)),
-        asyncio.create_task(ScheduleLoop(database, schedules, listen_dsn=settings.database.listen_url).run()),
+        asyncio.create_task(
+            ScheduleLoop(database, schedules, listen_dsn=settings.database.listen_url, clock=engine.driver.clock).run()
+        ),
     ]
     try:
         async with serve_metrics(worker, settings.api.host, chosen.metrics_port):
