@@ -88,11 +88,10 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         clock=engine.clock,
     )
     schedules = Schedules(engine.driver, engine.starter, engine.guard)
+    scheduler = ScheduleLoop(database, schedules, listen_dsn=settings.database.listen_url, clock=engine.clock)
     companions = [
         asyncio.create_task(keep_partitions(database)),
-        asyncio.create_task(
-            ScheduleLoop(database, schedules, listen_dsn=settings.database.listen_url, clock=engine.driver.clock).run()
-        ),
+        asyncio.create_task(scheduler.run()),
     ]
     try:
         async with serve_metrics(worker, settings.api.host, chosen.metrics_port):

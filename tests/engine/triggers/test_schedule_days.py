@@ -21,6 +21,7 @@ from tests.engine.triggers.scheduling import NOON, Scheduling, scheduling
 
 from weft.core.actor import Actor
 from weft.db.database import Database
+from weft.db.hot import transaction
 from weft.domain.workflows.schedules import read
 from weft.engine.drive import Driver
 from weft.engine.starts import Starter
@@ -99,16 +100,13 @@ async def test_due_at_the_same_moment_they_are_started_together(
     plan: Scheduling, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The number of statements does not depend on the number of schedules."""
-    from weft.engine.triggers import schedules as module
-
     spoken: list[int] = []
-    opened = module.transaction
 
     def counted(*values: Any, **options: Any) -> Any:
         spoken[-1] += 1
-        return opened(*values, **options)
+        return transaction(*values, **options)
 
-    monkeypatch.setattr(module, "transaction", counted)
+    monkeypatch.setattr("weft.engine.triggers.schedules.transaction", counted)
     for count in (3, 60):
         for number in range(count):
             await plan.trigger(name=f"{count}.{number}", every="1h", overlap="allow")
