@@ -1325,7 +1325,7 @@ insert into weft.permissions (resource, action, description) values
   ('audit', 'read', 'Search the audit log'),
   ('clients', 'read', 'See clients'),
   ('clients', 'write', 'Create, change and delete clients'),
-  ('executions', 'manage', 'Cancel and retry executions'),
+  ('executions', 'manage', 'Cancel, retry, pause, replay and move executions'),
   ('executions', 'read', 'See executions and their journal'),
   ('executions', 'start', 'Start executions'),
   ('keys', 'read', 'See API keys of the tenant'),
