@@ -35,7 +35,7 @@ begin
   with old as (
     select r.tenant_id, r.id from weft.schedule_runs r
      where r.decided_at < p_before and not r.open
-     order by r.decided_at limit p_limit for update skip locked
+     order by r.decided_at limit p_limit
   )
   delete from weft.schedule_runs r using old where r.tenant_id = old.tenant_id and r.id = old.id;
   get diagnostics n = row_count;
