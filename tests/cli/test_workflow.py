@@ -246,6 +246,42 @@ async def test_a_name_that_only_begins_so_is_not_meant(signed_in: Served, weft: 
     assert (await calling(weft, "workflow", "show", "Inv")).code == 5
 
 
+async def test_schedules(signed_in: Served, weft: Weft, write: Write) -> None:
+    assert (await calling(weft, "workflow", "apply", write("good.yaml", GOOD))).code == 0
+    assert (await calling(weft, "workflow", "activate", "Invoice")).code == 0
+
+    async def trigger(*words: str) -> Result:
+        return await calling(weft, "workflow", "trigger", *words)
+
+    when = ["--cron", "0 9 * * 1-5", "--timezone", "Europe/Berlin"]
+    more = ["--overlap", "queue", "--input", '{"amount": 1}']
+    made = await trigger("create", "Invoice", "--name", "weekdays", *when, *more)
+    assert (made.code, "next run at" in made.out) == (0, True), made.err
+    (row,) = (await trigger("list", "Invoice", "--json")).json()
+    assert (row["kind"], row["config"]["overlap"], row["config"]["input"]) == ("SCHEDULE", "queue", {"amount": 1})
+    seen = (await trigger("preview", "Invoice", "weekdays", "--count", "2", "--json")).json()
+    assert seen["sentence"] == "At 09:00 on Monday through Friday (Europe/Berlin)."
+    assert len(seen["due"]) == 2
+    assert "No runs yet." in (await trigger("runs", "Invoice", "weekdays")).out
+    changed = (await trigger("update", "Invoice", "weekdays", "--every", "5m", "--json")).json()["config"]
+    assert (changed["every"], changed["overlap"], "cron" in changed) == ("5m", "queue", False)
+    assert (await trigger("disable", "Invoice", "weekdays", "--json")).json()["next_run_at"] is None
+    wrong = [
+        ["create", "Invoice", "--every", "5m", "--verify", "none"],
+        ["create", "Invoice", "--every", "5m", "--input", "{{ x }}"],
+        ["update", "Invoice", "weekdays", "--wait", "3"],
+        ["preview", "--cron", "* *"],
+        ["preview", "--every", "5m", "--from", "soon"],
+    ]
+    assert [(await trigger(*words)).code for words in wrong] == [2] * 5
+
+
+def test_a_preview_needs_no_server(weft: Weft) -> None:
+    seen = weft("workflow", "trigger", "preview", "--every", "1h", "--anchor", "2026-01-01T00:30", "--count", "2",
+                "--from", "2026-03-29T00:00", "--json").json()  # fmt: skip
+    assert [one["utc"] for one in seen["due"]] == ["2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z"]
+
+
 async def test_triggers(signed_in: Served, weft: Weft, write: Write) -> None:
     await calling(weft, "workflow", "apply", write("good.yaml", GOOD))
     made = await calling(weft, "workflow", "trigger", "create", "Invoice", "--name", "shop", "--verify", "github")

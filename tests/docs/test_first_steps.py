@@ -26,6 +26,7 @@ from weft.ops import seed
 
 PAGE = DOCS / "guides" / "first-steps.md"
 EXECUTIONS = DOCS / "guides" / "executions.md"
+SCHEDULES = DOCS / "guides" / "schedules.md"
 README = ROOT / "README.md"
 ADDRESS = "http://127.0.0.1:8080"
 """What the page says; the tests' server answers elsewhere."""
@@ -129,8 +130,8 @@ def test_what_needs_no_server_works(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages use curl, which is not installed here")
 @pytest.mark.parametrize(
     ("page", "scripts"),
-    [(PAGE, 8), (EXECUTIONS, 5), (README, 2)],
-    ids=["first steps", "executions", "README"],
+    [(PAGE, 8), (EXECUTIONS, 5), (SCHEDULES, 2), (README, 2)],
+    ids=["first steps", "executions", "schedules", "README"],
 )
 def test_the_whole_page_works(page: Path, scripts: int, tmp_path: Path, test_database: TestDatabase) -> None:
     asyncio.run(seed.run(test_database.app, "development", master_key=bytes(32)))

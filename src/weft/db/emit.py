@@ -42,6 +42,9 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "release_jobs(text, uuid[], integer[])": ("weft_dispatch", True),
     "queue_depth()": ("weft_dispatch", True),
     "ensure_partitions(integer)": ("weft_owner", True),
+    "claim_schedules(timestamptz, integer, interval)": ("weft_dispatch", True),
+    "next_schedule()": ("weft_dispatch", True),
+    "prune_schedule_runs(timestamptz, integer)": ("weft_dispatch", True),
 }
 
 
@@ -114,7 +117,7 @@ def triggers(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def functions() -> Iterator[str]:
-    for name in ("touch", "audit", "auth", "dispatch", "partitions"):
+    for name in ("touch", "audit", "auth", "dispatch", "partitions", "schedules"):
         yield sql_file(name)
     yield f"create policy audit_insert on {SCHEMA}.audit_logs for insert to weft_audit with check (true)"
     yield f"grant usage on schema {SCHEMA} to weft_audit"

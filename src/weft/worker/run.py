@@ -22,10 +22,12 @@ from weft.db.database import Database
 from weft.db.hot import AWAY
 from weft.engine.kinds import Ports
 from weft.engine.process import EngineProcess
+from weft.engine.triggers.schedules import Schedules
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.measure import serve_metrics
 
 log = structlog.get_logger("weft.worker")
@@ -85,7 +87,12 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         listen_dsn=settings.database.listen_url,
         clock=engine.clock,
     )
-    companions = [asyncio.create_task(keep_partitions(database))]
+    schedules = Schedules(engine.driver, engine.starter, engine.guard)
+    scheduler = ScheduleLoop(database, schedules, listen_dsn=settings.database.listen_url, clock=engine.clock)
+    companions = [
+        asyncio.create_task(keep_partitions(database)),
+        asyncio.create_task(scheduler.run()),
+    ]
     try:
         async with serve_metrics(worker, settings.api.host, chosen.metrics_port):
             yield worker

@@ -176,7 +176,7 @@ async def test_triggers_of_an_archived_workflow_stay_as_they_are(as_ada: Enter) 
         ({"order": "{{ body.order + }}"}, "cannot be read"),
         ({"order": "{{ bdy.order }}"}, "no `bdy`. Did you mean `body`?"),
         ("{{ input.x }}", "no `input`"),
-        ("{{ steps.a.output }}", "There are `body`, `headers`, `query`, `now`."),
+        ("{{ steps.a.output }}", "There are `body`, `headers`, `query`, `now`, `trigger`."),
     ],
 )
 async def test_an_input_mapping_that_cannot_work(as_ada: Enter, mapping: Any, words: str) -> None:

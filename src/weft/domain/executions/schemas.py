@@ -67,7 +67,7 @@ class ExecutionSummary(Output):
     version: int = Field(description="The number of the version that it runs.")
     client_id: UUID | None
     status: Status
-    trigger: str = Field(description="What started it: MANUAL, WEBHOOK, WORKFLOW or REPLAY.")
+    trigger: str = Field(description="What started it: MANUAL, WEBHOOK, SCHEDULE, WORKFLOW or REPLAY.")
     correlation_id: str | None
     parent_id: UUID | None = Field(description="The execution whose sub-workflow this is.")
     error_message: str | None = Field(description="The beginning of the error's sentence, when it failed.")

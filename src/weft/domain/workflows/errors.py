@@ -110,6 +110,24 @@ class WebhookOnly(Conflict):
         super().__init__("Only a webhook trigger has an address and a signing secret; this trigger has neither.")
 
 
+class ScheduleOnly(Conflict):
+    code = "trigger_not_schedule"
+
+    def __init__(self) -> None:
+        super().__init__("Only a schedule has due times and runs; this trigger is of another kind.")
+
+
+class TriggerConfigMismatched(Invalid):
+    """The config is that of another kind of trigger."""
+
+    code = "trigger_config_mismatched"
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"This trigger is of the kind {kind}, and the config is that of another kind. Send a config of its kind."
+        )
+
+
 class DocumentUnreadable(Invalid):
     """The text is not YAML or JSON, or not one that weft takes."""
 

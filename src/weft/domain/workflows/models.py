@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.types import Text
 
 from weft.db.base import (
@@ -26,6 +26,7 @@ from weft.db.base import (
     one_of,
     within_tenant,
 )
+from weft.domain.workflows.schedule_models import WorkflowSchedule
 
 
 class WorkflowStatus(StrEnum):
@@ -38,6 +39,7 @@ class WorkflowStatus(StrEnum):
 class TriggerKind(StrEnum):
     manual = "MANUAL"
     webhook = "WEBHOOK"
+    schedule = "SCHEDULE"
 
 
 class Workflow(Identified, Tenanted, Timestamps, Versioned, SoftDelete, Base):
@@ -151,7 +153,10 @@ class WorkflowTransition(Identified, Tenanted, Base):
 
 
 class WorkflowTrigger(Identified, Tenanted, Timestamps, Versioned, Base):
-    """What starts a workflow. A webhook's token is kept as a hash, its signing secret encrypted."""
+    """What starts a workflow. A webhook's token is kept as a hash, its signing secret encrypted.
+
+    While one of them is being replaced, the one before works until the end of its grace.
+    """
 
     __tablename__ = "workflow_triggers"
     __table_args__ = (
@@ -169,3 +174,19 @@ class WorkflowTrigger(Identified, Tenanted, Timestamps, Versioned, Base):
     secret: Mapped[bytes | None] = mapped_column(LargeBinary, default=None, info=SECRET)
     enabled: Mapped[bool] = mapped_column(default=True, server_default=text("true"))
     created_by: Mapped[UUID | None] = mapped_column(default=None)
+    previous_token_hash: Mapped[bytes | None] = mapped_column(LargeBinary, default=None, info=SECRET)
+    token_grace_until: Mapped[datetime | None] = mapped_column(default=None)
+    previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary, default=None, info=SECRET)
+    signing_grace_until: Mapped[datetime | None] = mapped_column(default=None)
+    schedule: Mapped[WorkflowSchedule | None] = relationship(init=False, viewonly=True, lazy="raise", default=None)
+
+    @property
+    def next_run_at(self) -> datetime | None:
+        """When a schedule is due next; only of triggers that were read with their schedule."""
+        schedule = self.__dict__.get("schedule")
+        return schedule.next_run_at if schedule is not None else None
+
+    @property
+    def last_run_at(self) -> datetime | None:
+        schedule = self.__dict__.get("schedule")
+        return schedule.last_run_at if schedule is not None else None

@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, select
-from sqlalchemy.orm import aliased, defer
+from sqlalchemy.orm import aliased, defer, selectinload
 
 from weft.domain.clients.models import Client
 from weft.domain.workflows.models import (
+    TriggerKind,
     Workflow,
     WorkflowStep,
     WorkflowTransition,
@@ -104,14 +105,21 @@ def transitions(tenant_id: UUID, version_id: UUID) -> Select[WorkflowTransition,
 
 
 def triggers(tenant_id: UUID, workflow_id: UUID) -> Select[WorkflowTrigger]:
-    """A workflow's triggers, in no order yet."""
-    return select(WorkflowTrigger).where(
-        WorkflowTrigger.tenant_id == tenant_id, WorkflowTrigger.workflow_id == workflow_id
+    """A workflow's triggers with what is known of their schedules, in no order yet."""
+    return (
+        select(WorkflowTrigger)
+        .where(WorkflowTrigger.tenant_id == tenant_id, WorkflowTrigger.workflow_id == workflow_id)
+        .options(selectinload(WorkflowTrigger.schedule))
     )
 
 
 def trigger(tenant_id: UUID, workflow_id: UUID, trigger_id: UUID) -> Select[WorkflowTrigger]:
     return triggers(tenant_id, workflow_id).where(WorkflowTrigger.id == trigger_id)
+
+
+def schedules(tenant_id: UUID, workflow_id: UUID) -> Select[WorkflowTrigger]:
+    """A workflow's schedules, each with when it is due."""
+    return triggers(tenant_id, workflow_id).where(WorkflowTrigger.kind == TriggerKind.schedule.value)
 
 
 def webhook(tenant_id: UUID, trigger_id: UUID) -> Select[WorkflowTrigger, Workflow]:

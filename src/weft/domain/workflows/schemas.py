@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
 from weft.domain.workflows.kinds import StepKind
 from weft.domain.workflows.models import TriggerKind, WorkflowStatus
 from weft.domain.workflows.rules import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS
+from weft.domain.workflows.schedule_schemas import ScheduleConfig
 from weft.http.bodies import Input, Output
+from weft.interpreter.durations import parse_duration
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME)]
 Description = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION)]
@@ -211,24 +214,80 @@ class WebhookConfig(Input):
         default="async", description="`sync` waits for the execution's output, up to `wait_seconds`."
     )
     wait_seconds: Annotated[float, Field(ge=0, le=30)] = 10
+    tolerance: Annotated[str, StringConstraints(max_length=40)] | Annotated[float, Field(ge=1)] = Field(
+        default="5m",
+        description="How old a signed message may be, and how far ahead its sender's clock: `1s` to `1h`.",
+    )
+    keep_body: bool = Field(
+        default=False,
+        description="Keep the body byte for byte in the execution's metadata, at most 256 KB.",
+    )
     input: Any | None = Field(
         default=None,
-        description="A mapping with expressions over `body`, `headers` and `query` that makes the input; "
+        description="A mapping with expressions over `body`, `headers`, `query` and `trigger` that makes the input; "
         "without it the body is the input.",
     )
+
+    @field_validator("tolerance", mode="after")
+    @classmethod
+    def _tolerable(cls, value: str | float) -> str | float:
+        """A duration from a second to an hour: whoever needs more has a wrong clock."""
+        if not 1 <= parse_duration(value) <= 3_600:
+            raise ValueError("the tolerance must be from 1s to 1h")
+        return value
+
+
+TriggerConfig = WebhookConfig | ScheduleConfig
+
+_KINDS_OF_CONFIG: Final[Mapping[TriggerKind, type[Input]]] = {
+    TriggerKind.schedule: ScheduleConfig,
+}
+"""Kinds with a config of their own; any other has a webhook's."""
 
 
 class TriggerCreate(Input):
     kind: TriggerKind = TriggerKind.webhook
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     enabled: bool = True
-    config: WebhookConfig = Field(default_factory=WebhookConfig)
+    config: TriggerConfig = Field(default_factory=WebhookConfig, description="By kind.", validate_default=True)
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _by_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read the config as one of its kind, so that what is wrong with it is said in that kind's words."""
+        wanted = _KINDS_OF_CONFIG.get(info.data.get("kind", TriggerKind.webhook), WebhookConfig)
+        if isinstance(value, Input):
+            return wanted() if value == WebhookConfig() else value  # the default is a webhook's
+        return wanted.model_validate(value)
 
 
 class TriggerUpdate(Input):
     name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = None
     enabled: bool | None = None
-    config: WebhookConfig | None = None
+    config: TriggerConfig | None = Field(default=None, description="A whole config of the trigger's kind.")
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _by_content(cls, value: Any) -> Any:
+        """The kind is known only later; a schedule is known by what it must have."""
+        if not isinstance(value, dict):
+            return value
+        return (ScheduleConfig if value.keys() & {"cron", "every", "rrule"} else WebhookConfig).model_validate(value)
+
+
+class Rotate(Input):
+    """How long what is replaced goes on working."""
+
+    grace: Annotated[str, StringConstraints(max_length=40)] | Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="A duration of at most 30 days, such as `1h`; without it the old one stops at once."
+    )
+
+    @field_validator("grace", mode="after")
+    @classmethod
+    def _bounded(cls, value: str | float | None) -> str | float | None:
+        if value is not None and parse_duration(value) > 30 * 86_400:
+            raise ValueError("the grace must be at most 30d")
+        return value
 
 
 class TriggerRead(Output):
@@ -242,6 +301,10 @@ class TriggerRead(Output):
     created_at: datetime
     updated_at: datetime
     row_version: int
+    next_run_at: datetime | None = Field(default=None, description="Of a schedule: when it is due next.")
+    last_run_at: datetime | None = Field(default=None, description="Of a schedule: the last due time that it ran.")
+    token_grace_until: datetime | None = Field(default=None, description="The address before works until then.")
+    signing_grace_until: datetime | None = Field(default=None, description="The secret before works until then.")
 
 
 class TriggerSecrets(TriggerRead):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
 from starlette.requests import Request
 
 from weft.core.errors import Invalid
+from weft.engine.triggers import bodies
 from weft.engine.triggers.lookup import Hook
 from weft.expressions.guard import Guard
 from weft.http.bodies import unstorable
@@ -18,6 +18,9 @@ from weft.http.problems import BodyMalformed
 
 LARGEST: Final = 1_000_000
 """Bytes of a webhook's body."""
+
+LARGEST_KEPT: Final = 256_000
+"""Bytes of a body that is kept with its execution, which is read at each of its turns."""
 
 _PRIVATE: Final = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 """Headers that carry somebody's credentials: they are not for a journal."""
@@ -40,6 +43,16 @@ class DeliveryUnclear(Invalid):
 
     def __init__(self, header: str) -> None:
         super().__init__(f"The header `{header}` must have 1 to 200 visible ASCII characters.")
+
+
+class BodyTooLargeToKeep(Invalid):
+    code = "body_too_large_to_keep"
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"This webhook keeps bodies, and keeps at most {LARGEST_KEPT:,} bytes of one. Send less, or set its "
+            "`keep_body` to false."
+        )
 
 
 async def read_body(request: Request) -> bytes:
@@ -71,40 +84,31 @@ async def input_of(hook: Hook, request: Request, body: bytes, guard: Guard, now:
 
     Raises `BodyMalformed`, and what the mapping's expressions raise.
     """
+    content_type = request.headers.get("content-type", "")
     if hook.whole_request:
-        return _storable({"body": _text(body), **_around(request)})
+        return _storable({**bodies.verbatim(content_type, body), **_around(request)})
+    document = _storable(bodies.document(content_type, body, github=hook.verify == "github"))
     if hook.mapping is None:
-        return _storable(_document(body))
-    seen = _seen(request, body) | {"now": now.isoformat()}
+        return document
+    seen = {"body": document, **_around(request), "now": now.isoformat()}
+    if any(path.partition(".")[0] == "trigger" for path in hook.mapping.paths):
+        raw, encoding = bodies.raw(body)
+        seen["trigger"] = {
+            "id": str(hook.id), "name": hook.name, "kind": "WEBHOOK", "content_type": content_type,
+            "body_raw": raw, "body_encoding": encoding,
+        }  # fmt: skip
     return _storable(await guard.value(hook.mapping, seen, tenant=hook.tenant_id))
 
 
-def _seen(request: Request, body: bytes) -> dict[str, Any]:
-    """What a mapping may read. A body that is no JSON is text."""
-    try:
-        document = _document(body)
-    except BodyMalformed:
-        document = _text(body)
-    return {"body": _storable(document), **_around(request)}
-
-
-def _document(body: bytes) -> Any:
-    if not body.strip():
-        return None
-    try:
-        document = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise BodyMalformed("The body is not valid JSON in UTF-8. Send a JSON object or list.") from error
-    if not isinstance(document, dict | list):
-        raise BodyMalformed("The body must be a JSON object or list.")
-    return document
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode()
-    except UnicodeDecodeError as error:
-        raise BodyMalformed("The body is not UTF-8 text. Send it as UTF-8, or encode it (base64) in JSON.") from error
+def kept(hook: Hook, request: Request, body: bytes) -> dict[str, Any]:
+    """The execution's metadata: the body as it came, where the webhook keeps it. Raises `BodyTooLargeToKeep`."""
+    if not hook.keep_body:
+        return {}
+    if len(body) > LARGEST_KEPT:
+        raise BodyTooLargeToKeep
+    raw, encoding = bodies.raw(body)
+    content_type = request.headers.get("content-type", "")
+    return {"webhook": {"body": raw, "encoding": encoding, "content_type": content_type}}
 
 
 def _around(request: Request) -> dict[str, Any]:

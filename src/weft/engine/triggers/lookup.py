@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
@@ -18,8 +19,10 @@ from weft.db.scope import enter
 from weft.domain.workflows.errors import WebhookUnknown
 from weft.domain.workflows.models import WorkflowTrigger
 from weft.domain.workflows.service import triggers
-from weft.domain.workflows.service.triggers import Webhook
+from weft.domain.workflows.service.triggers import Previous, Webhook
+from weft.domain.workflows.tokens import WebhookToken
 from weft.expressions.compile import Compiled, compile_value
+from weft.interpreter.durations import parse_duration
 
 KEPT: Final = 4096
 REQUEST: Final = "request"
@@ -28,7 +31,10 @@ REQUEST: Final = "request"
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """One webhook, ready to be answered. `mapping` makes the input from the request; None takes the body as it is."""
+    """One webhook, ready to be answered. `mapping` makes the input from the request; None takes the body as it is.
+
+    `previous` is what was rotated and still works, each until its time: ask `opens` and `secrets`.
+    """
 
     tenant_id: UUID
     id: UUID
@@ -40,9 +46,25 @@ class Hook:
     is_answered: bool
     wait_seconds: float
     whole_request: bool
+    tolerance: float
+    keep_body: bool
     token_hash: bytes = field(repr=False)
     secret: bytes = field(repr=False)
     mapping: Compiled | None = field(repr=False)
+    previous: Previous = field(repr=False)
+
+    def opens(self, token: WebhookToken, now: datetime) -> bool:
+        """Whether this is its address, in the same time for yes and no."""
+        genuine = token.matches(self.token_hash)
+        old, until = self.previous.token_hash, self.previous.token_until
+        if old is not None and until is not None and now < until:
+            genuine |= token.matches(old)
+        return genuine and self.enabled
+
+    def secrets(self, now: datetime) -> tuple[bytes, ...]:
+        """What a message may be signed with: the secret, and the one before while its grace lasts."""
+        old, until = self.previous.signing_secret, self.previous.secret_until
+        return (self.secret, old) if old is not None and until is not None and now < until else (self.secret,)
 
 
 class Triggers:
@@ -89,7 +111,10 @@ def _hook(tenant_id: UUID, found: Webhook, row: WorkflowTrigger) -> Hook:
         is_answered=config.respond == "sync",
         wait_seconds=config.wait_seconds,
         whole_request=config.input == REQUEST,
+        tolerance=parse_duration(config.tolerance),
+        keep_body=config.keep_body,
         token_hash=found.token_hash,
         secret=found.signing_secret,
         mapping=compile_value(config.input) if config.input not in (None, REQUEST) else None,
+        previous=found.previous,
     )

@@ -23,8 +23,9 @@ from weft.domain.workflows.tokens import written
 
 Scheme = Literal["standard", "github"]
 
-TOLERANCE: Final = 300
-"""Seconds that a sender's clock may differ from ours, either way; also how long a message could be sent again."""
+TOLERANCE: Final = 300.0
+"""Seconds that a sender's clock may differ from ours, either way, unless the webhook says otherwise; also how long a
+message could be sent again."""
 
 ID: Final = "webhook-id"
 TIMESTAMP: Final = "webhook-timestamp"
@@ -59,10 +60,10 @@ class SignatureMalformed(SignatureRefused):
 class SignatureOutdated(SignatureRefused):
     code = "signature_outdated"
 
-    def __init__(self, seconds: int) -> None:
+    def __init__(self, seconds: int, tolerance: float = TOLERANCE) -> None:
         way = "in the past" if seconds < 0 else "in the future"
         super().__init__(
-            f"The message's time is more than {TOLERANCE} seconds {way}. Sign every attempt anew, and check the clock."
+            f"The message's time is more than {tolerance:g} seconds {way}. Sign each attempt anew, and check the clock."
         )
 
 
@@ -82,17 +83,27 @@ class SecretMissing(SignatureRefused):
         super().__init__("The webhook has no signing secret, so nothing can be verified. Rotate its secret.")
 
 
-def verify(scheme: Scheme, secret: bytes | None, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+def verify(
+    scheme: Scheme,
+    secret: bytes | None,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+    *,
+    tolerance: float = TOLERANCE,
+) -> None:
     """Return if the message is genuine, else raise `SignatureRefused`. Header names may be in any case."""
     if not secret:
         raise SecretMissing
     if scheme == "standard":
-        verify_standard(secret, headers, body, now)
+        verify_standard(secret, headers, body, now, tolerance=tolerance)
     else:
         verify_github(secret, headers, body)
 
 
-def verify_standard(secret: bytes, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+def verify_standard(
+    secret: bytes, headers: Mapping[str, str], body: bytes, now: datetime, *, tolerance: float = TOLERANCE
+) -> None:
     message_id, stamp, signatures = (_header(headers, name) for name in (ID, TIMESTAMP, SIGNATURE))
     # A dot in the id would let one signature stand for two readings of the same bytes.
     if len(message_id) > _LONGEST_ID or "." in message_id or not (message_id.isascii() and message_id.isprintable()):
@@ -101,8 +112,8 @@ def verify_standard(secret: bytes, headers: Mapping[str, str], body: bytes, now:
         raise SignatureMalformed(TIMESTAMP, "a whole number of seconds since 1970")
     given = _versioned(signatures)
     ahead = int(stamp) - int(now.timestamp())
-    if abs(ahead) > TOLERANCE:
-        raise SignatureOutdated(ahead)
+    if abs(ahead) > tolerance:
+        raise SignatureOutdated(ahead, tolerance)
     expected = _standard(secret, message_id, stamp, body).encode()
     fits = [hmac.compare_digest(expected, one) for one in given]  # all of them: the time must not tell which one fits
     if not any(fits):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -104,7 +105,7 @@ class _Delivery:
     async def answer(self) -> Response:
         token = tokens.parse(self._request.path_params["token"])
         hook = self._engine.triggers.known(token.tenant_id, token.trigger_id)
-        if hook is None or not _opens(token, hook):
+        if hook is None or not hook.opens(token, self._engine.driver.clock()):
             hook = await self._read(token)
         body = await content.read_body(self._request)
         try:
@@ -118,18 +119,18 @@ class _Delivery:
 
     async def _read(self, token: tokens.WebhookToken) -> Hook:
         hook = await self._engine.triggers.read(token.tenant_id, token.trigger_id)
-        if hook is None or not _opens(token, hook):
+        if hook is None or not hook.opens(token, self._engine.driver.clock()):
             raise WebhookUnknown
         return hook
 
     async def _start(self, hook: Hook, body: bytes) -> Response:
         """Raises `TriggerChanged` when the trigger is no longer as `hook` says."""
         headers, now = self._request.headers, self._engine.driver.clock()
-        if hook.verify != "none":
-            signatures.verify(hook.verify, hook.secret, headers, body, now)
+        _verify(hook, headers, body, now)
         wanted = StartRequest(
             workflow=hook.workflow_id,
             input=await content.input_of(hook, self._request, body, self._engine.guard, now),
+            metadata=content.kept(hook, self._request, body),
             idempotency_key=content.delivery_key(hook, headers),
             trigger="WEBHOOK",
             trigger_id=hook.id,
@@ -193,10 +194,18 @@ class _Delivery:
         return problem(self._shown, status, failed.code, failed.message, headers=_headers(result))
 
 
-def _opens(token: tokens.WebhookToken, hook: Hook) -> bool:
-    """Whether this is the token of that webhook, in the same time for yes and no."""
-    genuine = token.matches(hook.token_hash)
-    return genuine and hook.enabled
+def _verify(hook: Hook, headers: Mapping[str, str], body: bytes, now: datetime) -> None:
+    """Return if the message is signed with a secret of the webhook, over the bytes as they came."""
+    if hook.verify == "none":
+        return
+    *others, last = hook.secrets(now)
+    for secret in others:
+        try:
+            signatures.verify(hook.verify, secret, headers, body, now, tolerance=hook.tolerance)
+        except signatures.SignatureWrong:
+            continue  # signed with the secret before, perhaps
+        return
+    signatures.verify(hook.verify, last, headers, body, now, tolerance=hook.tolerance)
 
 
 def _accepted(result: StartResult) -> Response:

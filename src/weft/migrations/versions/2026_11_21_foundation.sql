@@ -290,11 +290,15 @@ CREATE TABLE weft.workflow_triggers (
 	secret BYTEA, 
 	enabled BOOLEAN DEFAULT true NOT NULL, 
 	created_by UUID, 
+	previous_token_hash BYTEA, 
+	token_grace_until TIMESTAMP WITH TIME ZONE, 
+	previous_secret BYTEA, 
+	signing_grace_until TIMESTAMP WITH TIME ZONE, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	row_version INTEGER DEFAULT 1 NOT NULL, 
 	CONSTRAINT workflow_triggers_pkey PRIMARY KEY (tenant_id, id), 
-	CONSTRAINT workflow_triggers_kind_check CHECK (kind in ('MANUAL', 'WEBHOOK'))
+	CONSTRAINT workflow_triggers_kind_check CHECK (kind in ('MANUAL', 'WEBHOOK', 'SCHEDULE'))
 );
 
 CREATE INDEX workflow_triggers_workflow_id_idx ON weft.workflow_triggers (tenant_id, workflow_id);
@@ -319,6 +323,28 @@ CREATE TABLE weft.api_key_uses (
 	last_used_at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	CONSTRAINT api_key_uses_pkey PRIMARY KEY (tenant_id, key_id)
 ) with (fillfactor = 50);
+
+CREATE TABLE weft.schedule_runs (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	trigger_id UUID NOT NULL, 
+	due_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	status TEXT NOT NULL, 
+	decided_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	reason TEXT, 
+	until TIMESTAMP WITH TIME ZONE, 
+	times INTEGER DEFAULT 1 NOT NULL, 
+	execution_id UUID, 
+	started_at TIMESTAMP WITH TIME ZONE, 
+	open BOOLEAN DEFAULT false NOT NULL, 
+	CONSTRAINT schedule_runs_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT schedule_runs_tenant_id_trigger_id_due_at_key UNIQUE (tenant_id, trigger_id, due_at), 
+	CONSTRAINT schedule_runs_status_check CHECK (status in ('PENDING', 'QUEUED', 'STARTED', 'SKIPPED', 'MISSED', 'FAILED'))
+);
+
+CREATE INDEX schedule_runs_decided_at_idx ON weft.schedule_runs (decided_at);
+
+CREATE INDEX schedule_runs_open_idx ON weft.schedule_runs (tenant_id, trigger_id, due_at) WHERE open;
 
 CREATE TABLE weft.workflow_executions (
 	tenant_id UUID NOT NULL, 
@@ -365,6 +391,18 @@ CREATE INDEX workflow_executions_status_idx ON weft.workflow_executions (tenant_
 CREATE INDEX workflow_executions_version_id_idx ON weft.workflow_executions (tenant_id, version_id);
 
 CREATE INDEX workflow_executions_workflow_id_idx ON weft.workflow_executions (tenant_id, workflow_id, created_at, id);
+
+CREATE TABLE weft.workflow_schedules (
+	tenant_id UUID NOT NULL, 
+	trigger_id UUID NOT NULL, 
+	next_run_at TIMESTAMP WITH TIME ZONE, 
+	last_run_at TIMESTAMP WITH TIME ZONE, 
+	wake_at TIMESTAMP WITH TIME ZONE, 
+	epoch INTEGER DEFAULT 0 NOT NULL, 
+	CONSTRAINT workflow_schedules_pkey PRIMARY KEY (tenant_id, trigger_id)
+) with (fillfactor = 70);
+
+CREATE INDEX workflow_schedules_wake_at_idx ON weft.workflow_schedules (wake_at) WHERE wake_at is not null;
 
 CREATE TABLE weft.workflow_steps (
 	tenant_id UUID NOT NULL, 
@@ -462,6 +500,8 @@ ALTER TABLE weft.workflow_versions ADD CONSTRAINT workflow_versions_workflow_id_
 
 ALTER TABLE weft.api_key_uses ADD CONSTRAINT api_key_uses_key_id_fkey FOREIGN KEY(tenant_id, key_id) REFERENCES weft.api_keys (tenant_id, id) ON DELETE CASCADE;
 
+ALTER TABLE weft.schedule_runs ADD CONSTRAINT schedule_runs_trigger_id_fkey FOREIGN KEY(tenant_id, trigger_id) REFERENCES weft.workflow_triggers (tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_client_id_fkey FOREIGN KEY(tenant_id, client_id) REFERENCES weft.clients (tenant_id, id);
 
 ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_parent_id_fkey FOREIGN KEY(tenant_id, parent_id) REFERENCES weft.workflow_executions (tenant_id, id);
@@ -469,6 +509,8 @@ ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_parent_i
 ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
 
 ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
+
+ALTER TABLE weft.workflow_schedules ADD CONSTRAINT workflow_schedules_trigger_id_fkey FOREIGN KEY(tenant_id, trigger_id) REFERENCES weft.workflow_triggers (tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE weft.workflow_steps ADD CONSTRAINT workflow_steps_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
 
@@ -634,6 +676,14 @@ create policy tenant_rw on weft.api_key_uses to weft_app using (tenant_id = null
 
 create policy owner_maint on weft.api_key_uses to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
+alter table weft.schedule_runs enable row level security;
+
+alter table weft.schedule_runs force row level security;
+
+create policy tenant_rw on weft.schedule_runs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.schedule_runs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
 alter table weft.workflow_executions enable row level security;
 
 alter table weft.workflow_executions force row level security;
@@ -641,6 +691,14 @@ alter table weft.workflow_executions force row level security;
 create policy tenant_rw on weft.workflow_executions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.workflow_executions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_schedules enable row level security;
+
+alter table weft.workflow_schedules force row level security;
+
+create policy tenant_rw on weft.workflow_schedules to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_schedules to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.workflow_steps enable row level security;
 
@@ -982,6 +1040,50 @@ begin
   return made;
 end $$;
 
+-- Schedules of all tenants are due at the same moments, therefore they are claimed across tenants; only ids are
+-- returned, and the work is done in each tenant's own transaction.
+create policy dispatch_all on weft.workflow_schedules to weft_dispatch using (true) with check (true);
+create policy dispatch_all on weft.schedule_runs to weft_dispatch using (true) with check (true);
+grant select, update on weft.workflow_schedules to weft_dispatch;
+grant select, delete on weft.schedule_runs to weft_dispatch;
+
+-- Takes schedules that have to be looked at. Whoever takes one has it until the lease is over, or until the trigger
+-- is changed: both begin another epoch, and nothing is written under an old one.
+create function weft.claim_schedules(p_now timestamptz, p_limit integer, p_lease interval)
+returns table (tenant_id uuid, trigger_id uuid, epoch integer)
+language sql security definer set search_path = pg_catalog as $$
+  with due as (
+    select s.tenant_id, s.trigger_id from weft.workflow_schedules s
+     where s.wake_at <= p_now
+     order by s.wake_at limit p_limit for update skip locked
+  )
+  update weft.workflow_schedules s set wake_at = p_now + p_lease, epoch = s.epoch + 1
+    from due where s.tenant_id = due.tenant_id and s.trigger_id = due.trigger_id
+  returning s.tenant_id, s.trigger_id, s.epoch
+$$;
+
+-- When the next schedule has to be looked at; null: there is none.
+create function weft.next_schedule() returns timestamptz
+language sql stable security definer set search_path = pg_catalog as $$
+  select min(s.wake_at) from weft.workflow_schedules s where s.wake_at is not null
+$$;
+
+-- Forgets runs that were decided long ago and are over, some at a time.
+create function weft.prune_schedule_runs(p_before timestamptz, p_limit integer) returns integer
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  n integer;
+begin
+  with old as (
+    select r.tenant_id, r.id from weft.schedule_runs r
+     where r.decided_at < p_before and not r.open
+     order by r.decided_at limit p_limit
+  )
+  delete from weft.schedule_runs r using old where r.tenant_id = old.tenant_id and r.id = old.id;
+  get diagnostics n = row_count;
+  return n;
+end $$;
+
 create policy audit_insert on weft.audit_logs for insert to weft_audit with check (true);
 
 grant usage on schema weft to weft_audit;
@@ -1038,7 +1140,7 @@ create trigger audit after insert or update or delete on weft.user_permissions f
 
 create trigger touch before update on weft.workflow_triggers for each row execute function weft.touch_versioned();
 
-create trigger audit after insert or update or delete on weft.workflow_triggers for each row execute function weft.audit_row('workflow_triggers', 'token_hash,secret');
+create trigger audit after insert or update or delete on weft.workflow_triggers for each row execute function weft.audit_row('workflow_triggers', 'token_hash,secret,previous_token_hash,previous_secret');
 
 create trigger audit after insert or update or delete on weft.workflow_versions for each row execute function weft.audit_row('workflow_versions', '');
 
@@ -1136,6 +1238,24 @@ revoke all on function weft.ensure_partitions(integer) from public;
 
 grant execute on function weft.ensure_partitions(integer) to weft_app;
 
+revoke all on function weft.claim_schedules(timestamptz, integer, interval) from public;
+
+grant execute on function weft.claim_schedules(timestamptz, integer, interval) to weft_app;
+
+alter function weft.claim_schedules(timestamptz, integer, interval) owner to weft_dispatch;
+
+revoke all on function weft.next_schedule() from public;
+
+grant execute on function weft.next_schedule() to weft_app;
+
+alter function weft.next_schedule() owner to weft_dispatch;
+
+revoke all on function weft.prune_schedule_runs(timestamptz, integer) from public;
+
+grant execute on function weft.prune_schedule_runs(timestamptz, integer) to weft_app;
+
+alter function weft.prune_schedule_runs(timestamptz, integer) owner to weft_dispatch;
+
 revoke create on schema weft from weft_auth, weft_audit, weft_dispatch;
 
 set local role weft_audit;
@@ -1186,7 +1306,11 @@ grant select, insert on weft.workflow_versions to weft_app;
 
 grant select, insert, update on weft.api_key_uses to weft_app;
 
+grant select, insert, update, delete on weft.schedule_runs to weft_app;
+
 grant select, insert, update on weft.workflow_executions to weft_app;
+
+grant select, insert, update, delete on weft.workflow_schedules to weft_app;
 
 grant select, insert on weft.workflow_steps to weft_app;
 
@@ -1201,7 +1325,7 @@ insert into weft.permissions (resource, action, description) values
   ('audit', 'read', 'Search the audit log'),
   ('clients', 'read', 'See clients'),
   ('clients', 'write', 'Create, change and delete clients'),
-  ('executions', 'manage', 'Cancel and retry executions'),
+  ('executions', 'manage', 'Cancel, retry, pause, replay and move executions'),
   ('executions', 'read', 'See executions and their journal'),
   ('executions', 'start', 'Start executions'),
   ('keys', 'read', 'See API keys of the tenant'),

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from weft.domain.workflows.routes import definitions, triggers, versions, workflows
+from weft.domain.workflows.routes import definitions, schedules, triggers, versions, workflows
 
 # `definitions` first: its fixed words (`/workflows/check`) must not be read as a workflow's id.
-routers: tuple[APIRouter, ...] = (definitions.router, workflows.router, versions.router, triggers.router)
+routers: tuple[APIRouter, ...] = (
+    definitions.router,
+    workflows.router,
+    versions.router,
+    triggers.router,
+    schedules.router,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -9,11 +10,12 @@ from fastapi import APIRouter, Response
 
 from weft.domain.workflows.models import WorkflowTrigger
 from weft.domain.workflows.routes.shared import Publisher, Reader
-from weft.domain.workflows.schemas import TriggerCreate, TriggerRead, TriggerSecrets, TriggerUpdate
+from weft.domain.workflows.schemas import Rotate, TriggerCreate, TriggerRead, TriggerSecrets, TriggerUpdate
 from weft.domain.workflows.service import triggers
-from weft.domain.workflows.service.triggers import NewTrigger
+from weft.domain.workflows.service.triggers import NO_GRACE, NewTrigger
 from weft.http.paging import Page, Paged, Paging
 from weft.http.preconditions import IfMatch, Tag
+from weft.interpreter.durations import parse_duration
 
 router = APIRouter(prefix="/workflows/{workflow_id}/triggers", tags=["triggers"])
 
@@ -25,6 +27,13 @@ def _secrets(new: NewTrigger, response: Response) -> TriggerSecrets:
     seen = TriggerRead.model_validate(new.trigger)
     path = HOOKS + new.token if new.token is not None else None
     return TriggerSecrets(**seen.model_dump(), token=new.token, path=path, signing_secret=new.signing_secret)
+
+
+def grace_of(rotate: Rotate | None) -> timedelta:
+    """How long what is replaced goes on working; not at all unless it is said."""
+    if rotate is None or rotate.grace is None:
+        return NO_GRACE
+    return timedelta(seconds=parse_duration(rotate.grace))
 
 
 @router.get("", response_model=Page[TriggerRead])
@@ -60,20 +69,20 @@ async def update_trigger(
 
 @router.post("/{trigger_id}/rotate-token", response_model=TriggerSecrets)
 async def rotate_trigger_token(
-    scope: Publisher, workflow_id: UUID, trigger_id: UUID, response: Response, tag: Tag
+    scope: Publisher, workflow_id: UUID, trigger_id: UUID, response: Response, tag: Tag, rotate: Rotate | None = None
 ) -> TriggerSecrets:
-    """A new address. The old one stops working at once."""
-    made = await triggers.rotate_token(scope, workflow_id, trigger_id)
+    """A new address. The old one stops working at once, or after a time of `grace`."""
+    made = await triggers.rotate_token(scope, workflow_id, trigger_id, grace=grace_of(rotate))
     tag(made.trigger.row_version)
     return _secrets(made, response)
 
 
 @router.post("/{trigger_id}/rotate-secret", response_model=TriggerSecrets)
 async def rotate_trigger_secret(
-    scope: Publisher, workflow_id: UUID, trigger_id: UUID, response: Response, tag: Tag
+    scope: Publisher, workflow_id: UUID, trigger_id: UUID, response: Response, tag: Tag, rotate: Rotate | None = None
 ) -> TriggerSecrets:
-    """A new signing secret. Calls signed with the old one are refused at once."""
-    made = await triggers.rotate_secret(scope, workflow_id, trigger_id)
+    """A new signing secret. Calls signed with the old one are refused at once, or after a time of `grace`."""
+    made = await triggers.rotate_secret(scope, workflow_id, trigger_id, grace=grace_of(rotate))
     tag(made.trigger.row_version)
     return _secrets(made, response)
 

@@ -12,7 +12,7 @@ from weft.domain.workflows import queries, rules
 from weft.domain.workflows.errors import WorkflowNotFound
 from weft.domain.workflows.models import Workflow, WorkflowStatus
 from weft.domain.workflows.schemas import WorkflowCreate, WorkflowUpdate
-from weft.domain.workflows.service import rows
+from weft.domain.workflows.service import rows, schedules
 from weft.http.paging import Paged, PageQuery, page
 
 
@@ -102,6 +102,7 @@ async def change_status(scope: Scope, workflow_id: UUID, verb: str, *, expected:
     workflow = await rows.lock(scope, workflow_id, expected=expected, editable=False)
     workflow.status = rules.move(workflow.status, verb, version=workflow.version)
     await scope.flush()
+    await schedules.follow(scope, workflow)
     return workflow
 
 
@@ -112,6 +113,7 @@ async def delete(scope: Scope, workflow_id: UUID, *, expected: int | None = None
     if workflow.status == WorkflowStatus.active.value:
         workflow.status = WorkflowStatus.inactive.value  # restoring must not start anything by surprise
     await scope.flush()
+    await schedules.follow(scope, workflow)
 
 
 async def restore(scope: Scope, workflow_id: UUID) -> Workflow:

@@ -7,26 +7,32 @@ it is only compared; the signing secret is encrypted, because signatures are com
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from weft.core.errors import Issue
 from weft.core.ids import new_id
 from weft.db import secrets
 from weft.db.scope import Scope
-from weft.domain.workflows import queries, rules, tokens
-from weft.domain.workflows.errors import TriggerConfigInvalid, TriggerNotFound, WebhookOnly, WebhookUnknown
+from weft.domain.workflows import queries, tokens
+from weft.domain.workflows.errors import (
+    TriggerConfigMismatched,
+    TriggerNotFound,
+    WebhookOnly,
+    WebhookUnknown,
+)
 from weft.domain.workflows.models import TriggerKind, Workflow, WorkflowStatus, WorkflowTrigger
-from weft.domain.workflows.schemas import TriggerCreate, TriggerUpdate, WebhookConfig
-from weft.domain.workflows.sentences import nearest_word
-from weft.domain.workflows.service import rows
-from weft.expressions.compile import compile_value
+from weft.domain.workflows.schedule_schemas import ScheduleConfig
+from weft.domain.workflows.schemas import TriggerConfig, TriggerCreate, TriggerUpdate, WebhookConfig
+from weft.domain.workflows.service import rows, schedules
+from weft.domain.workflows.service.mapping import check_mapping
 from weft.http.paging import Paged, PageQuery, page
 from weft.http.preconditions import check
 
 TABLE: Final = "workflow_triggers"
 COLUMN: Final = "secret"
-ROOTS: Final = ("body", "headers", "query", "now")
+NO_GRACE: Final = timedelta()
+ROOTS: Final = ("body", "headers", "query", "now", "trigger")
 """What the input mapping of a webhook may read."""
 
 
@@ -37,6 +43,16 @@ class NewTrigger:
     trigger: WorkflowTrigger
     token: str | None = field(default=None, repr=False)
     signing_secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """What was rotated and works for a while longer; each until its time."""
+
+    token_hash: bytes | None = field(repr=False)
+    token_until: datetime | None
+    signing_secret: bytes | None = field(repr=False)
+    secret_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +68,22 @@ class Webhook:
     enabled: bool
     startable: bool
     """Enabled, and the workflow is active and has a version."""
+    previous: Previous
 
 
 async def create(scope: Scope, workflow_id: UUID, new: TriggerCreate) -> NewTrigger:
     """Add a trigger. A workflow may have several, each with an address of its own."""
     workflow = await rows.lock(scope, workflow_id)
     trigger_id = new_id()
+    if new.kind is TriggerKind.schedule:
+        return NewTrigger(await _add_schedule(scope, workflow, trigger_id, new))
     if new.kind is not TriggerKind.webhook:
-        trigger = await _add(scope, workflow, trigger_id, new)
+        trigger = await _add(scope, workflow, trigger_id, new, {})
         return NewTrigger(trigger)
-    _check_mapping(new.config)
+    config = _webhook_config(new.config)
     minted, secret = tokens.mint(scope.tenant_id, trigger_id), tokens.new_signing_secret()
     sealed = await secrets.seal(scope, TABLE, COLUMN, trigger_id, secret)
-    trigger = await _add(scope, workflow, trigger_id, new, token_hash=minted.token_hash, secret=sealed)
+    trigger = await _add(scope, workflow, trigger_id, new, config, token_hash=minted.token_hash, secret=sealed)
     return NewTrigger(trigger, minted.text, tokens.written(secret))
 
 
@@ -73,24 +92,32 @@ async def _add(
     workflow: Workflow,
     trigger_id: UUID,
     new: TriggerCreate,
+    config: dict[str, Any],
     *,
     token_hash: bytes | None = None,
     secret: bytes | None = None,
 ) -> WorkflowTrigger:
-    is_webhook = new.kind is TriggerKind.webhook
     return await scope.add(
         WorkflowTrigger(
             id=trigger_id,
             workflow_id=workflow.id,
             kind=new.kind.value,
             name=new.name,
-            config=new.config.model_dump(mode="json", exclude_none=True) if is_webhook else {},
+            config=config,
             token_hash=token_hash,
             secret=secret,
             enabled=new.enabled,
             created_by=rows.author(scope),
         )
     )
+
+
+async def _add_schedule(scope: Scope, workflow: Workflow, trigger_id: UUID, new: TriggerCreate) -> WorkflowTrigger:
+    if not isinstance(new.config, ScheduleConfig):
+        raise TriggerConfigMismatched(new.kind.value)
+    trigger = await _add(scope, workflow, trigger_id, new, schedules.checked(new.config, scope.now()))
+    await schedules.arm(scope, workflow, [trigger])
+    return trigger
 
 
 async def listed(scope: Scope, workflow_id: UUID, query: PageQuery) -> Paged[WorkflowTrigger]:
@@ -110,34 +137,57 @@ async def update(
     scope: Scope, workflow_id: UUID, trigger_id: UUID, change: TriggerUpdate, *, expected: int | None = None
 ) -> WorkflowTrigger:
     """Rename, enable or disable, or replace the config; only what is sent is changed."""
-    trigger = await _lock(scope, workflow_id, trigger_id, expected=expected)
+    workflow, trigger = await _lock(scope, workflow_id, trigger_id, expected=expected)
     if change.name is not None:
         trigger.name = change.name
     if change.enabled is not None:
         trigger.enabled = change.enabled
     if change.config is not None:
-        _require_webhook(trigger)
-        _check_mapping(change.config)
-        trigger.config = change.config.model_dump(mode="json", exclude_none=True)
+        trigger.config = _changed_config(trigger, change.config, scope.now())
     await scope.flush()
+    if change.enabled is not None or change.config is not None:
+        await schedules.arm(scope, workflow, [trigger])
     return trigger
 
 
-async def rotate_token(scope: Scope, workflow_id: UUID, trigger_id: UUID) -> NewTrigger:
-    """A new address; the old one stops working at once."""
-    trigger = await _lock(scope, workflow_id, trigger_id)
+def _changed_config(trigger: WorkflowTrigger, config: TriggerConfig, now: datetime) -> dict[str, Any]:
+    if trigger.kind == TriggerKind.schedule.value:
+        if not isinstance(config, ScheduleConfig):
+            raise TriggerConfigMismatched(trigger.kind)
+        return schedules.checked(config, now)
+    _require_webhook(trigger)
+    return _webhook_config(config)
+
+
+def _webhook_config(config: TriggerConfig) -> dict[str, Any]:
+    if not isinstance(config, WebhookConfig):
+        raise TriggerConfigMismatched(TriggerKind.webhook.value)
+    check_mapping(config.input, ROOTS, "A webhook")
+    return config.model_dump(mode="json", exclude_none=True)
+
+
+async def rotate_token(scope: Scope, workflow_id: UUID, trigger_id: UUID, *, grace: timedelta = NO_GRACE) -> NewTrigger:
+    """A new address; the old one stops working at once, or when the grace is over."""
+    _, trigger = await _lock(scope, workflow_id, trigger_id)
     _require_webhook(trigger)
     minted = tokens.mint(scope.tenant_id, trigger.id)
+    trigger.previous_token_hash = trigger.token_hash if grace else None
+    trigger.token_grace_until = scope.now() + grace if grace else None
     trigger.token_hash = minted.token_hash
     await scope.flush()
     return NewTrigger(trigger, token=minted.text)
 
 
-async def rotate_secret(scope: Scope, workflow_id: UUID, trigger_id: UUID) -> NewTrigger:
-    """A new signing secret; calls that are signed with the old one are refused at once."""
-    trigger = await _lock(scope, workflow_id, trigger_id)
+async def rotate_secret(
+    scope: Scope, workflow_id: UUID, trigger_id: UUID, *, grace: timedelta = NO_GRACE
+) -> NewTrigger:
+    """A new signing secret; what is signed with the old one is refused at once, or when the grace is over."""
+    _, trigger = await _lock(scope, workflow_id, trigger_id)
     _require_webhook(trigger)
     secret = tokens.new_signing_secret()
+    # The seal is bound to the row and to the column that it was made for, which the previous one keeps.
+    trigger.previous_secret = trigger.secret if grace else None
+    trigger.signing_grace_until = scope.now() + grace if grace else None
     trigger.secret = await secrets.seal(scope, TABLE, COLUMN, trigger.id, secret)
     await scope.flush()
     return NewTrigger(trigger, signing_secret=tokens.written(secret))
@@ -145,7 +195,7 @@ async def rotate_secret(scope: Scope, workflow_id: UUID, trigger_id: UUID) -> Ne
 
 async def delete(scope: Scope, workflow_id: UUID, trigger_id: UUID) -> None:
     """Take the trigger away. Executions that it started stay as they are."""
-    trigger = await _lock(scope, workflow_id, trigger_id)
+    _, trigger = await _lock(scope, workflow_id, trigger_id)
     await scope.session.delete(trigger)
     await scope.flush()
 
@@ -159,6 +209,9 @@ async def webhook(scope: Scope, trigger_id: UUID) -> Webhook:
     if trigger.kind != TriggerKind.webhook.value or trigger.token_hash is None or trigger.secret is None:
         raise WebhookUnknown
     secret = await secrets.unseal(scope, TABLE, COLUMN, trigger.id, trigger.secret)
+    old_secret = None
+    if trigger.previous_secret is not None and _lasts(trigger.signing_grace_until, scope.now()):
+        old_secret = await secrets.unseal(scope, TABLE, COLUMN, trigger.id, trigger.previous_secret)
     is_active = workflow.status == WorkflowStatus.active.value and workflow.current_version_id is not None
     return Webhook(
         trigger_id=trigger.id,
@@ -169,41 +222,30 @@ async def webhook(scope: Scope, trigger_id: UUID) -> Webhook:
         config=WebhookConfig.model_validate(trigger.config),
         enabled=trigger.enabled,
         startable=trigger.enabled and is_active,
+        previous=Previous(
+            trigger.previous_token_hash if _lasts(trigger.token_grace_until, scope.now()) else None,
+            trigger.token_grace_until,
+            old_secret,
+            trigger.signing_grace_until,
+        ),
     )
 
 
-async def _lock(scope: Scope, workflow_id: UUID, trigger_id: UUID, *, expected: int | None = None) -> WorkflowTrigger:
-    workflow = await rows.find(scope, workflow_id)
-    rules.require_editable(workflow.status)
+def _lasts(until: datetime | None, now: datetime) -> bool:
+    return until is not None and now < until
+
+
+async def _lock(
+    scope: Scope, workflow_id: UUID, trigger_id: UUID, *, expected: int | None = None
+) -> tuple[Workflow, WorkflowTrigger]:
+    """Both: whether a schedule runs depends on its workflow too, and changes of the two take turns."""
+    workflow = await rows.lock(scope, workflow_id)
     query = queries.trigger(scope.tenant_id, workflow_id, trigger_id).with_for_update()
     trigger = await scope.one(query, missing=TriggerNotFound(trigger_id))
     check(expected, trigger.row_version)
-    return trigger
+    return workflow, trigger
 
 
 def _require_webhook(trigger: WorkflowTrigger) -> None:
     if trigger.kind != TriggerKind.webhook.value:
         raise WebhookOnly
-
-
-def _check_mapping(config: WebhookConfig) -> None:
-    """Refuse an input mapping that cannot be evaluated or that reads what a webhook does not have."""
-    compiled = compile_value(config.input, ("config", "input"), refuse=False)
-    issues = list(compiled.issues) or list(_unknown_roots(compiled.paths))
-    if issues:
-        raise TriggerConfigInvalid(f"The input mapping cannot be used: {issues[0].message}", issues=issues)
-
-
-def _unknown_roots(paths: frozenset[str]) -> list[Issue]:
-    issues = []
-    for path in sorted(paths):
-        root = path.partition(".")[0]
-        if root not in ROOTS:
-            near = nearest_word(root, ROOTS)
-            mend = f"Did you mean `{near}`?" if near else f"There are {', '.join(f'`{one}`' for one in ROOTS)}."
-            issues.append(
-                Issue(
-                    f"A webhook has no `{root}`. {mend}", ("config", "input"), "reference_unknown", {"reference": path}
-                )
-            )
-    return issues
