@@ -31,6 +31,7 @@ bench *scenarios:
 reference:
     .venv/bin/python -m weft.api.reference > docs/reference/errors.md
     .venv/bin/python -m weft.settings_reference > docs/reference/settings.md
+    .venv/bin/python -m weft.engine.simulation.reference > docs/reference/simulation.md
 
 # Write the models' SQL into the foundation revision (until the first release), then check it.
 freeze:

@@ -15,6 +15,7 @@ SCENARIOS = {
     "B2": ("benches.b2", "queued executions drained by workers"),
     "B4": ("benches.b4", "the same questions with little and with much history"),
     "B5": ("benches.b5", "one tenant's flood and another's starts"),
+    "B6": ("benches.b6", "simulated runs and a backtest of the showcase"),
     "B7": ("benches.b7", "with and without row security and audit"),
     "B8": ("benches.b8", "forty steps that each call another system"),
     "B9": ("benches.b9", "the API's reads and writes against the same SQL"),

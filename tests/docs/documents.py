@@ -22,6 +22,7 @@ GENERATED = {
     "patterns.md",
     "permissions.md",
     "settings.md",
+    "simulation.md",
     "steps.md",
 }
 

@@ -16,7 +16,8 @@ from weft.domain.executions.errors import ExecutionNotFound, ReplayInputsMissing
 from weft.engine import replays
 from weft.engine.plans import InputInvalid
 from weft.engine.replays import ReplayRequest
-from weft.engine.starts import IdempotencyKeyReused, SimulationUnavailable, StartResult, VersionUnknown
+from weft.engine.simulation.errors import SimulationUnavailable
+from weft.engine.starts import IdempotencyKeyReused, StartResult, VersionUnknown
 
 PAY = chain(
     step("rename", "set", {"vars": {"tier": "{{ input.tier }}"}}),

@@ -178,7 +178,8 @@ async def test_what_was_said_with_a_start_is_kept(
     [
         ({"version": 9}, 404, "version_not_found"),
         ({"client_id": "018f0000-0000-7000-8000-000000000000"}, 422, "client_unknown"),
-        ({"metadata": {"simulation": True}}, 422, "simulation_unavailable"),
+        ({"metadata": {"simulation": "yes"}}, 422, "simulation_unclear"),
+        ({"metadata": {"simulation": True, "script": {"steps": 1}}}, 422, "script_invalid"),
         ({"version": 0}, 422, "request_invalid"),
         ({"inputs": {}}, 422, "request_invalid"),
         ({"input": {"text": "a\0b"}}, 422, "request_invalid"),

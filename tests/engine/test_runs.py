@@ -13,7 +13,7 @@ from weft.core.errors import Conflict, NotFound
 from weft.core.ports import HttpError
 from weft.engine.news import Cancelled, News, Retried
 from weft.engine.plans import InputInvalid
-from weft.engine.starts import IdempotencyKeyReused, SimulationUnavailable, WorkflowNotActive, WorkflowUnknown
+from weft.engine.starts import IdempotencyKeyReused, WorkflowNotActive, WorkflowUnknown
 
 
 async def test_a_workflow_without_an_outside_world_ends_in_its_start(engine: Engine) -> None:
@@ -279,8 +279,6 @@ async def test_what_is_wrong_with_a_start_is_said_and_nothing_is_stored(engine: 
         await engine.start("no such workflow", {})
     with pytest.raises(NotFound, match="no version 7"):
         await engine.start(workflow, {"amount": 1}, version=7)
-    with pytest.raises(SimulationUnavailable):
-        await engine.start(workflow, {"amount": 1}, metadata={"simulation": True})
     async with engine.database.pool.acquire() as connection:
         await connection.execute(f"begin; set local app.tenant_id = '{engine.actor.tenant_id}'")
         await connection.execute("update weft.workflows set status = 'ARCHIVED'")

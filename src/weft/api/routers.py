@@ -14,6 +14,7 @@ from weft.domain.identity import routes as identity
 from weft.domain.workflows import routes as workflows
 from weft.engine import control_routes as control
 from weft.engine import routes as engine
+from weft.engine.simulation import routes as simulation
 from weft.engine.triggers import webhook
 
 ROUTERS: Final[tuple[APIRouter, ...]] = (
@@ -23,6 +24,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     executions.router,
     engine.router,
     control.router,
+    simulation.router,
     audit.router,
 )
 """Under `/v1`."""

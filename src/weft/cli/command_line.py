@@ -47,7 +47,9 @@ COMMANDS: dict[str, Entry] = {
     "worker": _command("worker", _RUN, "Run a worker process alone."),
     "demo": _command("demo", "weft.cli.demo:app", "Watch real invoices go through a workflow."),
     "doctor": _command("doctor", "weft.cli.doctor:app", "Check everything an operator would ask about."),
-    "workflow": _group("Write, check, publish and compare workflows.", "weft.cli.workflow:app"),
+    "workflow": _group(
+        "Write, check, simulate, publish and compare workflows.", "weft.cli.workflow:app", "weft.cli.simulation:app"
+    ),
     "execution": _group(
         "Start, watch, stop, repeat and move executions.", "weft.cli.execution:app", "weft.cli.execution_control:app"
     ),

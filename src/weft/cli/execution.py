@@ -40,6 +40,8 @@ def start(
         str | None, typer.Option("--idempotency-key", help="Say it again, and the same execution answers.")
     ] = None,
     version: Annotated[int | None, typer.Option(min=1, help="A version other than the current one.")] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Without any effect, on a clock of its own.")] = False,
+    script: Annotated[str | None, typer.Option(help="With --simulate: a file that says what steps answer.")] = None,
     correlation: Annotated[str | None, typer.Option(help="Ties it to something of yours.")] = None,
     url: Url = None,
     tenant: TenantName = None,
@@ -52,6 +54,10 @@ def start(
     body: dict[str, Any] = {"workflow": workflow, "input": read_input(given)}
     said = {"client_id": client, "version": version, "correlation_id": correlation}
     body |= {name: value for name, value in said.items() if value is not None}
+    if simulate:
+        body["metadata"] = {"simulation": True} | ({"script": read_input(script)} if script is not None else {})
+    elif script is not None:
+        raise Invalid("--script says what a simulation answers: add --simulate.")
     headers = {"Idempotency-Key": key} if key is not None else {}
     api = connect(url, tenant)
     if wait is None:
@@ -140,6 +146,9 @@ def list_(
     ] = None,
     client: Annotated[str | None, typer.Option(help="Only those for the client with this id.")] = None,
     correlation: Annotated[str | None, typer.Option(help="Only those with this correlation id.")] = None,
+    simulation: Annotated[
+        bool | None, typer.Option("--simulation/--no-simulation", help="Only simulated ones, or only others.")
+    ] = None,
     since: Annotated[str | None, typer.Option(help="Created in the last 2h, 7d, ... or since this time.")] = None,
     limit: Limit = 20,
     everything: Everything = False,
@@ -155,6 +164,7 @@ def list_(
         status=status.upper() if status is not None else None,
         client_id=client,
         correlation_id=correlation,
+        simulation=simulation,
         created_from=_since(since) if since is not None else None,
     )
     shown = rows if output.as_json() else [execution_text.summary(row) for row in rows]

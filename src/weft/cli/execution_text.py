@@ -58,7 +58,7 @@ def summary(row: Row) -> dict[str, Any]:
         "status": row["status"],
         "created": moment(row["created_at"]),
         "took": length(row["duration_ms"]),
-        "trigger": row["trigger"].lower(),
+        "trigger": row["trigger"].lower() + (", simulated" if row["simulation"] else ""),
         "id": row["id"],
     }
 
@@ -84,6 +84,8 @@ def detail(row: Row) -> str:
     ]
     if row["trigger"] == "REPLAY":
         lines.append(_repeated(row["metadata"]["replay"]))
+    if row["simulation"]:
+        lines.append("simulated: nothing outside was reached, and it took its time on a clock of its own")
     if row["steps"]:
         lines += ["", "stands at"]
         lines += [f"  {_live(step)}" for step in row["steps"]]

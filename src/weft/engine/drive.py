@@ -28,6 +28,7 @@ from weft.engine.news import (
     News,
     Nothing,
     Paused,
+    PlayOn,
     Resumed,
     Retried,
     StepEnded,
@@ -37,6 +38,7 @@ from weft.engine.news import (
 from weft.engine.plans import Plans
 from weft.engine.records import Batch
 from weft.engine.run import Result, Run, from_row
+from weft.engine.simulation import stored
 from weft.engine.turn import Turn
 from weft.expressions.guard import Guard
 from weft.interpreter.events import Abandoned, CancelRequested, RetryRequested, Started, TimerFired
@@ -155,11 +157,15 @@ class Driver:
         return set(saved) | (set(by_execution) - {run.id for run in changed})
 
     async def _advance(self, run: Run, news: Sequence[News], now: datetime) -> None:
+        if run.facts.simulation:
+            await stored.advance(self.evaluator, run, news, now, self.apply)
+            return
         turn = Turn(run, self.evaluator, now)
         for item in news:
-            await self._apply(turn, item)
+            await self.apply(turn, item)
 
-    async def _apply(self, turn: Turn, item: News) -> None:
+    async def apply(self, turn: Turn, item: News) -> None:
+        """Let one turn hear one piece of news."""
         run, now = turn.run, turn.now
         match item.what:
             case TakenUp():
@@ -182,7 +188,7 @@ class Driver:
                     run.note("FAILED", reason, now)
             case Paused() | Resumed() | Held() | ChildStarted() | Migrated():
                 await control.apply(turn, item.what)
-            case Nothing():
+            case PlayOn() | Nothing():
                 pass
             case _:
                 assert_never(item.what)

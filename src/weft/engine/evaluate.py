@@ -36,7 +36,7 @@ class Evaluator:
     """Evaluates for runs. `fetch` reads the journal when a result is not in memory."""
 
     def __init__(self, guard: Guard, fetch: Fetch) -> None:
-        self._guard = guard
+        self.guard = guard
         self._fetch = fetch
 
     async def context(
@@ -114,7 +114,7 @@ class Evaluator:
         context = await self.context(run, frame, compiled.paths, now)
         if compiled.is_simple:
             return evaluate_simple(compiled, context)
-        return await self._guard.value(compiled, context, tenant=run.facts.tenant_id)
+        return await self.guard.value(compiled, context, tenant=run.facts.tenant_id)
 
     async def config(self, run: Run, frame: str, step: StepPlan, now: datetime) -> Any:
         return await self.value(run, frame, step.config, now)
@@ -135,7 +135,7 @@ class Evaluator:
     async def _expressed(self, run: Run, condition: Expression, context: Mapping[str, Any]) -> bool:
         if condition.is_simple:
             return evaluate_condition(condition, context)
-        return await self._guard.condition(condition, context, tenant=run.facts.tenant_id)
+        return await self.guard.condition(condition, context, tenant=run.facts.tenant_id)
 
     async def _structured(self, run: Run, condition: Structured, context: Mapping[str, Any], said: list[str]) -> bool:
         answers = {

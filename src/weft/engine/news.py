@@ -23,6 +23,8 @@ class StepEnded:
     visit: int
     attempt: int
     outcome: Done | Failed
+    took: float | None = None
+    """Seconds on the clock of a simulated sub-workflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class TimerDue:
     visit: int
     attempt: int
     purpose: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlayOn:
+    """A simulated execution has used up its slice, and goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ What = (
     TakenUp
     | StepEnded
     | TimerDue
+    | PlayOn
     | Nothing
     | GivenUp
     | Cancelled

@@ -17,6 +17,7 @@ from weft.db.database import Database
 from weft.db.hot import AWAY
 from weft.engine import registry
 from weft.engine.drive import Driver
+from weft.engine.simulation.places import Places
 from weft.engine.starts import Starter
 from weft.engine.triggers.lookup import Triggers
 from weft.engine.waiting import Waiters
@@ -50,6 +51,7 @@ class EngineProcess:
         self.starter = Starter(self.driver)
         self.waiters = Waiters(database, listen_dsn=listen_dsn)
         self.triggers = Triggers(database)
+        self.simulations = Places()
         self._answers = answers
 
     async def open(self) -> None:

@@ -96,6 +96,7 @@ class NewExecution:
     awaited: bool
     created_at: datetime
     at_version: bool = False  # a version was asked for: it need not be the current one
+    simulation: bool = False
 
 
 @dataclass(slots=True)

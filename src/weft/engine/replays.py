@@ -25,10 +25,10 @@ from weft.engine.drive import Driver, ExecutionBusy, gather
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
 from weft.engine.run import Run, from_start
+from weft.engine.simulation.errors import SimulationUnavailable
 from weft.engine.starts import (
     VERSIONS,
     IdempotencyKeyReused,
-    SimulationUnavailable,
     StartResult,
     VersionUnknown,
     WorkflowNotActive,

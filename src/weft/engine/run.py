@@ -39,6 +39,7 @@ class Facts:
     parent_visit: int | None
     depth: int
     created_at: datetime
+    simulation: bool = False  # nothing of it may reach the world outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Run:
     started_at: datetime | None = None
     completed_at: datetime | None = None
     turns: int = 0
+    simulated: dict[str, Any] | None = None  # the clock and the agenda of a simulated execution
 
     @property
     def id(self) -> UUID:
@@ -152,6 +154,8 @@ class Run:
             stored["h"] = self.held
         if self.variables:
             stored["v"] = self.variables
+        if self.simulated is not None:
+            stored["s"] = self.simulated
         return stored
 
 
@@ -175,6 +179,7 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
             parent_visit=row["parent_visit"],
             depth=row["depth"],
             created_at=row["created_at"],
+            simulation=row["simulation"],
         ),
         plan=plan,
         base=row["row_version"],
@@ -182,6 +187,7 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
         before=state,
         variables=dict(stored.get("v") or {}),
         held=tuple((kind, visit, attempt) for kind, visit, attempt in stored.get("h", ())),
+        simulated=stored.get("s"),
         output=row["output"],
         error=row["error"],
         started_at=row["started_at"],
@@ -207,6 +213,7 @@ def from_start(new: NewExecution, execution_id: UUID, tenant_id: UUID, plan: Pla
             parent_visit=new.parent_visit,
             depth=new.depth,
             created_at=new.created_at,
+            simulation=new.simulation,
         ),
         plan=plan,
         base=None,

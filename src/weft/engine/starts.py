@@ -9,21 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from weft.core.actor import Actor
-from weft.core.errors import Conflict, Invalid, NotFound, Unavailable, WeftError
+from weft.core.errors import Conflict, NotFound, Unavailable, WeftError
 from weft.core.ids import new_id
 from weft.db.hot import transaction
 from weft.engine import store
 from weft.engine.drive import Driver, gather
+from weft.engine.news import News, TakenUp
 from weft.engine.plans import Plan
 from weft.engine.records import NewExecution
 from weft.engine.run import Run, from_start
+from weft.engine.simulation import stored
 from weft.engine.turn import Turn
 from weft.interpreter.events import Started
 
@@ -91,16 +93,6 @@ class IdempotencyKeyReused(Conflict):
     def __init__(self) -> None:
         super().__init__(
             "This Idempotency-Key was used for a start with another input. Use a new key for a new request."
-        )
-
-
-class SimulationUnavailable(Invalid):
-    code = "simulation_unavailable"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "metadata.simulation is set, but this version cannot simulate: the execution would have real effects. "
-            "Leave it out to run for real."
         )
 
 
@@ -176,8 +168,8 @@ class Starter:
 
     async def submit(self, actor: Actor, request: StartRequest) -> StartResult:
         """Store (and with `inline` run) an execution. Raises what is wrong with the request; then nothing is stored."""
-        if request.metadata.get("simulation"):
-            raise SimulationUnavailable
+        if request.metadata.get("simulation") is not None and stored.wanted(request.metadata):
+            request = _simulated(request)
         if request.depth > DEEPEST:
             raise StartsTooDeep
         waiting = _Waiting(request, actor, asyncio.get_running_loop().create_future())
@@ -315,12 +307,17 @@ class Starter:
                 awaited=request.awaited,
                 created_at=now,
                 at_version=request.version is not None,
+                simulation=request.metadata.get("simulation") is True,
             )
             run = from_start(waiting.new, request.execution_id or new_id(), tenant_id, plan, None)
             if request.inline and not plan.reads_number:
                 run.started_at = now
-                turn = Turn(run, self._driver.evaluator, now)
-                await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
+                if run.facts.simulation:
+                    taken_up = [News(run.id, TakenUp())]
+                    await stored.advance(self._driver.evaluator, run, taken_up, now, self._driver.apply)
+                else:
+                    turn = Turn(run, self._driver.evaluator, now)
+                    await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
             else:
                 run.put_job("start")
             waiting.run = run
@@ -374,6 +371,13 @@ def _first_of_each_key(batch: Sequence[_Waiting]) -> list[_Waiting]:
             seen.add((waiting.new.workflow_id, key))
         chosen.append(waiting)
     return chosen
+
+
+def _simulated(request: StartRequest) -> StartRequest:
+    """A simulation's input may also stand in its metadata."""
+    if request.input is None and "inputData" in request.metadata:
+        return replace(request, input=request.metadata["inputData"])
+    return request
 
 
 def _result(run: Run, number: int) -> StartResult:

@@ -20,7 +20,7 @@ from weft.engine.records import Batch, Fence, JobRow, LogRow, NewExecution
 LOAD = """/* weft:engine.load */
 select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.state, e.input, e.output, e.error,
        e.metadata, e.trigger, e.correlation_id, e.parent_id, e.parent_visit, e.depth, e.awaited,
-       e.row_version, e.created_at, e.started_at, e.completed_at
+       e.row_version, e.created_at, e.started_at, e.completed_at, e.simulation
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.id = any($2::uuid[])
 """
@@ -69,13 +69,13 @@ _START = """
 fresh as (
   select u.*, s.workflow_id, s.version_id, s.client_id, s.input, s.metadata, s.trigger, s.trigger_id,
          s.trigger_version, s.started_by, s.idempotency_key, s.correlation_id, s.parent_id, s.parent_visit, s.depth,
-         s.awaited, s.created_at, s.at_version
+         s.awaited, s.created_at, s.at_version, s.simulation
     from unnest({execution}) with ordinality
            as u (id, base, status, state, output, error, started_at, completed_at, place)
     join unnest({start}) with ordinality
            as s (workflow_id, version_id, client_id, input, metadata, trigger, trigger_id, trigger_version,
                  started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited, created_at,
-                 at_version, place)
+                 at_version, simulation, place)
       on s.place = u.place
    where s.idempotency_key is null or not exists (
            select 1 from weft.workflow_executions e
@@ -94,12 +94,12 @@ w as (
   insert into weft.workflow_executions
     (tenant_id, id, workflow_id, version_id, number, client_id, status, state, input, output, error, metadata,
      trigger, trigger_id, started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited,
-     created_at, updated_at, started_at, completed_at)
+     created_at, updated_at, started_at, completed_at, simulation)
   select $1, s.id, s.workflow_id, s.version_id,
          counted.base + row_number() over (partition by s.workflow_id order by s.place),
          s.client_id, s.status, s.state, s.input, s.output, s.error, s.metadata, s.trigger, s.trigger_id,
          s.started_by, s.idempotency_key, s.correlation_id, s.parent_id, s.parent_visit, s.depth, s.awaited,
-         s.created_at, s.created_at, s.started_at, s.completed_at
+         s.created_at, s.created_at, s.started_at, s.completed_at, s.simulation
     from fresh s
     join counted on counted.workflow_id = s.workflow_id
    where (s.at_version or s.version_id = counted.current_version_id)
@@ -152,7 +152,7 @@ select w.id, w.number,
 _EXECUTION_TYPES = ("uuid", "integer", "text", "jsonb", "jsonb", "jsonb", "timestamptz", "timestamptz")
 _START_TYPES = (
     "uuid", "uuid", "uuid", "jsonb", "jsonb", "text", "uuid", "integer", "uuid", "text", "text", "uuid", "integer",
-    "integer", "boolean", "timestamptz", "boolean",
+    "integer", "boolean", "timestamptz", "boolean", "boolean",
 )  # fmt: skip
 _LOG_TYPES = (
     "uuid", "uuid", "uuid", "text", "text", "integer", "integer", "text", "timestamptz", "timestamptz", "text",

@@ -177,7 +177,7 @@ class Guard:
         answers: Iterator[list[Any]] | ExpressionFailed = iter(())
         if leaves:
             question = self._question(leaves, context)
-            answer = question if isinstance(question, str) else await self._ask(question, tenant)
+            answer = question if isinstance(question, str) else await self.ask(question, tenant)
             if isinstance(answer, str) or len(answer) != len(leaves):
                 code = answer if isinstance(answer, str) else CRASHED
                 answers = befell(code, leaves, wall=self._wall_limit, memory=self._memory_limit)
@@ -214,7 +214,8 @@ class Guard:
             return NOT_JSON
         return question if len(question) <= QUESTION_LIMIT else DATA_TOO_LARGE
 
-    async def _ask(self, question: bytes, tenant: Hashable) -> list[Any] | str:
+    async def ask(self, question: bytes, tenant: Hashable) -> list[Any] | str:
+        """The answers to a question in the words of `guard_child`, or the code of what befell all of it."""
         if not self._running or self._process_id != os.getpid():
             raise GuardUnavailable("The guard is not started in this process. Start one.")
         loop = asyncio.get_running_loop()

@@ -20,6 +20,7 @@ from weft.engine.news import (
     Held,
     News,
     Nothing,
+    PlayOn,
     StepEnded,
     TakenUp,
     TimerDue,
@@ -28,6 +29,7 @@ from weft.engine.news import (
 from weft.engine.outcomes import Done, Failed, Outcome, StartChild
 from weft.engine.queue import Job
 from weft.engine.run import Run
+from weft.engine.simulation import stored
 from weft.engine.starts import IdempotencyKeyReused, Starter, StartRequest
 from weft.engine.turn import Turn
 from weft.interpreter.commands import RunStep
@@ -41,7 +43,8 @@ ERRAND_TIMEOUT = 300.0
 """Seconds an errand may take when its step names no timeout."""
 
 CHILDREN = """/* weft:worker.children */
-select c.id, c.parent_id, c.parent_visit, c.status, c.output, c.error, c.metadata
+select c.id, c.parent_id, c.parent_visit, c.status, c.output, c.error, c.metadata, c.simulation,
+       c.started_at, c.completed_at
   from weft.workflow_executions c
   join unnest($2::uuid[], $3::integer[]) as p (id, visit) on p.id = c.parent_id and p.visit = c.parent_visit
  where c.tenant_id = $1
@@ -64,6 +67,8 @@ def answered_in_memory(job: Job) -> What | None:
             return TimerDue(job.visit, job.attempt, str((job.detail or {}).get("purpose", "")))
         case "step" | "child" | "child_done" | "cancel_child" | "child_pause":
             return None
+        case stored.JOB:
+            return PlayOn()
         case _:
             return GivenUp(f"This version of weft does not know jobs of the kind '{job.kind}'.")
 
@@ -88,6 +93,8 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     """Run one step of a loaded run and say what came of it."""
     if not run.awaits(job.visit, job.attempt):
         return Nothing()
+    if run.facts.simulation:  # its errands never become jobs: this is the last wall, not the first
+        return StepEnded(job.visit, job.attempt, Failed("internal", "A simulated step is never performed."))
     if _is_held(run, job):
         return Held(job.kind, job.visit, job.attempt)
     visit = run.state.visits[job.visit]
@@ -148,7 +155,8 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
     command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
     if step.instant is None:
         return StepEnded(job.visit, job.attempt, Failed("internal", "Only an instant step starts another workflow."))
-    outcome = await Turn(run, driver.evaluator, driver.clock()).run_instant(command, step, step.instant)
+    now = stored.now_of(run, driver.clock())
+    outcome = await Turn(run, driver.evaluator, now).run_instant(command, step, step.instant)
     if not isinstance(outcome, StartChild):
         return _ended(job, outcome)
     actor = system_actor(run.facts.tenant_id, correlation_id=run.facts.correlation_id)
@@ -159,7 +167,7 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
                 workflow=_id_or_name(outcome.workflow),
                 input=outcome.input,
                 version=outcome.version,
-                metadata={"parent_attempt": job.attempt},
+                metadata={"parent_attempt": job.attempt, **stored.inherited(run)},
                 client_id=run.facts.client_id,
                 idempotency_key=f"{run.id}:{job.visit}:{job.attempt}",
                 trigger="WORKFLOW",
@@ -199,10 +207,17 @@ def child_ended(job: Job, family: Sequence[Mapping[str, Any]]) -> What:
         same = child["parent_id"] == job.execution_id and child["parent_visit"] == job.visit
         if not same or child["metadata"].get("parent_attempt", 1) != job.attempt:
             continue
+        took = _took(child) if child["simulation"] else None
         if child["status"] == "COMPLETED":
-            return StepEnded(job.visit, job.attempt, Done(child["output"]))
-        return StepEnded(job.visit, job.attempt, children.failure_of(child))
+            return StepEnded(job.visit, job.attempt, Done(child["output"]), took)
+        return StepEnded(job.visit, job.attempt, children.failure_of(child), took)
     return Nothing()
+
+
+def _took(child: Mapping[str, Any]) -> float:
+    """How long a simulated child took, on its own clock."""
+    begun, ended = child["started_at"], child["completed_at"]
+    return (ended - begun).total_seconds() if begun is not None and ended is not None else 0.0
 
 
 async def cancel_children(driver: Driver, tenant_id: UUID, jobs: Sequence[Job]) -> None:

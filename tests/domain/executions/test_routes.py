@@ -289,3 +289,22 @@ async def test_executions_are_counted_by_status(
         "created_from": earlier, "created_to": earlier
     })  # fmt: skip
     assert (answer.status_code, answer.json()["type"]) == (422, "/errors/period_invalid")
+
+
+# -- simulated ones ------------------------------------------------------------------------------------------
+
+
+async def test_simulated_ones_are_marked_filtered_and_not_counted(
+    database: Database, http: httpx2.AsyncClient, engine: EngineProcess, actor: Actor, signed: Headers
+) -> None:
+    workflow = await executions.workflow(database, actor)
+    real = await executions.start(engine, actor, workflow, inline=True)
+    simulated = await executions.start(engine, actor, workflow, inline=True, metadata={"simulation": True})
+    rows = (await get(http, signed, ""))["items"]
+    assert {row["id"]: row["simulation"] for row in rows} == {str(real.id): False, str(simulated.id): True}
+    for wanted, found in ((True, simulated), (False, real)):
+        (row,) = (await get(http, signed, "", simulation=wanted))["items"]
+        assert row["id"] == str(found.id)
+    assert (await get(http, signed, f"/{simulated.id}"))["simulation"] is True
+    for query in ({}, {"workflow_id": str(workflow)}):
+        assert (await get(http, signed, "/counts", **query))["by_status"]["COMPLETED"] == 1

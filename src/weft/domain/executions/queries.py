@@ -28,6 +28,7 @@ class Filters:
     parent_id: UUID | None = None
     correlation_id: str | None = None
     trigger: str | None = None
+    simulation: bool | None = None
     created_from: datetime | None = None
     created_to: datetime | None = None
 
@@ -44,6 +45,7 @@ _SUMMARY: Final = (
     Execution.trigger,
     Execution.correlation_id,
     Execution.parent_id,
+    Execution.simulation,
     func.left(Execution.error["message"].astext, _ERROR_SHOWN).label("error_message"),
     Execution.created_at,
     Execution.started_at,
@@ -74,6 +76,7 @@ def listed(tenant_id: UUID, filters: Filters) -> Select[Any]:
         (Execution.parent_id, filters.parent_id),
         (Execution.correlation_id, filters.correlation_id),
         (Execution.trigger, filters.trigger),
+        (Execution.simulation, filters.simulation),
     ):
         if wanted is not None:
             query = query.where(column == wanted)
@@ -137,14 +140,18 @@ def client_exists(tenant_id: UUID, client_id: UUID) -> Select[UUID]:
 COUNT_ALL: Final = """/* weft:executions.counts */
 select s.status,
        (select count(*) from weft.workflow_executions e
-         where e.tenant_id = $1 and e.status = s.status and e.created_at >= $2 and e.created_at < $3) as executions
+         where e.tenant_id = $1 and e.status = s.status and e.created_at >= $2 and e.created_at < $3)
+       - (select count(*) from weft.workflow_executions e
+           where e.tenant_id = $1 and e.status = s.status and e.created_at >= $2 and e.created_at < $3
+             and e.simulation) as executions
   from unnest($4::text[]) as s (status)
 """
-"""One range of the status index for each status; the table itself is not read."""
+"""One range of the status index for each status, less the simulated ones; the table itself is not read."""
 
 COUNT_WORKFLOW: Final = """/* weft:executions.workflow_counts */
 select e.status, count(*) as executions
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.workflow_id = $4 and e.created_at >= $2 and e.created_at < $3
+   and not e.simulation
  group by e.status
 """

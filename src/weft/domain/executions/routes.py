@@ -34,6 +34,7 @@ def _filters(
         str | None, Query(min_length=1, max_length=200, description="Quick only with `created_from`.")
     ] = None,
     trigger: Text = None,
+    simulation: Annotated[bool | None, Query(description="Only simulated ones, or only others.")] = None,
     created_from: From = None,
     created_to: To = None,
 ) -> Filters:
@@ -44,6 +45,7 @@ def _filters(
         parent_id=parent_id,
         correlation_id=correlation_id,
         trigger=trigger.upper() if trigger is not None else None,
+        simulation=simulation,
         created_from=created_from,
         created_to=created_to,
     )
@@ -59,7 +61,7 @@ async def list_executions(scope: Reader, query: Paging, filters: Annotated[Filte
 async def count_executions(
     scope: Reader, workflow_id: UUID | None = None, created_from: From = None, created_to: To = None
 ) -> ExecutionCounts:
-    """How many executions have which status: of the last 30 days, unless a period is given."""
+    """How many executions have which status: of the last 30 days, unless a period is given. Not the simulated ones."""
     return await executions.counts(scope, workflow_id=workflow_id, created_from=created_from, created_to=created_to)
 
 

@@ -26,7 +26,9 @@ class ExecutionStart(Input):
         default=None, description="Run this version; by default the current one."
     )
     metadata: Metadata = Field(
-        default_factory=dict, description="Kept with the execution, and readable in expressions."
+        default_factory=dict,
+        description="Kept with the execution, and readable in expressions. `simulation: true` "
+        "runs it without any effect, on a clock of its own; `script` then says what its steps answer.",
     )
     client_id: UUID | None = Field(default=None, description="The client it is for; by default the workflow's own.")
     correlation_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")] | None = Field(
@@ -70,6 +72,7 @@ class ExecutionSummary(Output):
     trigger: str = Field(description="What started it: MANUAL, WEBHOOK, SCHEDULE, WORKFLOW or REPLAY.")
     correlation_id: str | None
     parent_id: UUID | None = Field(description="The execution whose sub-workflow this is.")
+    simulation: bool = Field(description="It was simulated: nothing outside was reached, and its clock was its own.")
     error_message: str | None = Field(description="The beginning of the error's sentence, when it failed.")
     created_at: datetime
     started_at: datetime | None

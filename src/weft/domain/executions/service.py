@@ -52,7 +52,7 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
 _COLUMNS: Final = (
     "id", "number", "workflow_id", "version_id", "client_id", "status", "trigger", "correlation_id", "parent_id",
     "created_at", "started_at", "completed_at", "input", "output", "error", "trigger_id", "started_by",
-    "idempotency_key", "parent_visit", "depth", "cost", "updated_at",
+    "idempotency_key", "parent_visit", "depth", "cost", "updated_at", "simulation",
 )  # fmt: skip
 
 Timers = dict[tuple[str, int, int], datetime]

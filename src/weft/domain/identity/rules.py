@@ -27,6 +27,7 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("workflows", "read"): "See workflows, versions and triggers",
     ("workflows", "write"): "Create workflows, edit drafts, save versions",
     ("workflows", "publish"): "Activate, deactivate, roll back and archive workflows; manage triggers",
+    ("workflows", "simulate"): "Simulate workflows, and compare versions on past executions",
     ("executions", "read"): "See executions and their journal",
     ("executions", "start"): "Start executions",
     ("executions", "manage"): "Cancel, retry, pause, replay and move executions",
@@ -46,6 +47,7 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
             ("clients", "write"),
             ("workflows", "write"),
             ("workflows", "publish"),
+            ("workflows", "simulate"),
             ("executions", "start"),
             ("executions", "manage"),
         },
@@ -53,11 +55,17 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
     "PROJECT_MANAGER": (
         "Draws and runs workflows, manages clients",
         (_READ - _ADMIN_READ)
-        | {("clients", "write"), ("workflows", "write"), ("executions", "start"), ("executions", "manage")},
+        | {
+            ("clients", "write"),
+            ("workflows", "write"),
+            ("workflows", "simulate"),
+            ("executions", "start"),
+            ("executions", "manage"),
+        },
     ),
     "MEMBER": (
         "Draws and starts workflows",
-        (_READ - _ADMIN_READ) | {("workflows", "write"), ("executions", "start")},
+        (_READ - _ADMIN_READ) | {("workflows", "write"), ("workflows", "simulate"), ("executions", "start")},
     ),
     "STAKEHOLDER": (
         "Follows workflows and executions",

@@ -368,6 +368,7 @@ CREATE TABLE weft.workflow_executions (
 	parent_visit INTEGER, 
 	depth INTEGER DEFAULT 0 NOT NULL, 
 	awaited BOOLEAN DEFAULT false NOT NULL, 
+	simulation BOOLEAN DEFAULT false NOT NULL, 
 	cost NUMERIC(20, 10) DEFAULT 0 NOT NULL, 
 	row_version INTEGER DEFAULT 1 NOT NULL, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
@@ -385,6 +386,8 @@ CREATE INDEX workflow_executions_created_at_idx ON weft.workflow_executions (ten
 CREATE UNIQUE INDEX workflow_executions_idempotency_key ON weft.workflow_executions (tenant_id, workflow_id, idempotency_key) WHERE idempotency_key is not null;
 
 CREATE INDEX workflow_executions_parent_id_idx ON weft.workflow_executions (tenant_id, parent_id) WHERE parent_id is not null;
+
+CREATE INDEX workflow_executions_simulation_idx ON weft.workflow_executions (tenant_id, created_at, id, status) WHERE simulation;
 
 CREATE INDEX workflow_executions_status_idx ON weft.workflow_executions (tenant_id, status, created_at, id);
 
@@ -1338,4 +1341,5 @@ insert into weft.permissions (resource, action, description) values
   ('tenants', 'write', 'Change the tenant and its settings'),
   ('workflows', 'publish', 'Activate, deactivate, roll back and archive workflows; manage triggers'),
   ('workflows', 'read', 'See workflows, versions and triggers'),
+  ('workflows', 'simulate', 'Simulate workflows, and compare versions on past executions'),
   ('workflows', 'write', 'Create workflows, edit drafts, save versions');
