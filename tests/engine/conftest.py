@@ -76,6 +76,7 @@ class Engine:
     starter: Starter
     http: ScriptedHttp
     clock: VirtualClock
+    ports: Ports | None = None  # instead of the scripted world alone
 
     async def workflow(self, document: dict[str, Any], actor: Actor | None = None) -> UUID:
         """Store a document as an active workflow with one version."""
@@ -108,8 +109,9 @@ class Engine:
 
     def worker(self, **options: Any) -> Worker:
         chosen = {"lease": 5.0, "poll": 0.2, "drain": 5.0} | options
+        ports = self.ports or Ports(http=self.http)
         return Worker(
-            self.database, self.driver, self.starter, Ports(http=self.http), WorkerOptions(**chosen), clock=self.clock
+            self.database, self.driver, self.starter, ports, WorkerOptions(**chosen), clock=self.clock
         )
 
     async def settle(self, *, until: Callable[[list[Any]], bool] | None = None, workers: int = 1) -> None:

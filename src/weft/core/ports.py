@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +46,12 @@ class HttpError(Exception):
 class HttpClient(Protocol):
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Raises `HttpError`."""
+        ...
+
+
+class SecretStore(Protocol):
+    async def reveal(
+        self, tenant_id: UUID, execution_id: UUID, names: Sequence[str], *, correlation_id: str
+    ) -> Mapping[str, str]:
+        """The values of those of the tenant's secrets that exist, and a line in the audit log that they were read."""
         ...

@@ -15,6 +15,7 @@ from weft.db.database import Connection
 from weft.domain.workflows.sentences import sentence
 from weft.engine.kinds import Errand, Instant, StepKind
 from weft.engine.registry import kind as find_kind
+from weft.engine.secret_places import SecretPlaces, marked
 from weft.expressions.compile import Compiled, Expression, compile_condition, compile_value
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.conditions import condition_expressions, condition_fields
@@ -69,6 +70,7 @@ class StepPlan:
     # Which of the two the kind is, is asked once: the question is slow, and a step runs often.
     instant: Instant | None
     errand: Errand | None
+    secrets: SecretPlaces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +128,20 @@ def _walk(document: Mapping[str, Any], graph: Graph, ids: Mapping[str, UUID], pl
         outgoing = graph.outgoing.get(key, ())
         whens = [condition_of(transitions[t.index].get("when")) for t in outgoing]
         kind = find_kind(step.kind)
+        config, secrets = evaluable(kind, raw), None
+        if isinstance(kind, Errand) and getattr(kind, "may_use_secrets", False):
+            config, secrets = marked(config)
         plans[step.path] = StepPlan(
             step=step,
             kind=kind,
             step_id=ids.get(step.path),
-            config=compile_value(evaluable(kind, raw)),
+            config=compile_value(config),
             raw=raw,
             guards=tuple(whens),
             outgoing=outgoing,
             instant=None if isinstance(kind, Errand) else kind,
             errand=kind if isinstance(kind, Errand) else None,
+            secrets=secrets,
         )
         if step.body is not None:
             _walk(raw["body"], step.body, ids, plans)

@@ -167,6 +167,9 @@ class Registry:
     def _plugin(self, point: metadata.EntryPoint) -> Runnable | Fault:
         """The object that the check at save uses: it loads plug-ins, and what passed there is what runs here."""
         found: object = self._checks.get(point.name)
+        if isinstance(found, Instant) and not isinstance(found, Errand) and getattr(found, "may_use_secrets", False):
+            reason = f"{point.value} may use secrets but is an instant step; only errands are given any"
+            return Fault(point.name, _distribution(point), reason)
         if isinstance(found, (Instant, Errand)):
             return found
         if found is not None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from weft.core.actor import system_actor
 from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.db.hot import transaction
+from weft.engine import with_secrets
 from weft.engine.drive import Driver
 from weft.engine.kinds import Ports
 from weft.engine.news import (
@@ -110,9 +111,12 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     call = turn.call(job.visit, job.attempt, step, config)
     if visit.ordered_as:  # moved to another version since: the outside world knows it under the older key
         call = replace(call, step=visit.ordered_as)
+    performer: with_secrets.Performer = errand
+    if step.secrets is not None:
+        performer = await with_secrets.opened(errand, call, ports, step.secrets)
     try:
         async with asyncio.timeout(step.step.timeout or ERRAND_TIMEOUT):
-            return _ended(job, await errand.perform(call, ports))
+            return _ended(job, await performer.perform(call, ports))
     except TimeoutError:
         seconds = step.step.timeout or ERRAND_TIMEOUT
         return StepEnded(job.visit, job.attempt, Failed("timeout", f"The step took longer than {seconds:g} s."))

@@ -23,6 +23,7 @@ from weft.db.hot import AWAY
 from weft.engine.kinds import Ports
 from weft.engine.process import EngineProcess
 from weft.engine.triggers.schedules import Schedules
+from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
 from weft.settings import Settings
@@ -76,7 +77,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         database,
         engine.driver,
         engine.starter,
-        Ports(http=client),
+        Ports(http=client, secrets=Vault(database)),
         WorkerOptions(
             concurrency=chosen.concurrency,
             batch=chosen.batch,

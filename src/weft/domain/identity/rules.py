@@ -30,6 +30,8 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("executions", "read"): "See executions and their journal",
     ("executions", "start"): "Start executions",
     ("executions", "manage"): "Cancel, retry, pause, replay and move executions",
+    ("secrets", "read"): "See which secrets there are, never their values",
+    ("secrets", "write"): "Set and delete secrets",
     ("audit", "read"): "Search the audit log",
 }
 

@@ -57,7 +57,8 @@ class StepKind(Protocol):
     """Places in the config where a string is an expression even without `{{ }}` around it."""
 
     may_use_secrets: bool = False
-    """Whether `secrets` may be read in the config: it reaches the outside world and is never logged."""
+    """Whether the config may refer to secrets: only of an errand, because its config is never kept. The engine puts
+    the values in just before the call, and hides them in whatever the step answers."""
 
     def outputs(self, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The schema of the output of a step with this config; overridden where the config decides it."""

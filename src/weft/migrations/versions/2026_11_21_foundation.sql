@@ -147,6 +147,22 @@ CREATE TABLE weft.roles (
 	CONSTRAINT roles_tenant_id_name_key UNIQUE (tenant_id, name)
 );
 
+CREATE TABLE weft.secrets (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	value BYTEA NOT NULL, 
+	description TEXT DEFAULT '' NOT NULL, 
+	version INTEGER DEFAULT 1 NOT NULL, 
+	rotated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	created_by UUID, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT secrets_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT secrets_tenant_id_name_key UNIQUE (tenant_id, name)
+);
+
 CREATE TABLE weft.tenant_keys (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -468,6 +484,8 @@ ALTER TABLE weft.clients ADD CONSTRAINT clients__fkey FOREIGN KEY(tenant_id) REF
 
 ALTER TABLE weft.roles ADD CONSTRAINT roles__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
+ALTER TABLE weft.secrets ADD CONSTRAINT secrets__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
 ALTER TABLE weft.tenant_keys ADD CONSTRAINT tenant_keys__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.role_permissions ADD CONSTRAINT role_permissions_permission_fkey FOREIGN KEY(resource, action) REFERENCES weft.permissions (resource, action);
@@ -587,6 +605,14 @@ alter table weft.roles force row level security;
 create policy tenant_rw on weft.roles to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.roles to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.secrets enable row level security;
+
+alter table weft.secrets force row level security;
+
+create policy tenant_rw on weft.secrets to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.secrets to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.tenant_keys enable row level security;
 
@@ -1110,6 +1136,10 @@ create trigger touch before update on weft.roles for each row execute function w
 
 create trigger audit after insert or update or delete on weft.roles for each row execute function weft.audit_row('roles', '');
 
+create trigger touch before update on weft.secrets for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.secrets for each row execute function weft.audit_row('secrets', 'value');
+
 create trigger touch before update on weft.tenant_keys for each row execute function weft.touch();
 
 create trigger audit after insert or update or delete on weft.tenant_keys for each row execute function weft.audit_row('tenant_keys', 'wrapped');
@@ -1284,6 +1314,8 @@ grant select, insert, update on weft.clients to weft_app;
 
 grant select, insert, update, delete on weft.roles to weft_app;
 
+grant select, insert, update, delete on weft.secrets to weft_app;
+
 grant select, insert on weft.tenant_keys to weft_app;
 
 grant select, insert, delete on weft.role_permissions to weft_app;
@@ -1334,6 +1366,8 @@ insert into weft.permissions (resource, action, description) values
   ('members', 'write', 'Add members, change their role or status, remove them'),
   ('roles', 'read', 'See roles and what they allow'),
   ('roles', 'write', 'Create and change roles, grant and deny permissions'),
+  ('secrets', 'read', 'See which secrets there are, never their values'),
+  ('secrets', 'write', 'Set and delete secrets'),
   ('tenants', 'read', 'See the tenant and its settings'),
   ('tenants', 'write', 'Change the tenant and its settings'),
   ('workflows', 'publish', 'Activate, deactivate, roll back and archive workflows; manage triggers'),
