@@ -110,9 +110,7 @@ class Engine:
     def worker(self, **options: Any) -> Worker:
         chosen = {"lease": 5.0, "poll": 0.2, "drain": 5.0} | options
         ports = self.ports or Ports(http=self.http)
-        return Worker(
-            self.database, self.driver, self.starter, ports, WorkerOptions(**chosen), clock=self.clock
-        )
+        return Worker(self.database, self.driver, self.starter, ports, WorkerOptions(**chosen), clock=self.clock)
 
     async def settle(self, *, until: Callable[[list[Any]], bool] | None = None, workers: int = 1) -> None:
         """Run workers until no job is ready or in hand (or `until` holds of the jobs), at most 20 seconds."""

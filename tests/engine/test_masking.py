@@ -69,7 +69,13 @@ def test_what_was_cut_off_is_hidden_too() -> None:
 def test_values_of_all_sorts_are_looked_through() -> None:
     mask = Mask(["hunter22", "31415926"])
     value: Any = {"hunter22": ["x hunter22", {"deep": ("hunter22",)}], "n": 31415926, "m": 3, "b": True, "none": None}
-    assert mask.value(value) == {HIDDEN: [f"x {HIDDEN}", {"deep": [HIDDEN]}], "n": HIDDEN, "m": 3, "b": True, "none": None}
+    assert mask.value(value) == {
+        HIDDEN: [f"x {HIDDEN}", {"deep": [HIDDEN]}],
+        "n": HIDDEN,
+        "m": 3,
+        "b": True,
+        "none": None,
+    }
 
 
 def test_the_longer_of_two_goes_first() -> None:

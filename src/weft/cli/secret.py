@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="As definitions write it: secret://NAME.")]
 _LARGEST = 40_000
-"""Bytes that are read at most: more than any value may have."""
+"""Characters that are read at most: more than any value may have."""
 
 
 @app.command("list")
@@ -70,23 +70,20 @@ def delete(name: Name, yes: Yes = False, url: Url = None, tenant: TenantName = N
 
 
 def _value(name: str, file: Path | None) -> str:
-    if file is not None:
-        try:
-            with file.open("rb") as opened:
-                return _text(opened.read(_LARGEST))
-        except OSError as error:
-            raise Invalid(f"{file} cannot be read: {error.strerror}.") from error
-    if sys.stdin.isatty():
+    if file is None and sys.stdin.isatty():
         return str(typer.prompt(f"Value of '{name}'", hide_input=True, confirmation_prompt=True, err=True))
-    text = _text(sys.stdin.buffer.read(_LARGEST))
-    if not text:
-        raise Invalid("Nothing came in: write the secret's value to standard input, or say --file.")
-    return text
-
-
-def _text(data: bytes) -> str:
     try:
-        text = data.decode()
+        text = sys.stdin.read(_LARGEST) if file is None else _read(file)
     except UnicodeDecodeError as error:
         raise Invalid("The value is not UTF-8 text. Write binary values as base64.") from error
+    if not text:
+        raise Invalid("Nothing came in: write the secret's value to standard input, or name a file with --file.")
     return text.removesuffix("\n").removesuffix("\r")
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            return opened.read(_LARGEST)
+    except OSError as error:
+        raise Invalid(f"{file} cannot be read: {error.strerror}.") from error

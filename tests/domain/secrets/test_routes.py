@@ -82,9 +82,7 @@ async def test_a_name_is_a_word(api: httpx2.AsyncClient, owner: Headers) -> None
 async def test_what_was_changed_meanwhile_is_not_overwritten(api: httpx2.AsyncClient, owner: Headers) -> None:
     tag = (await put(api, owner)).headers["etag"]
     await put(api, owner, value="somebody was faster")
-    stale = await api.put(
-        "/v1/secrets/ledger", json={"value": "mine instead"}, headers={**owner, "If-Match": tag}
-    )
+    stale = await api.put("/v1/secrets/ledger", json={"value": "mine instead"}, headers={**owner, "If-Match": tag})
     assert stale.status_code == 412
     assert (await api.delete("/v1/secrets/ledger", headers={**owner, "If-Match": tag})).status_code == 412
 
