@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -54,4 +55,53 @@ class SecretStore(Protocol):
         self, tenant_id: UUID, execution_id: UUID, names: Sequence[str], *, correlation_id: str
     ) -> Mapping[str, str]:
         """The values of those of the tenant's secrets that exist, and a line in the audit log that they were read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRequest:
+    """One run of a tenant's code. `inputs` are its variables; `seconds` and `memory` (bytes) bound it.
+
+    `now` and `seed` are all that it learns of time and chance: the same request gives the same answer. `tenant` is
+    only told apart, so that nobody waits behind another tenant's runs for longer than a turn.
+    """
+
+    code: str
+    inputs: Mapping[str, object]
+    seconds: float
+    memory: int
+    now: datetime
+    seed: str
+    tenant: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class CodeResult:
+    """`value` is JSON. `printed` is what the code printed, cut off at a limit."""
+
+    value: object
+    printed: str
+
+
+class CodeError(Exception):
+    """The code did not come to a result. `kind` is a word for `retry.on`.
+
+    `code_timeout`, `code_memory`, `code_output` (what it gave is no JSON, or too much), `code_error` (it raised, at
+    `line` and `column` where they are known), `code_crashed` (the sandbox died; worth another try).
+    """
+
+    def __init__(
+        self, kind: str, message: str, *, line: int | None = None, column: int | None = None, printed: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.line = line
+        self.column = column
+        self.printed = printed
+
+
+class CodeRunner(Protocol):
+    async def run(self, request: CodeRequest) -> CodeResult:
+        """Raises `CodeError`."""
         ...

@@ -14,13 +14,13 @@ from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from weft.core.errors import Issue
-from weft.core.ports import HttpClient, SecretStore
+from weft.core.ports import CodeRunner, HttpClient, SecretStore
 from weft.engine.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt of one visit, with its configuration evaluated: no `{{ }}` is left in `config`, but secrets may be."""
+    """One attempt of one visit. `config` is evaluated: no `{{ }}` is left in it, but secrets may be."""
 
     tenant_id: UUID
     execution_id: UUID
@@ -44,6 +44,7 @@ class Ports:
 
     http: HttpClient
     secrets: SecretStore | None = None
+    code: CodeRunner | None = None
 
 
 @runtime_checkable

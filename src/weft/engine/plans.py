@@ -16,7 +16,7 @@ from weft.domain.workflows.sentences import sentence
 from weft.engine.kinds import Errand, Instant, StepKind
 from weft.engine.registry import kind as find_kind
 from weft.engine.secret_places import SecretPlaces, marked
-from weft.expressions.compile import Compiled, Expression, compile_condition, compile_value
+from weft.expressions.compile import Compiled, Expression, Literal, Tree, compile_condition, compile_value
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.conditions import condition_expressions, condition_fields
 from weft.interpreter.definition import FOR_EACH, Definition, Graph, Step, Transition
@@ -135,7 +135,7 @@ def _walk(document: Mapping[str, Any], graph: Graph, ids: Mapping[str, UUID], pl
             step=step,
             kind=kind,
             step_id=ids.get(step.path),
-            config=compile_value(config),
+            config=compiled_config(kind, config),
             raw=raw,
             guards=tuple(whens),
             outgoing=outgoing,
@@ -157,6 +157,19 @@ def evaluable(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) and "{{" not in value:
             config[spot[0]] = "{{ " + value + " }}"
     return config
+
+
+def compiled_config(kind: StepKind, config: Mapping[str, Any]) -> Compiled:
+    """A config with its expressions compiled, but for the fields that the kind wants as they are written."""
+    verbatim: tuple[str, ...] = getattr(kind, "verbatim", ())
+    kept = {name: config[name] for name in verbatim if name in config}
+    if not kept:
+        return compile_value(config)
+    rest = compile_value({name: value for name, value in config.items() if name not in kept})
+    if isinstance(rest, Tree) and isinstance(rest.children, dict):
+        as_written = {name: Literal(value=value) for name, value in kept.items()}
+        return Tree(children={**rest.children, **as_written}, is_simple=rest.is_simple, paths=rest.paths)
+    return Literal(value=dict(config))
 
 
 def _in_order(transitions: list[Mapping[str, Any]], source: str) -> list[Mapping[str, Any]]:

@@ -22,6 +22,7 @@ from weft.core.errors import Conflict, Invalid, Unavailable
 from weft.domain.workflows.kinds import ENTRY_POINTS, KindRegistry, installed
 from weft.engine.kinds import Errand, Instant
 from weft.engine.steps import (
+    code,
     condition,
     delay,
     end,
@@ -42,7 +43,7 @@ from weft.engine.steps.base import ErrandStep, InstantStep
 Runnable = Instant | Errand
 
 _MODULES: Final = (
-    set_, transform, condition, switch, parallel, join, for_each, delay, sub_workflow, http, end, fail,
+    set_, transform, condition, switch, parallel, join, for_each, delay, sub_workflow, http, code, end, fail,
 )  # fmt: skip
 BUILT_IN: Final[tuple[InstantStep | ErrandStep, ...]] = tuple(module.STEP for module in _MODULES)
 """weft's own kinds, in the order in which the palette and the reference show them."""

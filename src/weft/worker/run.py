@@ -20,6 +20,7 @@ from weft.adapters.http_client import SafeHttpClient
 from weft.core import logs
 from weft.db.database import Database
 from weft.db.hot import AWAY
+from weft.engine.code_sandbox import CodeSandbox
 from weft.engine.kinds import Ports
 from weft.engine.process import EngineProcess
 from weft.engine.triggers.schedules import Schedules
@@ -70,6 +71,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         dsn, application_name="weft worker", size=2, hot_size=max(4, size), master_key=master_key
     )
     client = SafeHttpClient(Allow.parse(settings.http.allow))
+    code = CodeSandbox()
     engine = EngineProcess(database, wakes=False, answers=False)
     await engine.open()
     chosen = settings.worker
@@ -77,7 +79,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         database,
         engine.driver,
         engine.starter,
-        Ports(http=client, secrets=Vault(database)),
+        Ports(http=client, secrets=Vault(database), code=code),
         WorkerOptions(
             concurrency=chosen.concurrency,
             batch=chosen.batch,
@@ -103,6 +105,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         await asyncio.gather(*companions, return_exceptions=True)
         await engine.close()
         await client.close()
+        await code.close()
         await database.close()
 
 

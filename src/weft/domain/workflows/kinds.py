@@ -56,6 +56,9 @@ class StepKind(Protocol):
     expressions: tuple[Spot, ...] = ()
     """Places in the config where a string is an expression even without `{{ }}` around it."""
 
+    verbatim: tuple[str, ...] = ()
+    """Fields of the config that are taken as they are written, braces and all: program text, for example."""
+
     may_use_secrets: bool = False
     """Whether the config may refer to secrets: only of an errand, because its config is never kept. The engine puts
     the values in just before the call, and hides them in whatever the step answers."""

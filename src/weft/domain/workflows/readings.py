@@ -57,6 +57,7 @@ def collect_step(
         return
     place = Spotted(f"Step '{step.get('key')}'", level, facts, kind is not None and kind.may_use_secrets)
     skipped = {"body"} if body_of(step) is not None else set()
+    skipped.update(getattr(kind, "verbatim", ()))
     special = dict(_special(kind, config))
     for name, value in config.items():
         if name not in skipped:

@@ -33,7 +33,7 @@ def reference_issues(kind: StepKind, config: Mapping[str, Any], where: Where) ->
             yield Issue(f"{_called(name)}.", at, "secret_name_invalid")
         elif may_use(kind) and name is None and SCHEME in text:
             yield Issue(
-                f"`{SCHEME}` is resolved only when it is the whole text. Within a text, write `{{{{ secrets.name }}}}`.",
+                f"`{SCHEME}` is resolved only as a whole text. Within a text, write `{{{{ secrets.name }}}}`.",
                 at,
                 "secret_embedded",
             )
