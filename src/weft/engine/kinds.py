@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from weft.core.errors import Issue
-from weft.core.ports import CodeRunner, HttpClient, SecretStore
+from weft.core.ports import CodeRunner, HttpClient, Mailer, MessageTemplates, SecretStore
 from weft.engine.outcomes import Outcome
 
 
@@ -45,6 +45,8 @@ class Ports:
     http: HttpClient
     secrets: SecretStore | None = None
     code: CodeRunner | None = None
+    mail: Mailer | None = None
+    templates: MessageTemplates | None = None
 
 
 @runtime_checkable

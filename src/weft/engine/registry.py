@@ -30,6 +30,7 @@ from weft.engine.steps import (
     for_each,
     http,
     join,
+    notification,
     parallel,
     sub_workflow,
     switch,
@@ -43,7 +44,8 @@ from weft.engine.steps.base import ErrandStep, InstantStep
 Runnable = Instant | Errand
 
 _MODULES: Final = (
-    set_, transform, condition, switch, parallel, join, for_each, delay, sub_workflow, http, code, end, fail,
+    set_, transform, condition, switch, parallel, join, for_each, delay, sub_workflow,
+    http, notification, code, end, fail,
 )  # fmt: skip
 BUILT_IN: Final[tuple[InstantStep | ErrandStep, ...]] = tuple(module.STEP for module in _MODULES)
 """weft's own kinds, in the order in which the palette and the reference show them."""

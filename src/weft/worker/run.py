@@ -17,11 +17,13 @@ import uvloop
 
 from weft.adapters.addresses import Allow
 from weft.adapters.http_client import SafeHttpClient
+from weft.adapters.mail import mailer_of
 from weft.core import logs
 from weft.db.database import Database
 from weft.db.hot import AWAY
 from weft.engine.code_sandbox import CodeSandbox
 from weft.engine.kinds import Ports
+from weft.engine.message_templates import Templates
 from weft.engine.process import EngineProcess
 from weft.engine.triggers.schedules import Schedules
 from weft.engine.vault import Vault
@@ -79,7 +81,13 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         database,
         engine.driver,
         engine.starter,
-        Ports(http=client, secrets=Vault(database), code=code),
+        Ports(
+            http=client,
+            secrets=Vault(database),
+            code=code,
+            mail=mailer_of(settings.smtp),
+            templates=Templates(database, engine.guard),
+        ),
         WorkerOptions(
             concurrency=chosen.concurrency,
             batch=chosen.batch,

@@ -32,6 +32,8 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("executions", "manage"): "Cancel, retry, pause, replay and move executions",
     ("secrets", "read"): "See which secrets there are, never their values",
     ("secrets", "write"): "Set and delete secrets",
+    ("templates", "read"): "See message templates",
+    ("templates", "write"): "Change and delete message templates",
     ("audit", "read"): "Search the audit log",
 }
 
@@ -48,6 +50,7 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
             ("clients", "write"),
             ("workflows", "write"),
             ("workflows", "publish"),
+            ("templates", "write"),
             ("executions", "start"),
             ("executions", "manage"),
         },

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from weft.core.errors import Invalid, NotFound
-from weft.domain.secrets.rules import LONGEST_NAME
+
+LONGEST_NAME: Final = 64
+"""Characters."""
 
 
 class SecretNotFound(NotFound):

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from weft.domain.secrets.errors import LONGEST_NAME
+
 SCHEME: Final = "secret://"
-LONGEST_NAME: Final = 64
 SHORTEST_VALUE: Final = 4
 """Characters. What is shorter stands in every text by chance, and could not be hidden there."""
 LONGEST_VALUE: Final = 10_000

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from weft.core.errors import Issue
-from weft.domain.secrets.rules import LONGEST_NAME, SCHEME, is_name, names_in, referred, texts_in, without_references
+from weft.domain.secrets.errors import LONGEST_NAME
+from weft.domain.secrets.rules import SCHEME, is_name, names_in, referred, texts_in, without_references
 from weft.domain.workflows.kinds import StepKind, Where
 
 MISPLACED: Final = (
