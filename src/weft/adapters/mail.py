@@ -114,16 +114,15 @@ class SmtpMailer:
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
-            username=server.user,
-            password=server.password,
             use_tls=server.security == "tls",
-            start_tls=server.security == "starttls",
+            start_tls=False,
             tls_context=_context(server) if server.security != "none" else None,
             timeout=server.timeout,
             local_hostname="weft",
         )
         try:
             await client.connect()
+            await self._introduced(client)
             if message is None:
                 return MailDelivery(())
             refused, _ = await client.send_message(message, sender=server.sender, recipients=recipients)
@@ -137,6 +136,23 @@ class SmtpMailer:
                 RecipientRefused(address, answer.code, _shown(answer.message)) for address, answer in refused.items()
             ),
         )
+
+
+    async def _introduced(self, client: aiosmtplib.SMTP) -> None:
+        """Secured as the setting demands, and only then signed in."""
+        server = self._server
+        await client.ehlo()
+        if server.security == "starttls":
+            if not client.supports_extension("starttls"):
+                sentence = f"The mail server {server.host}:{server.port} offers no STARTTLS. See WEFT_SMTP_SECURITY."
+                raise MailError("tls", sentence, retryable=False)
+            await client.starttls()
+            await client.ehlo()
+        if server.user is not None:
+            if not client.supports_extension("auth"):
+                sentence = f"The mail server {server.host}:{server.port} offers no sign-in. See WEFT_SMTP_USER."
+                raise MailError("smtp_auth", sentence, retryable=False)
+            await client.login(server.user, server.password or "")
 
 
 async def _part(client: aiosmtplib.SMTP) -> None:
