@@ -142,7 +142,9 @@ async def test_greeting_sends_nothing(server: MailProcess) -> None:
 
 
 @asynccontextmanager
-async def odd(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[MailServer]:
+async def odd(
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[MailServer]:
     """A server that says what the test says."""
     tasks: list[asyncio.Task[None]] = []
 
@@ -211,5 +213,5 @@ def test_headers_cannot_be_written_into() -> None:
         replace(EMAIL, to=(Mailbox("ada@example.com\r\nBcc: victim@example.com"),)),
         replace(EMAIL, message_id="<a@b>\r\nBcc: victim@example.com"),
     ):
-        with pytest.raises(ValueError):  # noqa: PT011  the library's own
+        with pytest.raises(ValueError):
             compose(email, "weft@example.com")

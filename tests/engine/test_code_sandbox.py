@@ -44,8 +44,16 @@ async def test_the_last_expression_is_the_result(sandbox: CodeSandbox) -> None:
         ("1 + 1", {}, 2),
         ("sum(line['net'] for line in lines)", {"lines": [{"net": 2}, {"net": 3.5}]}, 5.5),
         ("total = 3", {}, None),
-        ("def main(a):\n    return {'twice': [a, (a, None, True)]}\nmain(x)", {"x": "é"}, {"twice": ["é", ["é", None, True]]}),
-        ("import json, re, math\njson.loads('[1]') + re.findall('a.', 'ab ac') + [math.floor(2.5)]", {}, [1, "ab", "ac", 2]),
+        (
+            "def main(a):\n    return {'twice': [a, (a, None, True)]}\nmain(x)",
+            {"x": "é"},
+            {"twice": ["é", ["é", None, True]]},
+        ),
+        (
+            "import json, re, math\njson.loads('[1]') + re.findall('a.', 'ab ac') + [math.floor(2.5)]",
+            {},
+            [1, "ab", "ac", 2],
+        ),
         ("from decimal import Decimal\nstr(Decimal('0.1') + Decimal('0.2'))", {}, "0.3"),
     ):
         assert (await sandbox.run(request(code, **inputs))).value == expected
@@ -196,9 +204,15 @@ def test_api_and_commands_do_not_load_the_sandbox() -> None:
 
 
 json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63) + 1, 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="ascii", min_codepoint=1), max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(codec="ascii", min_codepoint=1), max_size=5), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 

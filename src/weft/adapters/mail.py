@@ -137,7 +137,6 @@ class SmtpMailer:
             ),
         )
 
-
     async def _introduced(self, client: aiosmtplib.SMTP) -> None:
         """Secured as the setting demands, and only then signed in."""
         server = self._server

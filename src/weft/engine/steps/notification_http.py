@@ -49,10 +49,10 @@ async def send_chat(call: Call, config: Mapping[str, Any], ports: Ports) -> Outc
 
 def _request(call: Call, config: Mapping[str, Any], body: Mapping[str, Any]) -> HttpRequest:
     """As the `http` step would make it: the same checks of address, headers and time."""
-    asked = {"method": "POST", "follow_redirects": False, "body": json.loads(_written(body))}
+    asked: dict[str, Any] = {"method": "POST", "follow_redirects": False, "max_bytes": LARGEST_ANSWER}
+    asked["body"] = json.loads(_written(body))
     asked |= {name: config[name] for name in ("url", "headers", "timeout") if config.get(name) is not None}
-    request = request_of(replace(call, config=asked), longest=LONGEST, largest=LARGEST_ANSWER)
-    return replace(request, max_bytes=LARGEST_ANSWER)
+    return request_of(replace(call, config=asked), longest=LONGEST, largest=LARGEST_ANSWER)
 
 
 def _written(body: Mapping[str, Any]) -> str:
