@@ -86,9 +86,8 @@ def faults(code: str, **config: Any) -> list[str]:
 def test_mistakes_are_found_at_save() -> None:
     assert faults("x + 1", inputs={"x": "{{ input.x }}"}) == []
     assert faults("total = 1 +") == ["The code, line 1, column 12: Expected an expression."]
-    assert faults("a = 1\nb = a + 'x'") == [
-        'The code, line 2, column 5: Operator `+` is not supported between objects of type `Literal[1]` and `Literal["x"]`.'
-    ]
+    (unfit,) = faults("a = 1\nb = a + 'x'")
+    assert unfit.startswith("The code, line 2, column 5: Operator `+` is not supported between objects of type")
     assert faults("amount * 2", inputs={"amuont": 1}) == [
         "The code, line 1, column 1: Name `amount` used when not defined."
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -112,8 +112,6 @@ async def test_the_words_of_the_other_systems_document(world: World) -> None:
 
 
 async def test_a_message_keeps_its_id_in_every_attempt(world: World) -> None:
-    from dataclasses import replace
-
     for attempt in (1, 2):
         call = replace(call_of(dict(EMAIL)), attempt=attempt)
         await STEP.perform(call, Ports(http=world.http, mail=world.mail))
@@ -212,7 +210,10 @@ async def test_a_wrong_signing_secret_is_not_repeated(world: World, secret: Any)
     assert "base64!" not in failed.message
 
 
-@pytest.mark.parametrize(("status", "kind", "retryable"), [(500, "http_5xx", True), (404, "http_4xx", False), (302, "http_3xx", False), (429, "rate_limit", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "kind", "retryable"),
+    [(500, "http_5xx", True), (404, "http_4xx", False), (302, "http_3xx", False), (429, "rate_limit", True)],
+)
 async def test_answers_become_outcomes(world: World, status: int, kind: str, retryable: bool) -> None:
     world.http.answer = answer_of(status, b"no", location="https://elsewhere.test")
     for config in (WEBHOOK, CHAT):
