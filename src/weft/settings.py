@@ -207,7 +207,7 @@ class SmtpSettings(_Section):
         if self.host is not None and (self.sender is None or "@" not in self.sender or not self.sender.isprintable()):
             raise ValueError("a mail server needs WEFT_SMTP_SENDER, the address that mail is from")
         if self.user is not None and self.security == "none":
-            raise ValueError("WEFT_SMTP_SECURITY none would send the password in the clear; use starttls or tls")
+            raise ValueError("the password would go in the clear with WEFT_SMTP_SECURITY=none; use starttls or tls")
         return self
 
 

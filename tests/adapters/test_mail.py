@@ -135,12 +135,6 @@ async def test_a_killed_server_is_a_broken_connection(server: MailProcess) -> No
     assert (error.kind, error.retryable) == ("connection", True)
 
 
-async def test_greeting_sends_nothing(server: MailProcess) -> None:
-    await SmtpMailer(settings(server)).greet()
-    with pytest.raises(MailError, match="refused the sign-in"):
-        await SmtpMailer(settings(server, password="wrong")).greet()
-
-
 @asynccontextmanager
 async def odd(
     talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],

@@ -74,11 +74,7 @@ class SmtpMailer:
         async with self._places:
             return await self._guarded(message, email.recipients)
 
-    async def greet(self) -> None:
-        """Whether the server answers, secures the connection and knows us; sends nothing. Raises `MailError`."""
-        await self._guarded(None, [])
-
-    async def _guarded(self, message: EmailMessage | None, recipients: list[str]) -> MailDelivery:
+    async def _guarded(self, message: EmailMessage, recipients: list[str]) -> MailDelivery:
         import aiosmtplib
 
         where = f"{self._server.host}:{self._server.port}"
@@ -107,7 +103,7 @@ class SmtpMailer:
                 "connection", f"No connection to the mail server {where} could be kept.", retryable=True
             ) from None
 
-    async def _exchange(self, message: EmailMessage | None, recipients: list[str]) -> MailDelivery:
+    async def _exchange(self, message: EmailMessage, recipients: list[str]) -> MailDelivery:
         import aiosmtplib
 
         server = self._server
@@ -123,8 +119,6 @@ class SmtpMailer:
         try:
             await client.connect()
             await self._introduced(client)
-            if message is None:
-                return MailDelivery(())
             refused, _ = await client.send_message(message, sender=server.sender, recipients=recipients)
         except BaseException:
             client.close()

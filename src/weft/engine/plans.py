@@ -12,6 +12,7 @@ import jsonschema_rs
 
 from weft.core.errors import Invalid, Issue
 from weft.db.database import Connection
+from weft.domain.workflows.kinds import verbatim_of
 from weft.domain.workflows.sentences import sentence
 from weft.engine.kinds import Errand, Instant, StepKind
 from weft.engine.registry import kind as find_kind
@@ -161,8 +162,7 @@ def evaluable(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def compiled_config(kind: StepKind, config: Mapping[str, Any]) -> Compiled:
     """A config with its expressions compiled, but for the fields that the kind wants as they are written."""
-    verbatim: tuple[str, ...] = getattr(kind, "verbatim", ())
-    kept = {name: config[name] for name in verbatim if name in config}
+    kept = {name: config[name] for name in verbatim_of(kind) if name in config}
     if not kept:
         return compile_value(config)
     rest = compile_value({name: value for name, value in config.items() if name not in kept})

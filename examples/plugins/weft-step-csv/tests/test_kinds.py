@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from weft.core.ports import HttpError, HttpRequest, HttpResponse
-from weft.engine.kinds import Call, Ports
-from weft.engine.outcomes import Done, Failed, Outcome
-
 from weft_step_csv.fetch import CsvFetch
 from weft_step_csv.parse import CsvParse
 from weft_step_csv.table import MOST_ROWS
+
+from weft.core.ports import HttpError, HttpRequest, HttpResponse
+from weft.engine.kinds import Call, Ports
+from weft.engine.outcomes import Done, Failed, Outcome
 
 
 class Http:

@@ -56,9 +56,6 @@ class StepKind(Protocol):
     expressions: tuple[Spot, ...] = ()
     """Places in the config where a string is an expression even without `{{ }}` around it."""
 
-    verbatim: tuple[str, ...] = ()
-    """Fields of the config that are taken as they are written, braces and all: program text, for example."""
-
     may_use_secrets: bool = False
     """Whether the config may refer to secrets: only of an errand, because its config is never kept. The engine puts
     the values in just before the call, and hides them in whatever the step answers."""
@@ -150,3 +147,12 @@ def register(kind: StepKind) -> None:
 def installed() -> KindRegistry:
     """The kinds of this installation: the engine's own and those of plug-ins."""
     return INSTALLED
+
+
+def verbatim_of(kind: object) -> tuple[str, ...]:
+    """Fields of a kind's config that are taken as they are written, braces and all: program text, for example.
+
+    Not a member of the protocol, so that kinds without such fields need not say so.
+    """
+    fields: tuple[str, ...] = getattr(kind, "verbatim", ())
+    return fields

@@ -10,7 +10,6 @@ from weft.engine.kinds import Call, Ports
 from weft.engine.outcomes import Done, Failed, Outcome
 from weft.engine.steps.base import ErrandStep, config_of
 from weft.engine.steps.values import mapping, text
-
 from weft_step_csv.parse import DELIMITER, OUTPUT, delimiter_of
 from weft_step_csv.table import TableWrong, table
 

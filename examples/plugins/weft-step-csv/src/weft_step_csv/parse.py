@@ -6,7 +6,6 @@ from weft.engine.kinds import Call
 from weft.engine.outcomes import Done, Outcome
 from weft.engine.steps.base import ConfigWrong, InstantStep, config_of
 from weft.engine.steps.values import text, wrong
-
 from weft_step_csv.table import TableWrong, table
 
 DELIMITER = {
