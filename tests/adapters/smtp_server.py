@@ -35,7 +35,9 @@ class Handler:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802  likewise
-        message: Any = email.message_from_bytes(envelope.content or b"", policy=email.policy.default)
+        content = envelope.content
+        assert isinstance(content, bytes)
+        message: Any = email.message_from_bytes(content, policy=email.policy.default)
         if message["Subject"] == "busy":
             return "452 4.3.1 Insufficient storage"
         if message["Subject"] == "spam":
@@ -48,7 +50,7 @@ class Handler:
             "html": body.get_content() if (body := message.get_body(("html",))) else None,
             "tls": session.ssl is not None,
             "signed_in": bool(session.authenticated),
-            "raw": (envelope.content or b"").decode(),
+            "raw": content.decode(),
         }
         sys.stdout.write(json.dumps(said) + "\n")
         sys.stdout.flush()
