@@ -125,7 +125,9 @@ async def test_what_is_printed_is_kept_up_to_a_limit(sandbox: CodeSandbox) -> No
 async def test_attacks_end_in_a_clear_failure_and_the_next_run_is_well(
     sandbox: CodeSandbox, code: str, kind: str
 ) -> None:
-    error = await failure(sandbox, code, seconds=0.3)
+    # What ends by its time is given little of it; others must reach their own limit on a slow machine, too.
+    endless = kind == "code_timeout" or "while True: print" in code
+    error = await failure(sandbox, code, seconds=0.3 if endless else 10.0)
     assert error.kind == kind, error.message
     assert len(error.message) < 1000
     assert (await sandbox.run(request("1 + 1"))).value == 2

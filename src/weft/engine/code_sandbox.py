@@ -132,7 +132,7 @@ class CodeSandbox:
 
 
 class _Printed:
-    """Keeps the beginning of what is printed, and stops code that does nothing else."""
+    """Keeps the beginning of what is printed. A run that prints far too much fails, at its time limit at the latest."""
 
     def __init__(self) -> None:
         self.text = ""
