@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -25,6 +25,7 @@ from pydantic import (
     JsonValue,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic.fields import FieldInfo
 
@@ -186,6 +187,30 @@ class HttpSettings(_Section):
         return value
 
 
+class SmtpSettings(_Section):
+    """The server that mail of `notification` steps goes through. Without a host no mail is sent."""
+
+    host: str | None = Field(default=None, description="The mail server's name or address.")
+    port: Port = Field(default=587, description="Its port: usually 587 with STARTTLS, 465 with TLS.")
+    user: str | None = Field(default=None, description="Whom to sign in as; without it nobody signs in.")
+    password: str | None = Field(default=None, repr=False, json_schema_extra=_SECRET, description="Its password.")
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls",
+        description="How the connection is secured; never less than this, whatever the server offers.",
+    )
+    sender: str | None = Field(default=None, description="The address that all mail is from; needed with a host.")
+    ca_file: Path | None = Field(default=None, description="A file of certificates to trust, instead of the system's.")
+    timeout_seconds: float = Field(default=30.0, ge=1, le=300, description="How long sending a message may take.")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.host is not None and (self.sender is None or "@" not in self.sender or not self.sender.isprintable()):
+            raise ValueError("a mail server needs WEFT_SMTP_SENDER, the address that mail is from")
+        if self.user is not None and self.security == "none":
+            raise ValueError("the password would go in the clear with WEFT_SMTP_SECURITY=none; use starttls or tls")
+        return self
+
+
 class Settings(_Section):
     """Everything, frozen. Functions take values from it, not the whole."""
 
@@ -207,6 +232,7 @@ class Settings(_Section):
     log: LogSettings = LogSettings()
     worker: WorkerSettings = WorkerSettings()
     http: HttpSettings = HttpSettings()
+    smtp: SmtpSettings = SmtpSettings()
 
     @field_validator("home")
     @classmethod
@@ -220,6 +246,7 @@ SECTIONS: dict[str, tuple[type[_Section], str]] = {
     "log": (LogSettings, "LOG_"),
     "worker": (WorkerSettings, "WORKER_"),
     "http": (HttpSettings, "HTTP_"),
+    "smtp": (SmtpSettings, "SMTP_"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -171,3 +172,33 @@ def test_seeding_from_the_command_line(served: Served, weft: Weft, monkeypatch: 
         assert weft("db", "seed", "--profile", "development").code == FORBIDDEN
         monkeypatch.delenv("WEFT_PROFILE")
     assert weft("db", "seed", "--system", "nonsense").code == INVALID
+
+
+def test_secrets_are_set_listed_and_deleted_and_never_shown(signed_in: Weft, tmp_path: Path) -> None:
+    weft = signed_in
+    made = weft("secret", "set", "ledger", "--description", "Token of the ledger", stdin="tok_live_123456\n")
+    assert (made.code, "secret://ledger" in made.out) == (0, True)
+    file = tmp_path / "key.pem"
+    file.write_text("line one\nline two\n")
+    assert weft("secret", "set", "key", "--file", str(file), "--json").json()["version"] == 1
+    assert "value number 2" in weft("secret", "set", "ledger", stdin="tok_live_654321").out
+    shown = [weft("secret", "list", "--json"), weft("secret", "list"), weft("secret", "show", "ledger")]
+    assert [row["name"] for row in shown[0].json()] == ["key", "ledger"]
+    assert all("tok_live" not in one.out + one.err for one in shown)
+    assert "Token of the ledger" in shown[2].out
+    assert weft("secret", "delete", "ledger").code == INVALID
+    assert weft("secret", "delete", "ledger", "--yes").code == 0
+    assert weft("secret", "show", "ledger").code == NOT_FOUND
+
+
+def test_a_secret_comes_from_a_pipe_or_a_file_and_from_nowhere_else(signed_in: Weft, tmp_path: Path) -> None:
+    weft = signed_in
+    as_argument = weft("secret", "set", "ledger", "tok_live_123456")
+    assert (as_argument.code, "secret --help" in as_argument.err) == (INVALID, True)
+    assert "standard input" in weft("secret", "set", "ledger").err
+    assert "cannot be read" in weft("secret", "set", "ledger", "--file", str(tmp_path / "missing")).err
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\xfd")
+    assert "base64" in weft("secret", "set", "ledger", "--file", str(tmp_path / "binary")).err
+    short = weft("secret", "set", "ledger", stdin="abc")
+    assert (short.code, "abc" in short.err) == (INVALID, False)
+    assert "a word" in weft("secret", "set", "no-word", stdin="tok_live_123456").err

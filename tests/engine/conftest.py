@@ -76,6 +76,7 @@ class Engine:
     starter: Starter
     http: ScriptedHttp
     clock: VirtualClock
+    ports: Ports | None = None  # instead of the scripted world alone
 
     async def workflow(self, document: dict[str, Any], actor: Actor | None = None) -> UUID:
         """Store a document as an active workflow with one version."""
@@ -108,9 +109,8 @@ class Engine:
 
     def worker(self, **options: Any) -> Worker:
         chosen = {"lease": 5.0, "poll": 0.2, "drain": 5.0} | options
-        return Worker(
-            self.database, self.driver, self.starter, Ports(http=self.http), WorkerOptions(**chosen), clock=self.clock
-        )
+        ports = self.ports or Ports(http=self.http)
+        return Worker(self.database, self.driver, self.starter, ports, WorkerOptions(**chosen), clock=self.clock)
 
     async def settle(self, *, until: Callable[[list[Any]], bool] | None = None, workers: int = 1) -> None:
         """Run workers until no job is ready or in hand (or `until` holds of the jobs), at most 20 seconds."""

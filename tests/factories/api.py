@@ -15,9 +15,11 @@ from weft.domain.audit.routes import router as audit
 from weft.domain.clients.routes import router as clients
 from weft.domain.identity import access
 from weft.domain.identity.routes import routers as identity
+from weft.domain.secrets.routes import router as secrets
+from weft.domain.templates.routes import router as templates
 from weft.http.state import Services
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (*identity, clients, audit)
+ROUTERS: Final[tuple[APIRouter, ...]] = (*identity, clients, secrets, templates, audit)
 
 
 def app_of(

@@ -11,6 +11,8 @@ from weft.domain.audit import routes as audit
 from weft.domain.clients import routes as clients
 from weft.domain.executions import routes as executions
 from weft.domain.identity import routes as identity
+from weft.domain.secrets import routes as secrets
+from weft.domain.templates import routes as templates
 from weft.domain.workflows import routes as workflows
 from weft.engine import control_routes as control
 from weft.engine import routes as engine
@@ -20,6 +22,8 @@ from weft.engine.triggers import webhook
 ROUTERS: Final[tuple[APIRouter, ...]] = (
     *identity.routers,
     clients.router,
+    secrets.router,
+    templates.router,
     *workflows.routers,
     executions.router,
     engine.router,

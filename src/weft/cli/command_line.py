@@ -62,6 +62,8 @@ COMMANDS: dict[str, Entry] = {
     "role": _group("What members may do.", "weft.cli.role:app"),
     "key": _group("API keys for programs.", "weft.cli.key:app"),
     "client": _group("The customers that workflows run for.", "weft.cli.clients:app"),
+    "secret": _group("Values that steps hand to other systems.", "weft.cli.secret:app"),
+    "template": _group("Texts that notifications send.", "weft.cli.template:app"),
     "audit": _group("Who changed what, when, from where.", "weft.cli.audit:app"),
     "db": _group(
         "Prepare, migrate, seed and check the database.",

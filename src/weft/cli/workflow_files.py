@@ -31,8 +31,19 @@ class Source:
     parsed: Parsed
 
     def line(self, issue: Issue) -> int | None:
-        """Where the fault stands in the file. A fault inside a text over several lines is counted from its start."""
-        return self.parsed.line(issue.path)
+        """Where the fault stands in the file. Code in a block of its own begins on the line after `code: |`; a fault
+        inside any other text over several lines is counted from the text's start."""
+        line = self.parsed.line(issue.path)
+        within = issue.extra.get("line_of_code")
+        if line is None or not isinstance(within, int) or "\n" not in self._text(issue):
+            return line
+        return line + within
+
+    def _text(self, issue: Issue) -> str:
+        value: Any = self.parsed.document
+        for part in issue.path:
+            value = value[part]
+        return str(value)
 
 
 def read(path: str) -> Source:

@@ -8,26 +8,26 @@ transaction open.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 from weft.core.errors import Issue
-from weft.core.ports import HttpClient
+from weft.core.ports import CodeRunner, HttpClient, Mailer, MessageTemplates, SecretStore
 from weft.engine.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One attempt of one visit, with its configuration evaluated: no `{{ }}` is left in `config`."""
+    """One attempt of one visit. `config` is evaluated: no `{{ }}` is left in it, but secrets may be."""
 
     tenant_id: UUID
     execution_id: UUID
     step: str
     visit: int
     attempt: int
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
     now: datetime
     timeout: float | None
     correlation_id: str
@@ -40,9 +40,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The outside world, as the process that runs errands chose it."""
+    """The outside world, as the process that runs errands chose it. None: this process has no such thing."""
 
     http: HttpClient
+    secrets: SecretStore | None = None
+    code: CodeRunner | None = None
+    mail: Mailer | None = None
+    templates: MessageTemplates | None = None
 
 
 @runtime_checkable

@@ -12,10 +12,12 @@ import jsonschema_rs
 
 from weft.core.errors import Invalid, Issue
 from weft.db.database import Connection
+from weft.domain.workflows.kinds import verbatim_of
 from weft.domain.workflows.sentences import sentence
 from weft.engine.kinds import Errand, Instant, StepKind
 from weft.engine.registry import kind as find_kind
-from weft.expressions.compile import Compiled, Expression, compile_condition, compile_value
+from weft.engine.secret_places import SecretPlaces, marked
+from weft.expressions.compile import Compiled, Expression, Literal, Tree, compile_condition, compile_value
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.conditions import condition_expressions, condition_fields
 from weft.interpreter.definition import FOR_EACH, Definition, Graph, Step, Transition
@@ -69,6 +71,7 @@ class StepPlan:
     # Which of the two the kind is, is asked once: the question is slow, and a step runs often.
     instant: Instant | None
     errand: Errand | None
+    secrets: SecretPlaces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +129,20 @@ def _walk(document: Mapping[str, Any], graph: Graph, ids: Mapping[str, UUID], pl
         outgoing = graph.outgoing.get(key, ())
         whens = [condition_of(transitions[t.index].get("when")) for t in outgoing]
         kind = find_kind(step.kind)
+        config, secrets = evaluable(kind, raw), None
+        if isinstance(kind, Errand) and getattr(kind, "may_use_secrets", False):
+            config, secrets = marked(config)
         plans[step.path] = StepPlan(
             step=step,
             kind=kind,
             step_id=ids.get(step.path),
-            config=compile_value(evaluable(kind, raw)),
+            config=compiled_config(kind, config),
             raw=raw,
             guards=tuple(whens),
             outgoing=outgoing,
             instant=None if isinstance(kind, Errand) else kind,
             errand=kind if isinstance(kind, Errand) else None,
+            secrets=secrets,
         )
         if step.body is not None:
             _walk(raw["body"], step.body, ids, plans)
@@ -151,6 +158,18 @@ def evaluable(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, str) and "{{" not in value:
             config[spot[0]] = "{{ " + value + " }}"
     return config
+
+
+def compiled_config(kind: StepKind, config: Mapping[str, Any]) -> Compiled:
+    """A config with its expressions compiled, but for the fields that the kind wants as they are written."""
+    kept = {name: config[name] for name in verbatim_of(kind) if name in config}
+    if not kept:
+        return compile_value(config)
+    rest = compile_value({name: value for name, value in config.items() if name not in kept})
+    if isinstance(rest, Tree) and isinstance(rest.children, dict):
+        as_written = {name: Literal(value=value) for name, value in kept.items()}
+        return Tree(children={**rest.children, **as_written}, is_simple=rest.is_simple, paths=rest.paths)
+    return Literal(value=dict(config))
 
 
 def _in_order(transitions: list[Mapping[str, Any]], source: str) -> list[Mapping[str, Any]]:

@@ -22,6 +22,7 @@ from weft.core.errors import Conflict, Invalid, Unavailable
 from weft.domain.workflows.kinds import ENTRY_POINTS, KindRegistry, installed
 from weft.engine.kinds import Errand, Instant
 from weft.engine.steps import (
+    code,
     condition,
     delay,
     end,
@@ -29,6 +30,7 @@ from weft.engine.steps import (
     for_each,
     http,
     join,
+    notification,
     parallel,
     sub_workflow,
     switch,
@@ -42,7 +44,8 @@ from weft.engine.steps.base import ErrandStep, InstantStep
 Runnable = Instant | Errand
 
 _MODULES: Final = (
-    set_, transform, condition, switch, parallel, join, for_each, delay, sub_workflow, http, end, fail,
+    set_, transform, condition, switch, parallel, join, for_each, delay, sub_workflow,
+    http, notification, code, end, fail,
 )  # fmt: skip
 BUILT_IN: Final[tuple[InstantStep | ErrandStep, ...]] = tuple(module.STEP for module in _MODULES)
 """weft's own kinds, in the order in which the palette and the reference show them."""
@@ -167,6 +170,9 @@ class Registry:
     def _plugin(self, point: metadata.EntryPoint) -> Runnable | Fault:
         """The object that the check at save uses: it loads plug-ins, and what passed there is what runs here."""
         found: object = self._checks.get(point.name)
+        if isinstance(found, Instant) and not isinstance(found, Errand) and getattr(found, "may_use_secrets", False):
+            reason = f"{point.value} may use secrets but is an instant step; only errands are given any"
+            return Fault(point.name, _distribution(point), reason)
         if isinstance(found, (Instant, Errand)):
             return found
         if found is not None:

@@ -28,6 +28,19 @@ headers: {X-Source: weft}
 body: {amount: '{{ vars.total }}', reference: '{{ execution.number }}'}
 expect: [201, 409]
 timeout: 20s""",
+    "notification": """\
+channel: email
+to: ['{{ input.name }} <{{ input.email }}>', office@example.com]
+subject: 'Invoice {{ execution.number }}'
+text: 'Dear {{ input.name }}, your invoice is attached to your account.'""",
+    "code": """\
+inputs: {lines: '{{ input.lines }}'}
+code: |
+  totals = {}
+  for line in lines:
+      totals[line['group']] = totals.get(line['group'], 0) + line['net']
+  {'groups': totals, 'highest': max(totals.values())}
+timeout: 2s""",
     "end": "output: {paid: true, receipt: '{{ steps.pay.output.body.id }}'}",
     "fail": "{message: 'The invoice {{ input.number }} has no supplier. Add one and start again.'}",
 }
@@ -41,6 +54,9 @@ _INTRODUCTION: Final = """\
 The word in a step's `type`, and what may stand in its `config`. Any value in a config may be an expression in
 `{{ }}`; it is evaluated before the step runs, and a value of the wrong sort then fails the step with the error kind
 `invalid`, which is not retried. Fields that are not listed are refused.
+
+`http`, `notification` and kinds of plug-ins may refer to secrets in their config: `secret://name` as a whole text,
+`{{ secrets.name }}` within one. A secret that is not there fails the step with the error kind `secret_missing`.
 
 *Instant* steps are functions of their config: they need no outside world, and many of them run in one transaction.
 *Errands* reach outside: they are delivered at least once, under one key per attempt, and may be retried.
@@ -67,6 +83,30 @@ _FAILURES: Final = """\
 The error's `data` has the answer's `status` and the first 2,048 bytes of its `body`. A redirect to another origin
 takes along only headers that cannot be credentials (`Accept`, `Content-Type`, `Idempotency-Key` and the like).
 """
+
+_NOTIFICATION_FAILURES: Final = """\
+| error kind | when | tried again |
+|---|---|---|
+| `mail_unconfigured` | the installation has no mail server | no |
+| `smtp_4xx` | the mail server refused the message, or every recipient, for now | yes |
+| `smtp_5xx` | it refused them for good | no |
+| `smtp_auth` | it refused weft's sign-in | no |
+| `template_missing`, `template_invalid` | there is no such template, or it does not work out with this data | no |
+
+Otherwise those of `http`: `invalid`, `connection`, `timeout`, `tls`, and for webhooks and chats `blocked`, `dns`,
+`rate_limit`, `http_4xx` and so on. [Secrets and notifications](../guides/notifications.md) has examples.
+"""
+
+_CODE_FAILURES: Final = """\
+The error kinds are `code_error`, `code_timeout`, `code_memory`, `code_output` and `code_crashed`;
+[code in a step](../guides/code.md) says when each of them comes.
+"""
+
+_AFTER: Final[Mapping[str, str]] = {
+    "http": _FAILURES,
+    "notification": _NOTIFICATION_FAILURES,
+    "code": _CODE_FAILURES,
+}
 
 _OWN: Final = """\
 ## Kinds of your own
@@ -97,6 +137,7 @@ class Shout(InstantStep):
 A kind that reaches outside is an `ErrandStep` with `async def call(self, call, ports)`; it calls others through
 `ports.http` and sends `call.idempotency_key`. weft's own kinds cannot be replaced, and two distributions cannot
 offer the same name. A plug-in that cannot be loaded takes only its own kind down.
+[Step kinds of your own](../guides/plugins.md) says more.
 """
 
 
@@ -105,8 +146,8 @@ def reference() -> str:
     parts = [_INTRODUCTION]
     for kind in BUILT_IN:
         parts.append("\n".join(_section(kind)))
-        if kind.name == "http":
-            parts.append(_FAILURES)
+        if kind.name in _AFTER:
+            parts.append(_AFTER[kind.name])
     return "\n".join([*parts, _OWN])
 
 

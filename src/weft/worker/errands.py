@@ -11,8 +11,9 @@ from uuid import UUID
 from weft.core.actor import system_actor
 from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.db.hot import transaction
+from weft.engine import with_secrets
 from weft.engine.drive import Driver
-from weft.engine.kinds import Ports
+from weft.engine.kinds import Call, Ports
 from weft.engine.news import (
     Cancelled,
     ChildStarted,
@@ -27,6 +28,7 @@ from weft.engine.news import (
     What,
 )
 from weft.engine.outcomes import Done, Failed, Outcome, StartChild
+from weft.engine.plans import StepPlan
 from weft.engine.queue import Job
 from weft.engine.run import Run
 from weft.engine.simulation import stored
@@ -117,18 +119,21 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     call = turn.call(job.visit, job.attempt, step, config)
     if visit.ordered_as:  # moved to another version since: the outside world knows it under the older key
         call = replace(call, step=visit.ordered_as)
+    performer: with_secrets.Performer = errand
+    if step.secrets is not None:
+        performer = await with_secrets.opened(errand, call, ports, step.secrets)
+    return _ended(job, await _called(performer, call, ports, step))
+
+
+async def _called(performer: with_secrets.Performer, call: Call, ports: Ports, step: StepPlan) -> Outcome:
+    """What came of the call, whatever the kind does: its faults are the step's, never the worker's."""
     try:
         async with asyncio.timeout(step.step.timeout or ERRAND_TIMEOUT):
-            return _ended(job, await errand.perform(call, ports))
+            return await performer.perform(call, ports)
     except TimeoutError:
-        seconds = step.step.timeout or ERRAND_TIMEOUT
-        return StepEnded(job.visit, job.attempt, Failed("timeout", f"The step took longer than {seconds:g} s."))
+        return Failed("timeout", f"The step took longer than {step.step.timeout or ERRAND_TIMEOUT:g} s.")
     except Exception as error:
-        return StepEnded(
-            job.visit,
-            job.attempt,
-            Failed("internal", f"The step kind '{step.step.kind}' broke: {type(error).__name__}.", retryable=False),
-        )
+        return Failed("internal", f"The step kind '{step.step.kind}' broke: {type(error).__name__}.", retryable=False)
 
 
 def _is_held(run: Run, job: Job) -> bool:

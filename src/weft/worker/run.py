@@ -17,12 +17,16 @@ import uvloop
 
 from weft.adapters.addresses import Allow
 from weft.adapters.http_client import SafeHttpClient
+from weft.adapters.mail import mailer_of
 from weft.core import logs
 from weft.db.database import Database
 from weft.db.hot import AWAY
+from weft.engine.code_sandbox import CodeSandbox
 from weft.engine.kinds import Ports
+from weft.engine.message_templates import Templates
 from weft.engine.process import EngineProcess
 from weft.engine.triggers.schedules import Schedules
+from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
 from weft.settings import Settings
@@ -69,6 +73,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         dsn, application_name="weft worker", size=2, hot_size=max(4, size), master_key=master_key
     )
     client = SafeHttpClient(Allow.parse(settings.http.allow))
+    code = CodeSandbox()
     engine = EngineProcess(database, wakes=False, answers=False)
     await engine.open()
     chosen = settings.worker
@@ -76,7 +81,13 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         database,
         engine.driver,
         engine.starter,
-        Ports(http=client),
+        Ports(
+            http=client,
+            secrets=Vault(database),
+            code=code,
+            mail=mailer_of(settings.smtp),
+            templates=Templates(database, engine.guard),
+        ),
         WorkerOptions(
             concurrency=chosen.concurrency,
             batch=chosen.batch,
@@ -102,6 +113,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         await asyncio.gather(*companions, return_exceptions=True)
         await engine.close()
         await client.close()
+        await code.close()
         await database.close()
 
 

@@ -168,4 +168,4 @@ def test_how_branching_kinds_branch_by_themselves() -> None:
     assert [name for name, kind in kinds.items() if kind.split is not Split.one] == ["parallel"]
     assert [name for name, kind in kinds.items() if kind.join != Join()] == ["join"]
     assert kinds["join"].join == Join(JoinKind.all)
-    assert [name for name, kind in kinds.items() if kind.may_use_secrets] == []
+    assert [name for name, kind in kinds.items() if kind.may_use_secrets] == ["http", "notification"]

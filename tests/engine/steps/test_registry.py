@@ -110,7 +110,7 @@ def offers(monkeypatch: pytest.MonkeyPatch) -> Offers:
 
 NAMES = [
     *("set", "transform", "condition", "switch", "parallel", "join"),
-    *("for_each", "delay", "sub_workflow", "http", "end", "fail"),
+    *("for_each", "delay", "sub_workflow", "http", "notification", "code", "end", "fail"),
 ]
 
 
@@ -122,7 +122,7 @@ def are_one(checked: object, run: object) -> bool:
 def test_wefts_own_kinds_need_no_metadata(offers: Offers) -> None:
     found = offers.registry()
     assert [kind.name for kind in found.kinds()] == NAMES
-    assert [kind.name for kind in found.kinds() if isinstance(kind, Errand)] == ["http"]
+    assert [kind.name for kind in found.kinds() if isinstance(kind, Errand)] == ["http", "notification", "code"]
     assert found.faults() == ()
 
 

@@ -31,6 +31,10 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("executions", "read"): "See executions and their journal",
     ("executions", "start"): "Start executions",
     ("executions", "manage"): "Cancel, retry, pause, replay and move executions",
+    ("secrets", "read"): "See which secrets there are, never their values",
+    ("secrets", "write"): "Set and delete secrets",
+    ("templates", "read"): "See message templates",
+    ("templates", "write"): "Change and delete message templates",
     ("audit", "read"): "Search the audit log",
 }
 
@@ -48,6 +52,7 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
             ("workflows", "write"),
             ("workflows", "publish"),
             ("workflows", "simulate"),
+            ("templates", "write"),
             ("executions", "start"),
             ("executions", "manage"),
         },

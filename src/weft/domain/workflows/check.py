@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from weft.core.errors import Issue
-from weft.domain.workflows import readings, references, validation
+from weft.domain.workflows import readings, references, secret_check, validation
 from weft.domain.workflows.certainty import analyse
 from weft.domain.workflows.document import PlacedStep, each_step, each_transition, joined, levels
 from weft.domain.workflows.kinds import KindRegistry, installed
@@ -107,6 +107,7 @@ class _Check:
             config: Mapping[str, Any] = placed.step.get("config", {})
             where = (*placed.at, "config")
             issues = validation.config_issues(kind, config, where)
+            issues += secret_check.reference_issues(kind, config, where)
             for issue in issues or kind.check(config, where):
                 yield issue if issue.message.startswith("Step '") else replace(issue, message=f"{who}: {issue.message}")
 

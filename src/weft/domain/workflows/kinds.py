@@ -57,7 +57,8 @@ class StepKind(Protocol):
     """Places in the config where a string is an expression even without `{{ }}` around it."""
 
     may_use_secrets: bool = False
-    """Whether `secrets` may be read in the config: it reaches the outside world and is never logged."""
+    """Whether the config may refer to secrets: only of an errand, because its config is never kept. The engine puts
+    the values in just before the call, and hides them in whatever the step answers."""
 
     def outputs(self, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The schema of the output of a step with this config; overridden where the config decides it."""
@@ -146,3 +147,12 @@ def register(kind: StepKind) -> None:
 def installed() -> KindRegistry:
     """The kinds of this installation: the engine's own and those of plug-ins."""
     return INSTALLED
+
+
+def verbatim_of(kind: object) -> tuple[str, ...]:
+    """Fields of a kind's config that are taken as they are written, braces and all: program text, for example.
+
+    Not a member of the protocol, so that kinds without such fields need not say so.
+    """
+    fields: tuple[str, ...] = getattr(kind, "verbatim", ())
+    return fields

@@ -8,7 +8,7 @@ from typing import Any
 
 from weft.core.errors import Issue
 from weft.domain.workflows.document import body_of
-from weft.domain.workflows.kinds import KindRegistry, Spot, StepKind, Where
+from weft.domain.workflows.kinds import KindRegistry, Spot, StepKind, Where, verbatim_of
 from weft.domain.workflows.references import Level, Reading
 from weft.expressions.compile import (
     Compiled,
@@ -57,6 +57,7 @@ def collect_step(
         return
     place = Spotted(f"Step '{step.get('key')}'", level, facts, kind is not None and kind.may_use_secrets)
     skipped = {"body"} if body_of(step) is not None else set()
+    skipped.update(verbatim_of(kind))
     special = dict(_special(kind, config))
     for name, value in config.items():
         if name not in skipped:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from weft.core.errors import Issue
-from weft.domain.workflows import schema_paths
+from weft.domain.workflows import schema_paths, secret_check
 from weft.domain.workflows.certainty import Certainty, Fact
 from weft.domain.workflows.kinds import Where
 from weft.domain.workflows.schema_paths import Absent, Schema
@@ -117,13 +117,11 @@ def _judge_unknown(reading: Reading, around: Surroundings, path: str, root: str,
 
 def _judge_secret(reading: Reading, path: str, findings: Findings) -> None:
     if not reading.may_use_secrets:
-        findings.add(
-            reading,
-            "`secrets` can be read only in the config of steps that call other systems, because every other value "
-            "is kept in the journal. Move it there.",
-            "secret_misplaced",
-            path=path,
-        )
+        findings.add(reading, secret_check.MISPLACED, "secret_misplaced", path=path)
+        return
+    fault = secret_check.expression_fault(reading.text)
+    if fault is not None:
+        findings.add(reading, fault.message, fault.code, path=path)
 
 
 def _judge_item(reading: Reading, path: str, root: str, rest: Sequence[str], findings: Findings) -> None:

@@ -12,6 +12,7 @@ import jsonschema_rs
 from jsonschema_rs import ValidationError, ValidationErrorKind
 
 from weft.core.errors import Issue
+from weft.domain.secrets.rules import SCHEME
 from weft.domain.workflows.kinds import StepKind, Where
 from weft.domain.workflows.schema import definition_schema
 from weft.domain.workflows.sentences import dotted, sentence, unknown_field
@@ -79,8 +80,8 @@ def input_schema_issues(schema: object, where: Where) -> list[Issue]:
 
 
 def is_expression(value: object) -> bool:
-    """Whether a config value is given by an expression and so has no type before the step runs."""
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
+    """Whether a config value is given by an expression or a secret, and so has no type before the step runs."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value or value.startswith(SCHEME))
 
 
 def _excused(error: ValidationError) -> bool:

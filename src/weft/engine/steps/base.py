@@ -31,6 +31,9 @@ class Step(StepKind):
     title: str
     """What people see in the palette: one or two words."""
 
+    verbatim: tuple[str, ...] = ()
+    """Fields of the config that are taken as they are written, braces and all: program text, for example."""
+
     def check(self, config: Mapping[str, Any], where: Where = ()) -> list[Issue]:
         """Faults of a config as written that its schema cannot name; their paths begin with `where`."""
         del config, where

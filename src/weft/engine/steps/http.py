@@ -29,6 +29,7 @@ _ONE_OR_MORE: Final = {
 class Http(ErrandStep):
     name = "http"
     title = "HTTP request"
+    may_use_secrets = True
     description = "Calls another system over HTTP and puts out its answer: status, headers and body."
     config_schema = config_of(
         {

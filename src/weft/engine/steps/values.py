@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from weft.domain.secrets.rules import SCHEME
 from weft.domain.workflows.schema import DURATION_PATTERN
 from weft.engine.steps.base import ConfigWrong
 from weft.interpreter.durations import DurationUnclear, parse_duration
@@ -23,8 +24,8 @@ DURATION: Final[dict[str, Any]] = {
 
 
 def is_expression(value: object) -> bool:
-    """Whether a config value as written will be evaluated before the step sees it."""
-    return isinstance(value, str) and ("{{" in value or "{%" in value)
+    """Whether a config value as written is evaluated, or gives way to a secret, before the step sees it."""
+    return isinstance(value, str) and ("{{" in value or "{%" in value or value.startswith(SCHEME))
 
 
 def text(config: Mapping[str, Any], name: str, default: str | None = None) -> str:

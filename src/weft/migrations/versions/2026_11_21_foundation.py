@@ -22,8 +22,8 @@ HERE = Path(__file__).parent
 TABLES = (
     "dispatch_dead", "dispatch_jobs", "audit_logs", "execution_logs", "workflow_executions",
     "workflow_triggers", "workflow_transitions", "workflow_steps", "workflow_versions", "workflow_counters",
-    "workflows", "clients", "api_key_uses", "api_keys", "sessions", "user_permissions", "tenant_users",
-    "role_permissions", "roles", "permissions", "users", "tenant_keys", "tenants",
+    "workflows", "message_templates", "secrets", "clients", "api_key_uses", "api_keys", "sessions",
+    "user_permissions", "tenant_users", "role_permissions", "roles", "permissions", "users", "tenant_keys", "tenants",
 )  # fmt: skip
 
 FUNCTIONS = (

@@ -134,6 +134,24 @@ CREATE INDEX clients_created_at_idx ON weft.clients (tenant_id, created_at, id);
 
 CREATE INDEX clients_name_key_idx ON weft.clients (tenant_id, name_key, id);
 
+CREATE TABLE weft.message_templates (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	version INTEGER NOT NULL, 
+	text TEXT NOT NULL, 
+	subject TEXT DEFAULT '' NOT NULL, 
+	html TEXT, 
+	description TEXT DEFAULT '' NOT NULL, 
+	is_newest BOOLEAN DEFAULT true NOT NULL, 
+	created_by UUID, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT message_templates_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT message_templates_tenant_id_name_version_key UNIQUE (tenant_id, name, version)
+);
+
+CREATE UNIQUE INDEX message_templates_newest_key ON weft.message_templates (tenant_id, name) WHERE is_newest;
+
 CREATE TABLE weft.roles (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -145,6 +163,22 @@ CREATE TABLE weft.roles (
 	row_version INTEGER DEFAULT 1 NOT NULL, 
 	CONSTRAINT roles_pkey PRIMARY KEY (tenant_id, id), 
 	CONSTRAINT roles_tenant_id_name_key UNIQUE (tenant_id, name)
+);
+
+CREATE TABLE weft.secrets (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	value BYTEA NOT NULL, 
+	rotated_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	description TEXT DEFAULT '' NOT NULL, 
+	version INTEGER DEFAULT 1 NOT NULL, 
+	created_by UUID, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT secrets_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT secrets_tenant_id_name_key UNIQUE (tenant_id, name)
 );
 
 CREATE TABLE weft.tenant_keys (
@@ -469,7 +503,11 @@ CREATE INDEX workflow_transitions_version_id_idx ON weft.workflow_transitions (t
 
 ALTER TABLE weft.clients ADD CONSTRAINT clients__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
+ALTER TABLE weft.message_templates ADD CONSTRAINT message_templates__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
 ALTER TABLE weft.roles ADD CONSTRAINT roles__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.secrets ADD CONSTRAINT secrets__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.tenant_keys ADD CONSTRAINT tenant_keys__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
@@ -583,6 +621,14 @@ create policy tenant_rw on weft.clients to weft_app using (tenant_id = nullif(cu
 
 create policy owner_maint on weft.clients to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
+alter table weft.message_templates enable row level security;
+
+alter table weft.message_templates force row level security;
+
+create policy tenant_rw on weft.message_templates to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.message_templates to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
 alter table weft.roles enable row level security;
 
 alter table weft.roles force row level security;
@@ -590,6 +636,14 @@ alter table weft.roles force row level security;
 create policy tenant_rw on weft.roles to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.roles to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.secrets enable row level security;
+
+alter table weft.secrets force row level security;
+
+create policy tenant_rw on weft.secrets to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.secrets to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.tenant_keys enable row level security;
 
@@ -1109,9 +1163,15 @@ create trigger touch before update on weft.clients for each row execute function
 
 create trigger audit after insert or update or delete on weft.clients for each row execute function weft.audit_row('clients', '');
 
+create trigger audit after insert or update or delete on weft.message_templates for each row execute function weft.audit_row('message_templates', '');
+
 create trigger touch before update on weft.roles for each row execute function weft.touch_versioned();
 
 create trigger audit after insert or update or delete on weft.roles for each row execute function weft.audit_row('roles', '');
+
+create trigger touch before update on weft.secrets for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.secrets for each row execute function weft.audit_row('secrets', 'value');
 
 create trigger touch before update on weft.tenant_keys for each row execute function weft.touch();
 
@@ -1285,7 +1345,11 @@ grant select on weft.users to weft_app;
 
 grant select, insert, update on weft.clients to weft_app;
 
+grant select, insert, update, delete on weft.message_templates to weft_app;
+
 grant select, insert, update, delete on weft.roles to weft_app;
+
+grant select, insert, update, delete on weft.secrets to weft_app;
 
 grant select, insert on weft.tenant_keys to weft_app;
 
@@ -1337,6 +1401,10 @@ insert into weft.permissions (resource, action, description) values
   ('members', 'write', 'Add members, change their role or status, remove them'),
   ('roles', 'read', 'See roles and what they allow'),
   ('roles', 'write', 'Create and change roles, grant and deny permissions'),
+  ('secrets', 'read', 'See which secrets there are, never their values'),
+  ('secrets', 'write', 'Set and delete secrets'),
+  ('templates', 'read', 'See message templates'),
+  ('templates', 'write', 'Change and delete message templates'),
   ('tenants', 'read', 'See the tenant and its settings'),
   ('tenants', 'write', 'Change the tenant and its settings'),
   ('workflows', 'publish', 'Activate, deactivate, roll back and archive workflows; manage triggers'),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from weft.core.clock import Clock, utc_now
 from weft.ops.doctor import installation, machine
 from weft.ops.doctor.answers import Answer, Report, Verdict, fail, ok
+from weft.ops.doctor.mail import mail
 from weft.ops.home import Home
 from weft.settings import Settings, SettingsInvalid, load_settings
 
@@ -32,6 +33,7 @@ def examine(environ: Mapping[str, str], *, clock: Clock = utc_now) -> Report:
     answers += machine.home(home, needed=settings.database.url is None or settings.master_key is None)
     answers += machine.step_kinds()
     answers += machine.guard()
+    answers += mail(settings)
     answers += machine.embedded_programs(settings)
     if not _may_look_into(answers):
         return Report(answers)

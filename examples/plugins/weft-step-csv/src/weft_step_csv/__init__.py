@@ -1,0 +1,1 @@
+"""Step kinds for weft that read CSV."""

@@ -1,0 +1,1 @@
+"""Secrets: values that steps hand to other systems, and that nobody can read again."""

@@ -1,0 +1,1 @@
+"""Message templates: texts that notifications send, changed without touching the workflows that send them."""
