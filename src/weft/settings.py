@@ -123,6 +123,13 @@ class ApiSettings(_Section):
         default=(), description="Addresses or networks whose `X-Forwarded-For` is believed, separated by commas."
     )
 
+    streams: int = Field(
+        default=1_000, ge=0, le=100_000, description="Streams of events that one API process holds open at most."
+    )
+    streams_per_tenant: int = Field(
+        default=100, ge=0, le=100_000, description="Streams of events that one API process holds open for a tenant."
+    )
+
     @property
     def address(self) -> str:
         """Where others find us, without a slash at the end."""

@@ -12,7 +12,8 @@ from weft.api.routers import DIRECT, ROUTERS, UNVERSIONED
 from weft.domain.identity.access import settle
 from weft.engine import routes as engine_routes
 from weft.engine.process import EngineProcess
-from weft.http.state import Services
+from weft.engine.watching import StreamLimits
+from weft.http.state import Services, before_leaving
 
 
 @asynccontextmanager
@@ -23,13 +24,14 @@ async def assembled(
     readiness: Readiness | None = None,
     metrics: Metrics | None = None,
     trusted_proxies: Sequence[str] = (),
+    streams: StreamLimits | None = None,
 ) -> AsyncIterator[WeftApi]:
     """The application of one process while it runs. Leave the block before the database is closed.
 
     `listen_dsn` is a direct address for notifications where the database's own goes through a pooler.
     """
     database = services.database
-    async with EngineProcess(database, listen_dsn=listen_dsn, clock=services.clock) as engine:
+    async with EngineProcess(database, listen_dsn=listen_dsn, clock=services.clock, streams=streams) as engine:
         app = create_app(
             services,
             ROUTERS,
@@ -40,6 +42,9 @@ async def assembled(
             trusted_proxies=trusted_proxies,
         )
         engine_routes.attach(app, engine)
+        before_leaving(app, engine.watchers.leave)
+        if metrics is not None:
+            metrics.watch_streams(lambda: len(engine.watchers))
         try:
             yield app
         finally:

@@ -13,6 +13,7 @@ from weft.domain.executions import routes as executions
 from weft.domain.identity import routes as identity
 from weft.domain.workflows import routes as workflows
 from weft.engine import control_routes as control
+from weft.engine import event_routes as events
 from weft.engine import routes as engine
 from weft.engine.triggers import webhook
 
@@ -23,6 +24,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     executions.router,
     engine.router,
     control.router,
+    events.router,
     audit.router,
 )
 """Under `/v1`."""

@@ -437,6 +437,7 @@ CREATE TABLE weft.execution_logs (
 	data JSONB, 
 	error JSONB, 
 	completed_at TIMESTAMP WITH TIME ZONE, 
+	saved_in INTEGER DEFAULT 0 NOT NULL, 
 	CONSTRAINT execution_logs_pkey PRIMARY KEY (tenant_id, started_at, id), 
 	CONSTRAINT execution_logs_status_check CHECK (status in ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'CANCELLED'))
 )
