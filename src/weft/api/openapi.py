@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from weft.engine.event_routes import EVENTS
@@ -16,7 +17,7 @@ from weft.http.state import SESSION_COOKIE, TENANT_HEADER
 
 VERSION: Final = "3.1.0"
 _REFERENCE: Final = "#/components/schemas/{model}"
-_MODELS: Final = (Problem, ProblemIssue, *EVENTS.values())
+_MODELS: Final[tuple[type[BaseModel], ...]] = (Problem, ProblemIssue, *EVENTS.values())
 """Schemas that no route's signature names."""
 _PROBLEMS: Final = {
     400: "The request cannot be read.",

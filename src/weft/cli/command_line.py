@@ -50,6 +50,9 @@ COMMANDS: dict[str, Entry] = {
     "workflow": _group("Write, check, publish and compare workflows.", "weft.cli.workflow:app"),
     "execution": _group(
         "Start, watch, stop, repeat and move executions.", "weft.cli.execution:app", "weft.cli.execution_control:app"
+        "Start, watch, cancel and retry executions.",
+        "weft.cli.execution:app",
+        "weft.cli.watch:app",
     ),
     "login": _command("login", "weft.cli.session:app", "Sign in and remember it."),
     "logout": _command("logout", "weft.cli.session:app", "Forget the sign-in."),
