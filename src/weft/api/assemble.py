@@ -10,6 +10,8 @@ from weft.api.health import Readiness
 from weft.api.metrics import Metrics
 from weft.api.routers import DIRECT, ROUTERS, UNVERSIONED
 from weft.domain.identity.access import settle
+from weft.domain.retention import routes as retention_routes
+from weft.domain.retention.rules import Bounds
 from weft.engine import routes as engine_routes
 from weft.engine.process import EngineProcess
 from weft.engine.watching import StreamLimits
@@ -25,6 +27,7 @@ async def assembled(
     metrics: Metrics | None = None,
     trusted_proxies: Sequence[str] = (),
     streams: StreamLimits | None = None,
+    retention: Bounds | None = None,
 ) -> AsyncIterator[WeftApi]:
     """The application of one process while it runs. Leave the block before the database is closed.
 
@@ -42,6 +45,7 @@ async def assembled(
             trusted_proxies=trusted_proxies,
         )
         engine_routes.attach(app, engine)
+        retention_routes.BOUNDS.attach(app, retention or Bounds())
         before_leaving(app, engine.watchers.leave)
         if metrics is not None:
             metrics.watch_streams(lambda: len(engine.watchers))

@@ -11,6 +11,7 @@ from weft.domain.audit import routes as audit
 from weft.domain.clients import routes as clients
 from weft.domain.executions import routes as executions
 from weft.domain.identity import routes as identity
+from weft.domain.retention import routes as retention
 from weft.domain.workflows import routes as workflows
 from weft.engine import control_routes as control
 from weft.engine import event_routes as events
@@ -25,6 +26,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     engine.router,
     control.router,
     events.router,
+    retention.router,
     audit.router,
 )
 """Under `/v1`."""

@@ -33,6 +33,7 @@ from weft.engine.watching import StreamLimits
 from weft.http.state import Services, leave
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.retention import bounds_of
 from weft.settings import Settings
 
 log = structlog.get_logger("weft.api")
@@ -148,6 +149,7 @@ async def serve(
             readiness=Readiness(preflight.newest_revision(), heartbeat or worker_heartbeat),
             metrics=measured,
             trusted_proxies=settings.api.trusted_proxies,
+            retention=bounds_of(settings),
             streams=StreamLimits(settings.api.streams, settings.api.streams_per_tenant),
         ) as app:
             servers = [(server(app), listening.api)]
