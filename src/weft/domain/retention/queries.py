@@ -36,10 +36,10 @@ select count(*) as executions, min(d.created_at) as oldest
 
 DUE: Final = """/* weft:retention.due */
 with recursive roots as (
-  select r.id, r.created_at
+  select r.*
     from unnest($3::text[]) as s (status)
    cross join lateral (
-     select e.id, e.created_at from weft.workflow_executions e
+     select e.id, e.row_version, e.status, e.created_at, e.completed_at from weft.workflow_executions e
       where e.tenant_id = $1 and e.status = s.status and e.created_at < $2 and e.completed_at < $2
         and e.parent_id is null and (e.created_at, e.id) > ($4, $5)
       order by e.created_at, e.id
@@ -48,11 +48,14 @@ with recursive roots as (
    limit $6
 ),
 family as (
-  select r.id as root, e.id, e.row_version, e.status, e.created_at, e.completed_at
-    from roots r join weft.workflow_executions e on e.tenant_id = $1 and e.id = r.id
+  select r.id as root, r.id, r.row_version, r.status, r.created_at, r.completed_at from roots r
    union all
   select f.root, c.id, c.row_version, c.status, c.created_at, c.completed_at
-    from family f join weft.workflow_executions c on c.tenant_id = $1 and c.parent_id = f.id
+    from family f
+   cross join lateral (
+     select c.id, c.row_version, c.status, c.created_at, c.completed_at from weft.workflow_executions c
+      where c.tenant_id = $1 and c.parent_id = f.id
+     offset 0) c
 ),
 whole as (
   select f.root from family f group by f.root
@@ -62,7 +65,9 @@ select f.id, f.row_version, f.created_at, f.id = f.root as is_root, f.root in (s
   from family f
  order by f.id
 """
-"""The oldest executions that have ended before $2, after a place in their order, each with its sub-workflows. A family
+"""`offset 0` keeps the look for sub-workflows a look by index: their number is unknown to the planner.
+
+The oldest executions that have ended before $2, after a place in their order, each with its sub-workflows. A family
 goes whole or stays whole."""
 
 INSERT_ARCHIVE: Final = """/* weft:retention.archived */
