@@ -1168,7 +1168,7 @@ $$;
 -- whoever asks; so do this month and the last, which ensure_partitions would make again.
 create function weft.drop_empty_partitions(p_before date) returns setof text
 language plpgsql security definer
-set search_path = pg_catalog set lock_timeout = '2s' as $$
+set search_path = pg_catalog set lock_timeout = '500ms' as $$
 declare
   found_ record;
   first_ timestamptz;
@@ -1185,12 +1185,13 @@ begin
     continue when until_ > least(p_before::timestamp at time zone 'utc', newest)
       or exists (select from weft.execution_logs l where l.started_at >= first_ and l.started_at < until_);
     begin
+      lock table only weft.execution_logs in access exclusive mode; -- first, in the order in which readers take them
       execute format('lock table weft.%I in access exclusive mode', found_.name);
       continue when exists (select from weft.execution_logs l where l.started_at >= first_ and l.started_at < until_);
       execute format('alter table weft.execution_logs detach partition weft.%I', found_.name);
       execute format('drop table weft.%I', found_.name);
       return next found_.name;
-    exception when lock_not_available or deadlock_detected then
+    exception when lock_not_available or deadlock_detected or undefined_table then
       null; -- traffic goes first; the next round tries again
     end;
   end loop;
