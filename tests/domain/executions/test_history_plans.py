@@ -126,12 +126,14 @@ async def test_results_are_read_from_the_months_of_the_execution(history: Histor
 
 async def test_an_old_execution_s_results_are_found_by_index(history: History) -> None:
     """One that waited for months: more months are asked, each by its index."""
-    since, until = NOW - timedelta(days=31 * MONTHS), NOW + rules.SKEW
+    since, until = (NOW - timedelta(days=31 * MONTHS)).replace(day=1), NOW + rules.SKEW
     plan = await history.explained(store.OUTPUTS, history.actor.tenant_id, [history.running], [1], since, until)
     full = {scan["Relation Name"] for scan in scans(plan, "execution_logs") if scan["Node Type"] == "Seq Scan"}
     assert full & history.filled == set(), "only months without a row are read whole"
     assert months_read(plan) & history.filled
-    conditions = [str(node["Index Cond"]) for node in nodes(plan) if "Index Cond" in node]
+    names = tuple(history.filled)
+    by_index = [node for node in nodes(plan) if str(node.get("Index Name", "")).startswith(names)]
+    conditions = [str(node["Index Cond"]) for node in by_index]
     assert conditions
     assert all("execution_id" in condition for condition in conditions)
 
@@ -180,8 +182,8 @@ async def test_what_is_too_old_stands_at_the_end_of_an_index(history: History) -
         await history.explained(retention.COUNT_DUE, tenant, cutoff, final, 10_001),
     ):
         used = scans(plan, "workflow_executions")
-        assert all(scan["Node Type"] in ("Index Scan", "Index Only Scan") for scan in used), used
-        walk = next(scan for scan in used if scan["Index Name"] == "workflow_executions_status_idx")
+        assert all(scan["Node Type"] != "Seq Scan" for scan in used), used
+        walk = next(node for node in nodes(plan) if node.get("Index Name") == "workflow_executions_status_idx")
         assert "created_at <" in walk["Index Cond"]
         assert indexes(plan) <= {
             "workflow_executions_status_idx", "workflow_executions_pkey", "workflow_executions_parent_id_idx",
