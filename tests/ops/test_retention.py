@@ -17,6 +17,7 @@ from weft.core.actor import Actor
 from weft.core.ids import new_id
 from weft.db.database import Database
 from weft.db.hot import transaction
+from weft.domain.retention import queries
 from weft.domain.retention.rules import Bounds
 from weft.ops import archives, retention
 from weft.ops.retention import Report, Sweep
@@ -131,7 +132,7 @@ def files(directory: Path) -> list[Path]:
 
 def archived(directory: Path, report: Report) -> dict[str, Any]:
     """Execution id -> line, of every file of a report; each file is whole."""
-    found = {}
+    found: dict[str, Any] = {}
     for file in report.files:
         path = archives.find_file(file, directory)
         archives.verify(path)
@@ -263,8 +264,8 @@ async def test_a_crash_before_the_commit_loses_nothing(
 ) -> None:
     """The file is there and the rows are, too; the next round writes the same file again."""
     await shelf.put(OLD)
-    broken = retention.queries.INSERT_ARCHIVE.replace("$5, $6", "$5 / 0, $6")
-    monkeypatch.setattr(retention.queries, "INSERT_ARCHIVE", broken)
+    broken = queries.INSERT_ARCHIVE.replace("$5, $6", "$5 / 0, $6")
+    monkeypatch.setattr(queries, "INSERT_ARCHIVE", broken)
     with pytest.raises(asyncpg.DivisionByZeroError):
         await rounds.run(NOW)
     assert len(await shelf.left()) == 1
@@ -334,7 +335,7 @@ async def test_late_timers_go_with_their_execution(shelf: Shelf, rounds: Sweep, 
 
 async def delete(database: Database, actor: Actor, ids: list[UUID], versions: list[int] | None = None) -> Any:
     async with transaction(database, actor) as connection:
-        return await connection.fetchrow(retention.queries.DELETE, ids, versions or [1] * len(ids))
+        return await connection.fetchrow(queries.DELETE, ids, versions or [1] * len(ids))
 
 
 async def test_the_function_deletes_only_what_has_ended_in_this_tenant(
@@ -359,7 +360,7 @@ async def test_without_a_tenant_it_deletes_nothing(shelf: Shelf, database: Datab
     done = await shelf.put(OLD)
     async with database.pool.acquire() as connection:
         with pytest.raises(asyncpg.RaiseError, match=r"app\.tenant_id"):
-            await connection.fetchrow(retention.queries.DELETE, [done], [1])
+            await connection.fetchrow(queries.DELETE, [done], [1])
         for table in ("workflow_executions", "execution_logs"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(f"delete from weft.{table}")
