@@ -49,9 +49,9 @@ COMMANDS: dict[str, Entry] = {
     "doctor": _command("doctor", "weft.cli.doctor:app", "Check everything an operator would ask about."),
     "workflow": _group("Write, check, publish and compare workflows.", "weft.cli.workflow:app"),
     "execution": _group(
-        "Start, watch, stop, repeat and move executions.", "weft.cli.execution:app", "weft.cli.execution_control:app"
-        "Start, watch, cancel and retry executions.",
+        "Start, watch, stop, repeat and move executions.",
         "weft.cli.execution:app",
+        "weft.cli.execution_control:app",
         "weft.cli.watch:app",
     ),
     "login": _command("login", "weft.cli.session:app", "Sign in and remember it."),
