@@ -91,16 +91,15 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
     )
     schedules = Schedules(engine.driver, engine.starter, engine.guard)
     scheduler = ScheduleLoop(database, schedules, listen_dsn=settings.database.listen_url, clock=engine.clock)
-    companions = [
-        asyncio.create_task(keep_partitions(database)),
-        asyncio.create_task(scheduler.run()),
     retention = Retention(
         Sweep(database, settings.archives, bounds_of(settings)),
         every_seconds=settings.retention.every_minutes * 60,
         round_seconds=settings.retention.round_seconds,
+        clock=engine.clock,
     )
     companions = [
         asyncio.create_task(keep_partitions(database)),
+        asyncio.create_task(scheduler.run()),
         asyncio.create_task(retention.keep()),
     ]
     try:

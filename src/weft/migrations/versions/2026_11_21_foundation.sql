@@ -1366,7 +1366,6 @@ grant execute on function weft.prune_schedule_runs(timestamptz, integer) to weft
 
 alter function weft.prune_schedule_runs(timestamptz, integer) owner to weft_dispatch;
 
-revoke create on schema weft from weft_auth, weft_audit, weft_dispatch;
 revoke all on function weft.delete_executions(uuid[], integer[]) from public;
 
 grant execute on function weft.delete_executions(uuid[], integer[]) to weft_app;
