@@ -28,8 +28,8 @@ from weft.ops.installation import with_running_database
 from weft.ops.retention import Sweep, bounds_of
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
-from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.loops.retention import Retention
+from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.measure import serve_metrics
 
 log = structlog.get_logger("weft.worker")

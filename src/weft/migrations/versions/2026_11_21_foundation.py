@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 
 TABLES = (
     "archives",
+    "schedule_runs", "workflow_schedules",
     "dispatch_dead", "dispatch_jobs", "audit_logs", "execution_logs", "workflow_executions",
     "workflow_triggers", "workflow_transitions", "workflow_steps", "workflow_versions", "workflow_counters",
     "workflows", "clients", "api_key_uses", "api_keys", "sessions", "user_permissions", "tenant_users",
@@ -29,6 +30,7 @@ TABLES = (
 
 FUNCTIONS = (
     "drop_empty_partitions", "retention_tenants", "delete_executions",
+    "prune_schedule_runs", "next_schedule", "claim_schedules",
     "ensure_partitions", "queue_depth", "release_jobs", "extend_leases", "promote_jobs", "claim_jobs",
     "mark_sign_in", "set_password", "ensure_user", "create_tenant", "find_tenant", "memberships_of",
     "find_user", "audit_is_append_only", "audit_event", "audit_row", "touch_versioned", "touch",
