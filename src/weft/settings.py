@@ -124,6 +124,13 @@ class ApiSettings(_Section):
         default=(), description="Addresses or networks whose `X-Forwarded-For` is believed, separated by commas."
     )
 
+    streams: int = Field(
+        default=1_000, ge=0, le=100_000, description="Streams of events that one API process holds open at most."
+    )
+    streams_per_tenant: int = Field(
+        default=100, ge=0, le=100_000, description="Streams of events that one API process holds open for a tenant."
+    )
+
     @property
     def address(self) -> str:
         """Where others find us, without a slash at the end."""
@@ -211,6 +218,31 @@ class SmtpSettings(_Section):
         return self
 
 
+class RetentionSettings(_Section):
+    """How long finished executions are kept. Nothing goes unless somebody says so."""
+
+    executions_days: int | None = Field(
+        default=None, ge=1, le=36_600, description="Days for tenants that say nothing; without it they keep everything."
+    )
+    shortest_days: int = Field(default=1, ge=1, le=36_600, description="What a tenant may choose at least.")
+    longest_days: int | None = Field(
+        default=None, ge=1, le=36_600, description="No tenant keeps an execution longer than this after its end."
+    )
+    archive: bool = Field(
+        default=True, description="Executions of tenants that say nothing are archived before they are deleted."
+    )
+    every_minutes: float = Field(
+        default=60.0, ge=0.1, le=10_080, description="How often a worker looks what is too old."
+    )
+    round_seconds: float = Field(default=60.0, ge=1, le=3600, description="How long one round may take before a pause.")
+
+    @model_validator(mode="after")
+    def _are_in_order(self) -> RetentionSettings:
+        if self.longest_days is not None and self.longest_days < self.shortest_days:
+            raise ValueError("longest_days must not be below shortest_days")
+        return self
+
+
 class Settings(_Section):
     """Everything, frozen. Functions take values from it, not the whole."""
 
@@ -227,12 +259,22 @@ class Settings(_Section):
         "one is made in the home; outside development an external database needs it set.",
     )
 
+    archive_dir: Path | None = Field(
+        default=None, description="Where archives of old executions are written; without it `archive` in the home."
+    )
+
     database: DatabaseSettings = DatabaseSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     worker: WorkerSettings = WorkerSettings()
     http: HttpSettings = HttpSettings()
     smtp: SmtpSettings = SmtpSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+    @property
+    def archives(self) -> Path:
+        """The archive directory."""
+        return (self.archive_dir or self.home / "archive").expanduser().absolute()
 
     @field_validator("home")
     @classmethod
@@ -247,6 +289,7 @@ SECTIONS: dict[str, tuple[type[_Section], str]] = {
     "worker": (WorkerSettings, "WORKER_"),
     "http": (HttpSettings, "HTTP_"),
     "smtp": (SmtpSettings, "SMTP_"),
+    "retention": (RetentionSettings, "RETENTION_"),
 }
 
 

@@ -165,8 +165,8 @@ async def test_definer_functions_belong_to_narrow_roles_and_fix_their_search_pat
     for row in rows:
         assert not row["open_to_all"], row["proname"]
         assert (row["proconfig"] or [""])[0].startswith("search_path=pg_catalog"), row["proname"]
-        if row["prosecdef"] and row["proname"] != "ensure_partitions":
-            assert row["owner"] in ("weft_auth", "weft_audit", "weft_dispatch"), row["proname"]
+        if row["prosecdef"] and row["proname"] not in ("ensure_partitions", "drop_empty_partitions"):
+            assert row["owner"] in ("weft_auth", "weft_audit", "weft_dispatch", "weft_retention"), row["proname"]
 
 
 async def test_the_application_role_is_nobody(catalogue: Any) -> None:

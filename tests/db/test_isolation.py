@@ -40,7 +40,7 @@ def value_for(column: Column[Any], table: Table) -> str:
     kind = column.type.compile(dialect=asyncpg_dialect()).partition(" COLLATE")[0]
     samples = {
         "UUID": f"'{new_id()}'", "TEXT": f"'x{new_id().hex}'", "JSONB": "'{}'", "BYTEA": "'\\x00'", "INTEGER": "1",
-        "SMALLINT": "1", "BOOLEAN": "true", "TIMESTAMP WITH TIME ZONE": "now()", "TEXT[]": "'{}'",
+        "BIGINT": "1", "SMALLINT": "1", "BOOLEAN": "true", "TIMESTAMP WITH TIME ZONE": "now()", "TEXT[]": "'{}'",
     }  # fmt: skip
     return samples[kind if not kind.startswith("NUMERIC") else "INTEGER"]
 

@@ -10,9 +10,12 @@ from weft.api.health import Readiness
 from weft.api.metrics import Metrics
 from weft.api.routers import DIRECT, ROUTERS, UNVERSIONED
 from weft.domain.identity.access import settle
+from weft.domain.retention import routes as retention_routes
+from weft.domain.retention.rules import Bounds
 from weft.engine import routes as engine_routes
 from weft.engine.process import EngineProcess
-from weft.http.state import Services
+from weft.engine.watching import StreamLimits
+from weft.http.state import Services, before_leaving
 
 
 @asynccontextmanager
@@ -23,13 +26,15 @@ async def assembled(
     readiness: Readiness | None = None,
     metrics: Metrics | None = None,
     trusted_proxies: Sequence[str] = (),
+    streams: StreamLimits | None = None,
+    retention: Bounds | None = None,
 ) -> AsyncIterator[WeftApi]:
     """The application of one process while it runs. Leave the block before the database is closed.
 
     `listen_dsn` is a direct address for notifications where the database's own goes through a pooler.
     """
     database = services.database
-    async with EngineProcess(database, listen_dsn=listen_dsn, clock=services.clock) as engine:
+    async with EngineProcess(database, listen_dsn=listen_dsn, clock=services.clock, streams=streams) as engine:
         app = create_app(
             services,
             ROUTERS,
@@ -40,6 +45,10 @@ async def assembled(
             trusted_proxies=trusted_proxies,
         )
         engine_routes.attach(app, engine)
+        retention_routes.BOUNDS.attach(app, retention or Bounds())
+        before_leaving(app, engine.watchers.leave)
+        if metrics is not None:
+            metrics.watch_streams(lambda: len(engine.watchers))
         try:
             yield app
         finally:

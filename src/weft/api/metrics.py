@@ -6,7 +6,7 @@ Labels are bounded: route templates, status classes, states. There is no tenant 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -67,6 +67,11 @@ class Metrics:
     def watch(self, database: Database) -> None:
         """Add the database's pools, read at every scrape."""
         self.registry.register(_Pools(database))
+
+    def watch_streams(self, count: Callable[[], int]) -> None:
+        """Add the number of open streams of events, read at every scrape."""
+        streams = Gauge("weft_event_streams", "Streams of events that are open now.", registry=self.registry)
+        streams.set_function(count)
 
     async def read_queue(self, database: Database, now: datetime) -> None:
         """Ask the database how much waits. A database that does not answer must not take the other metrics along."""

@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from weft.api.metrics import Metrics
 from weft.core.ids import new_id
+from weft.http import sse
 from weft.http.problems import internal_problem, of_protocol
 from weft.http.state import CORRELATION_HEADER, CORRELATION_KEY
 
@@ -48,6 +49,7 @@ _WORDS: Final = {
 }
 _HSTS: Final = {"Strict-Transport-Security": "max-age=31536000"}
 _CORRELATION: Final = CORRELATION_HEADER.lower().encode()
+_STREAM: Final = (b"content-type", f"{sse.MEDIA_TYPE}; charset=utf-8".encode())
 
 
 def _raw(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
@@ -103,11 +105,13 @@ class Requests:
             await self.app(scope, receive, send)
             return
         status = 499  # nginx's word for a client that left before the answer
+        is_stream = False
 
         async def send_and_see(message: Message) -> None:
-            nonlocal status
+            nonlocal status, is_stream
             if message["type"] == "http.response.start":
                 status = message["status"]
+                is_stream = _STREAM in message.get("headers", ())
             await send(message)
 
         began = time.perf_counter()
@@ -117,7 +121,8 @@ class Requests:
             finally:
                 seconds = time.perf_counter() - began
                 route = route_template(scope)
-                self.metrics.observe(scope["method"], route, status, seconds)
+                if not is_stream:  # how long somebody watches says nothing about how quick we are
+                    self.metrics.observe(scope["method"], route, status, seconds)
                 say = log.debug if scope["path"] in _QUIET_PATHS else log.info
                 say("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
 

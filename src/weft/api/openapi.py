@@ -7,14 +7,18 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from weft.engine.event_routes import EVENTS
 from weft.http.problems import MEDIA_TYPE, Problem, ProblemIssue
 from weft.http.scope import Access, AccessKind, access_of
 from weft.http.state import SESSION_COOKIE, TENANT_HEADER
 
 VERSION: Final = "3.1.0"
 _REFERENCE: Final = "#/components/schemas/{model}"
+_MODELS: Final[tuple[type[BaseModel], ...]] = (Problem, ProblemIssue, *EVENTS.values())
+"""Schemas that no route's signature names."""
 _PROBLEMS: Final = {
     400: "The request cannot be read.",
     401: "Nobody is signed in, or the credential is not valid.",
@@ -69,7 +73,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for replaced in ("HTTPValidationError", "ValidationError"):
         schemas.pop(replaced, None)
-    _, ours = models_json_schema([(Problem, "serialization"), (ProblemIssue, "serialization")], ref_template=_REFERENCE)
+    _, ours = models_json_schema([(model, "serialization") for model in _MODELS], ref_template=_REFERENCE)
     schemas.update(ours["$defs"])
     components["securitySchemes"] = _SECURITY_SCHEMES
     components["responses"] = {f"Problem{status}": _problem_response(status) for status in _PROBLEMS}

@@ -18,6 +18,7 @@ from typing import Final
 
 import structlog
 import uvicorn
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from weft.api import metrics as measuring
@@ -28,9 +29,11 @@ from weft.core import logs
 from weft.core.errors import Unavailable
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
-from weft.http.state import Services
+from weft.engine.watching import StreamLimits
+from weft.http.state import Services, leave
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.retention import bounds_of
 from weft.settings import Settings
 
 log = structlog.get_logger("weft.api")
@@ -60,6 +63,8 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+        if isinstance(self.config.app, Starlette):
+            leave(self.config.app)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,8 @@ async def serve(
             readiness=Readiness(preflight.newest_revision(), heartbeat or worker_heartbeat),
             metrics=measured,
             trusted_proxies=settings.api.trusted_proxies,
+            retention=bounds_of(settings),
+            streams=StreamLimits(settings.api.streams, settings.api.streams_per_tenant),
         ) as app:
             servers = [(server(app), listening.api)]
             if listening.metrics is not None:

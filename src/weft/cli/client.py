@@ -172,6 +172,26 @@ class Client:
             raise _refusal(self.url, status, answered, content)
         return _json(self.url, content) if content else None
 
+    def opened(self, path: str, *, headers: Mapping[str, str], timeout: float) -> http.client.HTTPResponse:
+        """The answer to a GET while it still comes, for whoever reads it line by line; close it."""
+        connection = self._connected(timeout)
+        try:
+            connection.request("GET", self._target(path, None), None, self._headers(None, headers))
+            response = connection.getresponse()
+            if response.status != 200:
+                answered = {k.lower(): v for k, v in response.getheaders()}
+                raise _refusal(self.url, response.status, answered, response.read())
+        except TimeoutError as error:
+            connection.close()
+            raise AnswerLate(self.url, timeout) from error
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise ConnectionLost(self.url, str(error) or type(error).__name__) from error
+        except BaseException:
+            connection.close()
+            raise
+        return response
+
     def _exchange(
         self,
         method: str,

@@ -51,7 +51,10 @@ COMMANDS: dict[str, Entry] = {
         "Write, check, simulate, publish and compare workflows.", "weft.cli.workflow:app", "weft.cli.simulation:app"
     ),
     "execution": _group(
-        "Start, watch, stop, repeat and move executions.", "weft.cli.execution:app", "weft.cli.execution_control:app"
+        "Start, watch, stop, repeat and move executions.",
+        "weft.cli.execution:app",
+        "weft.cli.execution_control:app",
+        "weft.cli.watch:app",
     ),
     "login": _command("login", "weft.cli.session:app", "Sign in and remember it."),
     "logout": _command("logout", "weft.cli.session:app", "Forget the sign-in."),
@@ -65,11 +68,14 @@ COMMANDS: dict[str, Entry] = {
     "secret": _group("Values that steps hand to other systems.", "weft.cli.secret:app"),
     "template": _group("Texts that notifications send.", "weft.cli.template:app"),
     "audit": _group("Who changed what, when, from where.", "weft.cli.audit:app"),
+    "retention": _group("How long executions are kept.", "weft.cli.retention:app"),
+    "archive": _group("Archives of executions that are gone.", "weft.cli.archive:app"),
     "db": _group(
         "Prepare, migrate, seed and check the database.",
         "weft.cli.database:app",
         "weft.cli.database_init:app",
         "weft.cli.seed:app",
+        "weft.cli.database_retention:app",
     ),
     "test": _command("test", "weft.cli.develop:app", "Run every test of this clone."),
     "bench": _command("bench", "weft.cli.develop:app", "Measure, and compare with the recorded results."),

@@ -12,6 +12,7 @@ import typer
 from weft.cli import execution_text, output
 from weft.cli.client import Client, connect
 from weft.cli.common import Everything, Limit, TenantName, Url, is_id
+from weft.cli.watch import watched
 from weft.cli.workflow_names import find
 from weft.core.errors import Invalid, NotFound
 
@@ -43,14 +44,17 @@ def start(
     simulate: Annotated[bool, typer.Option("--simulate", help="Without any effect, on a clock of its own.")] = False,
     script: Annotated[str | None, typer.Option(help="With --simulate: a file that says what steps answer.")] = None,
     correlation: Annotated[str | None, typer.Option(help="Ties it to something of yours.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show what happens until it has ended.")] = False,
     url: Url = None,
     tenant: TenantName = None,
 ) -> None:
     """Start an execution.
 
     With --wait: show its outcome. Then the exit code is 0 if it completed, 1 if it failed or was cancelled, and 8 if
-    it goes on.
+    it goes on. With --watch: as `weft execution watch`.
     """
+    if watch and wait is not None:
+        raise Invalid("Say --wait or --watch: watching waits for the end.")
     body: dict[str, Any] = {"workflow": workflow, "input": read_input(given)}
     said = {"client_id": client, "version": version, "correlation_id": correlation}
     body |= {name: value for name, value in said.items() if value is not None}
@@ -62,6 +66,9 @@ def start(
     api = connect(url, tenant)
     if wait is None:
         started = api.post("/executions", body, headers=headers)
+        if watch:
+            watched(api, str(started["id"]))
+            return
         output.result(started, lambda: execution_text.started(started, workflow))
         return
     outcome = _outcome(api, body, headers, _seconds(wait))

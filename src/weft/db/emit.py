@@ -22,6 +22,9 @@ TENANT = "nullif(current_setting('app.tenant_id', true), '')::uuid"
 USER = "nullif(current_setting('app.user_id', true), '')::uuid"
 MAINTENANCE = "current_setting('app.maintenance', true) = 'on'"
 
+EXECUTIONS = "workflow_executions"
+DEFINERS = "weft_auth, weft_audit, weft_dispatch, weft_retention"
+
 # function -> (owner, may the application role call it)
 FUNCTIONS: dict[str, tuple[str, bool]] = {
     "touch()": ("weft_owner", False),
@@ -45,6 +48,9 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "claim_schedules(timestamptz, integer, interval)": ("weft_dispatch", True),
     "next_schedule()": ("weft_dispatch", True),
     "prune_schedule_runs(timestamptz, integer)": ("weft_dispatch", True),
+    "delete_executions(uuid[], integer[])": ("weft_retention", True),
+    "retention_tenants()": ("weft_auth", True),
+    "drop_empty_partitions(date)": ("weft_owner", True),
 }
 
 
@@ -124,17 +130,41 @@ def functions() -> Iterator[str]:
     yield f"grant insert on {SCHEMA}.audit_logs to weft_audit"
 
 
+def belongings(tables: Sequence[Table]) -> Iterator[tuple[Table, str]]:
+    """What belongs to an execution, with the column that names it: archived with it, and deleted with it."""
+    for table in tables:
+        for key in sorted(table.foreign_key_constraints, key=lambda k: str(k.name)):
+            if key.referred_table.name == EXECUTIONS and table.name != EXECUTIONS:
+                yield table, next(c.name for c in key.columns if c.name != "tenant_id")
+
+
+def retention(tables: Sequence[Table]) -> Iterator[str]:
+    """The functions that delete what is too old, and the rights of their owner, within the tenant of a transaction."""
+    owned = list(belongings(tables))
+    for name in dict.fromkeys([EXECUTIONS, *(table.name for table, _ in owned)]):
+        test = f"tenant_id = {TENANT}"
+        yield (f"create policy retention_rw on {SCHEMA}.{name} to weft_retention using ({test}) with check ({test})")
+        yield f"grant select, delete on {SCHEMA}.{name} to weft_retention"
+    deletions = "\n".join(
+        f"  delete from {SCHEMA}.{table.name} b where b.tenant_id = tenant and b.{column} = any(p_ids);\n"
+        "  get diagnostics n = row_count;\n"
+        "  belongings := belongings + n;"
+        for table, column in owned
+    )
+    yield sql_file("retention").replace("  -- {belongings}", deletions)
+
+
 def hand_over() -> Iterator[str]:
     """Definer functions go to the roles whose narrow rights they use. Last, because triggers need them first."""
     # Taking over a function needs CREATE on the schema for as long as it takes.
-    yield f"grant create on schema {SCHEMA} to weft_auth, weft_audit, weft_dispatch"
+    yield f"grant create on schema {SCHEMA} to {DEFINERS}"
     for signature, (owner, callable_) in FUNCTIONS.items():
         yield f"revoke all on function {SCHEMA}.{signature} from public"
         if callable_:
             yield f"grant execute on function {SCHEMA}.{signature} to weft_app"
         if owner != "weft_owner":
             yield f"alter function {SCHEMA}.{signature} owner to {owner}"
-    yield f"revoke create on schema {SCHEMA} from weft_auth, weft_audit, weft_dispatch"
+    yield f"revoke create on schema {SCHEMA} from {DEFINERS}"
     # Later migrations, which run as weft_owner, must be able to put the trigger on new tables.
     yield "set local role weft_audit"
     yield f"grant execute on function {SCHEMA}.audit_row() to weft_owner"
@@ -157,6 +187,7 @@ def create_all(metadata: MetaData) -> list[str]:
         *add_references(tables),
         *row_security(tables),
         *functions(),
+        *retention(tables),
         *triggers(tables),
         *hand_over(),
         *grants(tables),

@@ -21,6 +21,7 @@ from weft.engine.simulation.places import Places
 from weft.engine.starts import Starter
 from weft.engine.triggers.lookup import Triggers
 from weft.engine.waiting import Waiters
+from weft.engine.watching import StreamLimits, Watchers
 from weft.expressions.guard import Guard
 
 
@@ -41,6 +42,7 @@ class EngineProcess:
         answers: bool = True,
         clock: Clock | None = None,
         guard: Guard | None = None,
+        streams: StreamLimits | None = None,
     ) -> None:
         self.database = database
         self.guard = guard or Guard()
@@ -50,6 +52,7 @@ class EngineProcess:
         self.driver = Driver(database, self.guard, clock=self.clock, wakes=wakes)
         self.starter = Starter(self.driver)
         self.waiters = Waiters(database, listen_dsn=listen_dsn)
+        self.watchers = Watchers(database, limits=streams)
         self.triggers = Triggers(database)
         self.simulations = Places()
         self._answers = answers
@@ -64,6 +67,7 @@ class EngineProcess:
         await self.guard.start()
         if self._answers:
             await self.waiters.open()
+            self.watchers.open()
 
     async def close(self) -> None:
         """Let starts under way come to their end, then stop. Call it before the database is closed."""
@@ -73,6 +77,7 @@ class EngineProcess:
                 await self._keeping
         await self.starter.close()
         await self.waiters.close()
+        await self.watchers.close()
         await self.guard.close()
 
     async def __aenter__(self) -> Self:

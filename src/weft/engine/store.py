@@ -8,7 +8,7 @@ race is not written at all and its jobs stay for whoever holds them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -54,7 +54,7 @@ w as (
          completed_at = u.completed_at, row_version = e.row_version + 1, updated_at = clock_timestamp(){moving}
     from unnest({execution}) as u (id, base, status, state, output, error, started_at, completed_at{moved})
    where e.tenant_id = $1 and e.id = u.id and e.row_version = u.base{fenced}
-  returning e.id, e.awaited, e.status, 0 as number
+  returning e.id, e.awaited, e.status, 0 as number, e.row_version
 )"""
 
 _FINISH_JOBS = """,
@@ -107,15 +107,15 @@ w as (
             select 1 from weft.workflow_triggers t
              where t.tenant_id = $1 and t.id = s.trigger_id and t.enabled and t.row_version = s.trigger_version))
   on conflict (tenant_id, workflow_id, idempotency_key) where idempotency_key is not null do nothing
-  returning id, awaited, status, number
+  returning id, awaited, status, number, row_version
 )"""
 
 _LOGS = """,
 logged as (
   insert into weft.execution_logs
     (tenant_id, execution_id, id, step_id, step_key, frame, visit, attempt, status, started_at, completed_at,
-     message, data, error)
-  select $1, l.* from unnest({logs})
+     message, data, error, saved_in)
+  select $1, l.*, w.row_version from unnest({logs})
            as l (execution_id, id, step_id, step_key, frame, visit, attempt, status, started_at, completed_at,
                  message, data, error)
     join w on w.id = l.execution_id
@@ -125,12 +125,13 @@ logged as (
 # part of the same statement had met a concurrent update (`docs/decisions/0013-journal-settled-apart.md`).
 SETTLE = """/* weft:engine.settle */
 update weft.execution_logs l
-   set status = u.status, completed_at = u.completed_at, message = u.message, data = u.data, error = u.error
+   set status = u.status, completed_at = u.completed_at, message = u.message, data = u.data, error = u.error,
+       saved_in = u.saved_in
   from unnest($2::uuid[], $3::integer[], $4::integer[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::text[],
-              $9::jsonb[], $10::jsonb[])
-         as u (execution_id, visit, attempt, started_at, status, completed_at, message, data, error)
+              $9::jsonb[], $10::jsonb[], $11::integer[])
+         as u (execution_id, visit, attempt, started_at, status, completed_at, message, data, error, saved_in)
  where l.tenant_id = $1 and l.execution_id = u.execution_id and l.visit = u.visit and l.attempt = u.attempt
-   and l.started_at = u.started_at and l.started_at >= $11 and l.started_at <= $12
+   and l.started_at = u.started_at and l.started_at >= $12 and l.started_at <= $13
 """
 
 _JOBS = """,
@@ -277,7 +278,8 @@ async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datet
     )
     saved = {row[0]: row[1] for row in await connection.fetch(statement, *values)}
     if batch.settled:
-        await _settle(connection, tenant_id, [row for row in batch.settled if row.execution_id in saved])
+        versions = {row.id: (row.base or 0) + 1 for row in batch.executions}
+        await _settle(connection, tenant_id, [row for row in batch.settled if row.execution_id in saved], versions)
     return saved
 
 
@@ -288,12 +290,17 @@ class JournalIncomplete(RuntimeError):
         super().__init__(f"{expected} journal rows were to be settled, but PostgreSQL says: {found}")
 
 
-async def _settle(connection: Connection, tenant_id: UUID, rows: Sequence[LogRow]) -> None:
-    """Close the journal rows of attempts that an earlier turn began."""
+async def _settle(
+    connection: Connection, tenant_id: UUID, rows: Sequence[LogRow], versions: Mapping[UUID, int]
+) -> None:
+    """Close the journal rows of attempts that an earlier turn began. `versions`: the row versions of this save."""
     if not rows:
         return
     times = [row.started_at for row in rows]
-    done = await connection.execute(SETTLE, tenant_id, *_columns(rows, _SETTLED_NAMES), min(times), max(times))
+    saved_in = [versions[row.execution_id] for row in rows]
+    done = await connection.execute(
+        SETTLE, tenant_id, *_columns(rows, _SETTLED_NAMES), saved_in, min(times), max(times)
+    )
     if done != f"UPDATE {len(rows)}":
         raise JournalIncomplete(len(rows), done)
 

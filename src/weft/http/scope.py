@@ -121,6 +121,12 @@ def acting(permission: str) -> params.Depends:
     return params.Depends(find_actor, scope="function")
 
 
+async def require_still(request: Request, permission: str) -> None:
+    """For an answer that goes on for hours: raises unless the credential is valid and has the permission even now."""
+    async with _entered(request, _checked(permission), read_only=True):
+        pass
+
+
 @cache
 def signed_in() -> params.Depends:
     """A scope for anybody with a valid credential: their own profile, their own sign-out."""

@@ -10,6 +10,7 @@ object to its own routes declares a `Slot`, attaches the object once and reads i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Annotated, Final, Generic, Protocol, TypeVar, cast
@@ -101,6 +102,19 @@ def _slots(app: Starlette) -> dict[object, object]:
     if not hasattr(app.state, "weft_slots"):
         app.state.weft_slots = {}
     return cast("dict[object, object]", app.state.weft_slots)
+
+
+def before_leaving(app: Starlette, call: Callable[[], None]) -> None:
+    """Have something called when the process is told to stop, before running requests are waited for."""
+    if not hasattr(app.state, "weft_leaving"):
+        app.state.weft_leaving = []
+    app.state.weft_leaving.append(call)
+
+
+def leave(app: Starlette) -> None:
+    """The process was told to stop."""
+    for call in getattr(app.state, "weft_leaving", ()):
+        call()
 
 
 def services_of(request: HTTPConnection) -> Services:

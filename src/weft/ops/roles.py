@@ -5,6 +5,7 @@
     weft_auth      owns the functions that run before a tenant is known; nobody signs in as it
     weft_audit     owns the function that writes the audit log; nobody signs in as it
     weft_dispatch  owns the functions that claim jobs of all tenants; nobody signs in as it
+    weft_retention owns the function that deletes old executions; nobody signs in as it
 
 Works on PostgreSQL 15 to 18, as a superuser or as an administrator who may only create roles and databases (managed
 services give no more). Since 16 such an administrator must give itself the right to act as a role that it made.
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 OWNER = "weft_owner"
 APP = "weft_app"
-DEFINERS = ("weft_auth", "weft_audit", "weft_dispatch")
+DEFINERS = ("weft_auth", "weft_audit", "weft_dispatch", "weft_retention")
 ROLES = (OWNER, APP, *DEFINERS)
 
 OLDEST_MAJOR = 15

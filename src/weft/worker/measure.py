@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from weft.worker.loop import Worker
+from weft.worker.loops.retention import Numbers as RetentionNumbers
 
 log = structlog.get_logger("weft.worker")
 
@@ -20,8 +21,9 @@ log = structlog.get_logger("weft.worker")
 class _Numbers(Collector):
     """Read from the worker at every scrape: nothing is counted twice."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, retention: RetentionNumbers | None = None) -> None:
         self._worker = worker
+        self._retention = retention
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         claimed = CounterMetricFamily("weft_worker_jobs_claimed", "Jobs claimed since the worker started.")
@@ -29,16 +31,42 @@ class _Numbers(Collector):
         held = GaugeMetricFamily("weft_worker_jobs_held", "Jobs in hand now.", value=self._worker.holding)
         yield claimed
         yield held
+        if self._retention is not None:
+            yield from _retention(self._retention)
+
+
+def _retention(numbers: RetentionNumbers) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+    counted = (
+        ("weft_retention_executions_deleted", "Old executions deleted since the worker started.", numbers.executions),
+        ("weft_retention_executions_archived", "Of them, those that were archived first.", numbers.archived),
+        (
+            "weft_retention_failures",
+            "Times that old executions had to stay.",
+            numbers.failures,
+        ),
+    )
+    for name, sentence, value in counted:
+        family = CounterMetricFamily(name, sentence)
+        family.add_metric((), value)
+        yield family
+    if numbers.last_run is not None:
+        yield GaugeMetricFamily(
+            "weft_retention_last_run_seconds",
+            "When this worker last looked what is too old, in seconds since 1970.",
+            value=numbers.last_run.timestamp(),
+        )
 
 
 @contextlib.asynccontextmanager
-async def serve_metrics(worker: Worker, host: str, port: int) -> AsyncIterator[None]:
+async def serve_metrics(
+    worker: Worker, host: str, port: int, retention: RetentionNumbers | None = None
+) -> AsyncIterator[None]:
     """Answer `GET /metrics` on a port; 0 means that nobody wants them."""
     if not port:
         yield
         return
     registry = CollectorRegistry()
-    registry.register(_Numbers(worker))
+    registry.register(_Numbers(worker, retention))
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

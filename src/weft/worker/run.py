@@ -29,8 +29,10 @@ from weft.engine.triggers.schedules import Schedules
 from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.retention import Sweep, bounds_of
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loops.retention import Retention
 from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.measure import serve_metrics
 
@@ -100,12 +102,19 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
     )
     schedules = Schedules(engine.driver, engine.starter, engine.guard)
     scheduler = ScheduleLoop(database, schedules, listen_dsn=settings.database.listen_url, clock=engine.clock)
+    retention = Retention(
+        Sweep(database, settings.archives, bounds_of(settings)),
+        every_seconds=settings.retention.every_minutes * 60,
+        round_seconds=settings.retention.round_seconds,
+        clock=engine.clock,
+    )
     companions = [
         asyncio.create_task(keep_partitions(database)),
         asyncio.create_task(scheduler.run()),
+        asyncio.create_task(retention.keep()),
     ]
     try:
-        async with serve_metrics(worker, settings.api.host, chosen.metrics_port):
+        async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers):
             yield worker
     finally:
         for task in companions:

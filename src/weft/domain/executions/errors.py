@@ -98,3 +98,13 @@ class WaitUnclear(Invalid):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"`wait`: {reason}.")
+
+
+class EventIdUnclear(Invalid):
+    code = "event_id_unclear"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            f"'{event_id[:60]}' is no id of an event of an execution. Send the `id` of the last event that you got, or "
+            "none to begin with a snapshot."
+        )

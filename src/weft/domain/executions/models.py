@@ -139,3 +139,5 @@ class ExecutionLog(Identified, Tenanted, Base):
     data: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True), default=None)
     error: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True), default=None)
     completed_at: Mapped[datetime | None] = mapped_column(default=None)
+    # The execution's `row_version` after the save that last wrote this row: what changed since is found by it.
+    saved_in: Mapped[int] = mapped_column(default=0, server_default=text("0"))

@@ -93,6 +93,25 @@ def detail(tenant_id: UUID, execution_id: UUID) -> Select[Execution, str, int]:
     return _named(query.select_from(Execution), tenant_id).where(Execution.id == execution_id)
 
 
+def watched(tenant_id: UUID, execution_id: UUID) -> Select[Any]:
+    """What a stream of events tells of the execution itself; its input stays where it is."""
+    query = select(
+        Execution.id,
+        Execution.number,
+        Execution.workflow_id,
+        Workflow.name.label("workflow_name"),
+        Execution.status,
+        Execution.state,
+        Execution.output,
+        Execution.error,
+        Execution.row_version,
+        Execution.created_at,
+        Execution.started_at,
+        Execution.completed_at,
+    )
+    return _named(query.select_from(Execution), tenant_id).where(Execution.id == execution_id)
+
+
 def timers(tenant_id: UUID, execution_id: UUID) -> Select[str, int, int, dict[str, Any] | None, datetime]:
     """Jobs of an execution that wait for their time."""
     return select(

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from weft.domain.executions.errors import (
+    EventIdUnclear,
     ExecutionFinal,
     ExecutionNotFailed,
     ExecutionNotPausable,
@@ -119,3 +121,39 @@ def milliseconds(begin: datetime | None, end: datetime | None) -> int | None:
     if begin is None or end is None:
         return None
     return max(0, round((end - begin) / timedelta(milliseconds=1)))
+
+
+_LAST: Final = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far somebody has followed an execution: everything of the saves before `version`, and of that save all, or
+    the journal rows up to `row`. `ended`: they were told of the end. Written as the id of an event.
+    """
+
+    version: int
+    row: UUID | None = None
+    ended: bool = False
+
+    @property
+    def last_row(self) -> UUID:
+        return self.row or _LAST
+
+    def __str__(self) -> str:
+        if self.ended:
+            return f"{self.version}.end"
+        return f"{self.version}.{self.row.hex}" if self.row is not None else str(self.version)
+
+
+def position_of(event_id: str) -> Position:
+    """The position that an event's id names. Raises `EventIdUnclear` for what was never one."""
+    version, dot, rest = event_id.partition(".")
+    if not (version.isascii() and version.isdigit() and len(version) < 10) or (dot and not rest):
+        raise EventIdUnclear(event_id)
+    if rest in ("", "end"):
+        return Position(int(version), ended=rest == "end")
+    try:
+        return Position(int(version), UUID(hex=rest))
+    except ValueError:
+        raise EventIdUnclear(event_id) from None

@@ -151,3 +151,58 @@ class ExecutionCounts(Output):
     created_to: datetime
     total: int
     by_status: dict[Status, int]
+
+
+class StepEvent(Output):
+    """`event: step`. A row of the journal was begun or settled: as it is now, by `id`."""
+
+    id: UUID = Field(description="The journal row's id: a later event with the same one replaces it.")
+    step: str | None = Field(description="The step's path in the definition; null: an event of the execution itself.")
+    frame: str
+    visit: int
+    attempt: int
+    status: LogStatus
+    message: str | None
+    error: dict[str, Any] | None
+    started_at: datetime
+    completed_at: datetime | None
+    data_bytes: int | None = Field(description="The stored size of what the step gave.")
+    data: Any | None = Field(description="What the step gave: only with `data=true`, and up to 64 KB.")
+
+    @computed_field(description="In milliseconds; null while it runs.")  # type: ignore[prop-decorator]  # pydantic documents this order
+    @property
+    def duration_ms(self) -> int | None:
+        return milliseconds(self.started_at, self.completed_at)
+
+
+class ExecutionEvent(Output):
+    """`event: execution`. Where the execution stands after the steps that were told before."""
+
+    id: UUID
+    number: int
+    workflow_id: UUID
+    workflow_name: str
+    status: Status
+    row_version: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    steps: list[LiveStepRead] = Field(description="Where it stands, oldest visit first; 200 at most.")
+    live_steps: int = Field(description="At how many steps it stands in all.")
+    earlier: bool = Field(description="The journal is long and was told from its newest 500 rows on.")
+
+
+class EndEvent(Output):
+    """`event: end`. The last event: the execution is over, and the stream with it."""
+
+    id: UUID
+    status: Status
+    error: dict[str, Any] | None
+    output: Any | None = Field(description="Only with `data=true`.")
+    started_at: datetime | None
+    completed_at: datetime | None
+
+    @computed_field(description="From being taken up to the end, in milliseconds.")  # type: ignore[prop-decorator]  # likewise
+    @property
+    def duration_ms(self) -> int | None:
+        return milliseconds(self.started_at, self.completed_at)

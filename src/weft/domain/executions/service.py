@@ -33,7 +33,7 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
         raise ExecutionNotFound(execution_id)
     row: Execution = found[0]
     now = rules.standing(row.state)
-    timers = await _timers(scope, execution_id) if now.live else {}
+    waits = await timers(scope, execution_id) if now.live else {}
     message = (row.error or {}).get("message")
     return ExecutionRead.model_validate(
         {column: getattr(row, column) for column in _COLUMNS}
@@ -42,7 +42,7 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
             "version": found.version,
             "metadata": row.meta,
             "error_message": message[:300] if isinstance(message, str) else None,
-            "steps": [_live(step, timers) for step in now.live],
+            "steps": [live_step(step, waits) for step in now.live],
             "live_steps": now.count,
             "retry_resumes": list(now.resumes),
         }
@@ -58,7 +58,7 @@ _COLUMNS: Final = (
 Timers = dict[tuple[str, int, int], datetime]
 
 
-async def _timers(scope: Scope, execution_id: UUID) -> Timers:
+async def timers(scope: Scope, execution_id: UUID) -> Timers:
     """When a visit's attempt goes on, and when it runs out of time. A retry's timer is for the attempt to come."""
     found: Timers = {}
     for row in await scope.session.execute(queries.timers(scope.tenant_id, execution_id)):
@@ -72,15 +72,15 @@ async def _timers(scope: Scope, execution_id: UUID) -> Timers:
     return found
 
 
-def _live(step: rules.LiveStep, timers: Timers) -> LiveStepRead:
+def live_step(step: rules.LiveStep, waits: Timers) -> LiveStepRead:
     return LiveStepRead(
         step=step.step,
         visit=step.visit,
         attempt=step.attempt,
         phase=Phase(step.phase),
         since=step.since,
-        resumes_at=timers.get(("resumes", step.visit, step.attempt)),
-        times_out_at=timers.get(("times out", step.visit, step.attempt)),
+        resumes_at=waits.get(("resumes", step.visit, step.attempt)),
+        times_out_at=waits.get(("times out", step.visit, step.attempt)),
         item=step.item,
         items=step.items,
         items_done=step.items_done,

@@ -65,6 +65,7 @@ class Tenant(Identified, Timestamps, Versioned, SoftDelete, Base):
         JSONB, default_factory=dict, server_default=text("'{}'::jsonb")
     )
     limits: Mapped[dict[str, Any]] = mapped_column(JSONB, default_factory=dict, server_default=text("'{}'::jsonb"))
+    retention: Mapped[dict[str, Any]] = mapped_column(JSONB, default_factory=dict, server_default=text("'{}'::jsonb"))
 
 
 class User(Identified, Timestamps, Versioned, SoftDelete, Base):

@@ -85,6 +85,7 @@ CREATE TABLE weft.tenants (
 	settings JSONB DEFAULT '{}'::jsonb NOT NULL, 
 	feature_flags JSONB DEFAULT '{}'::jsonb NOT NULL, 
 	limits JSONB DEFAULT '{}'::jsonb NOT NULL, 
+	retention JSONB DEFAULT '{}'::jsonb NOT NULL, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	row_version INTEGER DEFAULT 1 NOT NULL, 
@@ -111,6 +112,22 @@ CREATE TABLE weft.users (
 );
 
 CREATE UNIQUE INDEX users_email_key ON weft.users (email_key) WHERE deleted_at is null;
+
+CREATE TABLE weft.archives (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	period_from TIMESTAMP WITH TIME ZONE NOT NULL, 
+	period_to TIMESTAMP WITH TIME ZONE NOT NULL, 
+	executions INTEGER NOT NULL, 
+	rows BIGINT NOT NULL, 
+	file TEXT, 
+	bytes BIGINT, 
+	sha256 TEXT, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT archives_pkey PRIMARY KEY (tenant_id, id)
+);
+
+CREATE INDEX archives_created_at_idx ON weft.archives (tenant_id, created_at, id);
 
 CREATE TABLE weft.clients (
 	tenant_id UUID NOT NULL, 
@@ -474,6 +491,7 @@ CREATE TABLE weft.execution_logs (
 	data JSONB, 
 	error JSONB, 
 	completed_at TIMESTAMP WITH TIME ZONE, 
+	saved_in INTEGER DEFAULT 0 NOT NULL, 
 	CONSTRAINT execution_logs_pkey PRIMARY KEY (tenant_id, started_at, id), 
 	CONSTRAINT execution_logs_status_check CHECK (status in ('PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'SKIPPED', 'CANCELLED'))
 )
@@ -500,6 +518,8 @@ CREATE INDEX workflow_transitions_from_step_id_idx ON weft.workflow_transitions 
 CREATE INDEX workflow_transitions_to_step_id_idx ON weft.workflow_transitions (tenant_id, to_step_id);
 
 CREATE INDEX workflow_transitions_version_id_idx ON weft.workflow_transitions (tenant_id, version_id);
+
+ALTER TABLE weft.archives ADD CONSTRAINT archives__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.clients ADD CONSTRAINT clients__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
@@ -612,6 +632,14 @@ alter table weft.users force row level security;
 create policy tenant_rw on weft.users to weft_app using (id = nullif(current_setting('app.user_id', true), '')::uuid) with check (id = nullif(current_setting('app.user_id', true), '')::uuid);
 
 create policy owner_maint on weft.users to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.archives enable row level security;
+
+alter table weft.archives force row level security;
+
+create policy tenant_rw on weft.archives to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.archives to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.clients enable row level security;
 
@@ -1147,6 +1175,86 @@ grant usage on schema weft to weft_audit;
 
 grant insert on weft.audit_logs to weft_audit;
 
+create policy retention_rw on weft.workflow_executions to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.workflow_executions to weft_retention;
+
+create policy retention_rw on weft.execution_logs to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.execution_logs to weft_retention;
+
+-- Finished executions go when their time is over. The application has no right to delete them; these functions have,
+-- and row security binds their owner to the tenant of the transaction, like everybody else.
+grant usage on schema weft to weft_retention;
+
+-- Deletes these executions with everything that belongs to them: all of them or, with an error, none. Each must have
+-- ended and must still be at the row version that the caller has seen (and archived).
+create function weft.delete_executions(p_ids uuid[], p_versions integer[])
+returns table (executions integer, belongings integer)
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  tenant uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
+  n integer;
+begin
+  if tenant is null then
+    raise exception 'executions are deleted in a tenant: set app.tenant_id first';
+  end if;
+  belongings := 0;
+  delete from weft.execution_logs b where b.tenant_id = tenant and b.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.workflow_executions e
+   using unnest(p_ids, p_versions) as wanted (id, version)
+   where e.tenant_id = tenant and e.id = wanted.id and e.row_version = wanted.version
+     and e.status in ('COMPLETED', 'FAILED', 'CANCELLED');
+  get diagnostics executions = row_count;
+  if executions <> cardinality(p_ids) then
+    raise exception 'some of these executions have changed or have not ended: nothing was deleted'
+      using errcode = 'serialization_failure';
+  end if;
+  return next;
+end $$;
+
+-- Whose executions have to be looked through. Ids and policies only.
+create function weft.retention_tenants() returns table (tenant_id uuid, slug text, retention jsonb)
+language sql stable security definer set search_path = pg_catalog as $$
+  select t.id, t.slug, t.retention from weft.tenants t where t.deleted_at is null order by t.id
+$$;
+
+-- Drops the journal's months before p_before that hold no row any more, and names them. A month with a row stays,
+-- whoever asks; so do this month and the last, which ensure_partitions would make again.
+create function weft.drop_empty_partitions(p_before date) returns setof text
+language plpgsql security definer
+set search_path = pg_catalog set lock_timeout = '500ms' as $$
+declare
+  found_ record;
+  first_ timestamptz;
+  until_ timestamptz;
+  newest timestamptz := date_trunc('month', now() at time zone 'utc') at time zone 'utc' - interval '1 month';
+begin
+  perform set_config('app.maintenance', 'on', true); -- the owner sees the rows of all tenants, for as long as this takes
+  for found_ in
+    select c.relname::text as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+     where i.inhparent = 'weft.execution_logs'::regclass order by c.relname
+  loop
+    first_ := to_date(right(found_.name, 6), 'YYYYMM')::timestamp at time zone 'utc';
+    until_ := (to_date(right(found_.name, 6), 'YYYYMM') + interval '1 month') at time zone 'utc';
+    continue when until_ > least(p_before::timestamp at time zone 'utc', newest)
+      or exists (select from weft.execution_logs l where l.started_at >= first_ and l.started_at < until_);
+    begin
+      lock table only weft.execution_logs in access exclusive mode; -- first, in the order in which readers take them
+      execute format('lock table weft.%I in access exclusive mode', found_.name);
+      continue when exists (select from weft.execution_logs l where l.started_at >= first_ and l.started_at < until_);
+      execute format('alter table weft.execution_logs detach partition weft.%I', found_.name);
+      execute format('drop table weft.%I', found_.name);
+      return next found_.name;
+    exception when lock_not_available or deadlock_detected or undefined_table then
+      null; -- traffic goes first; the next round tries again
+    end;
+  end loop;
+  perform set_config('app.maintenance', '', true);
+end $$;
+
 create trigger append_only_row before update or delete on weft.audit_logs for each row execute function weft.audit_is_append_only();
 
 create trigger append_only_statement before truncate on weft.audit_logs for each statement execute function weft.audit_is_append_only();
@@ -1158,6 +1266,8 @@ create trigger audit after insert or update or delete on weft.tenants for each r
 create trigger touch before update on weft.users for each row execute function weft.touch_versioned();
 
 create trigger audit after insert or update or delete on weft.users for each row execute function weft.audit_row('users', 'password_hash');
+
+create trigger audit after insert or update or delete on weft.archives for each row execute function weft.audit_row('archives', '');
 
 create trigger touch before update on weft.clients for each row execute function weft.touch_versioned();
 
@@ -1207,7 +1317,7 @@ create trigger audit after insert or update or delete on weft.workflow_triggers 
 
 create trigger audit after insert or update or delete on weft.workflow_versions for each row execute function weft.audit_row('workflow_versions', '');
 
-grant create on schema weft to weft_auth, weft_audit, weft_dispatch;
+grant create on schema weft to weft_auth, weft_audit, weft_dispatch, weft_retention;
 
 revoke all on function weft.touch() from public;
 
@@ -1319,7 +1429,23 @@ grant execute on function weft.prune_schedule_runs(timestamptz, integer) to weft
 
 alter function weft.prune_schedule_runs(timestamptz, integer) owner to weft_dispatch;
 
-revoke create on schema weft from weft_auth, weft_audit, weft_dispatch;
+revoke all on function weft.delete_executions(uuid[], integer[]) from public;
+
+grant execute on function weft.delete_executions(uuid[], integer[]) to weft_app;
+
+alter function weft.delete_executions(uuid[], integer[]) owner to weft_retention;
+
+revoke all on function weft.retention_tenants() from public;
+
+grant execute on function weft.retention_tenants() to weft_app;
+
+alter function weft.retention_tenants() owner to weft_auth;
+
+revoke all on function weft.drop_empty_partitions(date) from public;
+
+grant execute on function weft.drop_empty_partitions(date) to weft_app;
+
+revoke create on schema weft from weft_auth, weft_audit, weft_dispatch, weft_retention;
 
 set local role weft_audit;
 
@@ -1342,6 +1468,8 @@ grant select on weft.permissions to weft_app;
 grant select, update on weft.tenants to weft_app;
 
 grant select on weft.users to weft_app;
+
+grant select, insert on weft.archives to weft_app;
 
 grant select, insert, update on weft.clients to weft_app;
 

@@ -1,1 +1,1 @@
-"""Chores of the worker, a file each. Every worker does them; rows say whose turn it is."""
+"""Chores of the worker, a file each. Every worker does them; rows and locks say whose turn it is."""

@@ -121,9 +121,14 @@ async def current(scope: Scope) -> Tenant:
     return await scope.one(queries.tenant(scope.tenant_id), missing=TenantNotFound())
 
 
+async def locked(scope: Scope) -> Tenant:
+    """The same, held until the transaction ends: for whoever changes it."""
+    return await scope.one(queries.tenant(scope.tenant_id).with_for_update(), missing=TenantNotFound())
+
+
 async def update(scope: Scope, change: TenantUpdate, *, expected: int | None = None) -> Tenant:
     """Change name or settings of the scope's tenant. Its slug stays: addresses and scripts name it."""
-    tenant = await scope.one(queries.tenant(scope.tenant_id).with_for_update(), missing=TenantNotFound())
+    tenant = await locked(scope)
     check(expected, tenant.row_version)
     for column, value in change.model_dump(exclude_unset=True).items():
         setattr(tenant, column, value)

@@ -1,0 +1,78 @@
+"""A tenant's own say in how long executions are kept: `from weft.domain.retention import service as retention`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from weft.db.scope import Scope
+from weft.domain.identity.models import Tenant
+from weft.domain.identity.service import tenants
+from weft.domain.retention import queries, rules
+from weft.domain.retention.errors import ArchiveNotFound
+from weft.domain.retention.models import Archive
+from weft.domain.retention.rules import Bounds
+from weft.domain.retention.schemas import (
+    RetentionBounds,
+    RetentionDue,
+    RetentionEffective,
+    RetentionRead,
+    RetentionUpdate,
+)
+from weft.http.paging import Paged, PageQuery, page
+from weft.http.preconditions import check
+
+MOST_COUNTED: Final = 10_000
+
+
+async def get(scope: Scope, bounds: Bounds) -> tuple[RetentionRead, int]:
+    """What holds for the tenant, and the tenant's row version."""
+    tenant = await tenants.current(scope)
+    return _read(tenant, bounds), tenant.row_version
+
+
+async def replace(
+    scope: Scope, wanted: RetentionUpdate, bounds: Bounds, *, expected: int | None = None
+) -> tuple[RetentionRead, int]:
+    """Set the whole policy. Raises `RetentionOutOfBounds`; the audit log has the one before."""
+    rules.require_within(wanted.executions_days, bounds)
+    tenant = await tenants.locked(scope)
+    check(expected, tenant.row_version)
+    tenant.retention = {name: value for name, value in wanted.model_dump().items() if value is not None}
+    await scope.flush()
+    return _read(tenant, bounds), tenant.row_version
+
+
+def _read(tenant: Tenant, bounds: Bounds) -> RetentionRead:
+    stored: dict[str, Any] = tenant.retention
+    holds = rules.effective(stored, bounds)
+    return RetentionRead(
+        executions_days=stored.get("executions_days"),
+        archive=stored.get("archive"),
+        effective=RetentionEffective.model_validate(holds, from_attributes=True),
+        installation=RetentionBounds.model_validate(bounds, from_attributes=True),
+    )
+
+
+async def due(scope: Scope, bounds: Bounds) -> RetentionDue:
+    """What a round would take now. Families that still have a sub-workflow at work are counted, but stay."""
+    tenant = await tenants.current(scope)
+    cutoff = rules.effective(tenant.retention, bounds).cutoff(scope.now())
+    if cutoff is None:
+        return RetentionDue(cutoff=None, executions=0, is_more=False, oldest=None)
+    row = await scope.raw.fetchrow(queries.COUNT_DUE, scope.tenant_id, cutoff, list(queries.FINAL), MOST_COUNTED + 1)
+    return RetentionDue(
+        cutoff=cutoff,
+        executions=min(row["executions"], MOST_COUNTED),
+        is_more=row["executions"] > MOST_COUNTED,
+        oldest=row["oldest"],
+    )
+
+
+async def archives(scope: Scope, query: PageQuery) -> Paged[Archive]:
+    """One page of archives, by the time they were written."""
+    return await page(scope, queries.archives(scope.tenant_id), (Archive.created_at, Archive.id), query)
+
+
+async def archive(scope: Scope, archive_id: UUID) -> Archive:
+    return await scope.one(queries.archive(scope.tenant_id, archive_id), missing=ArchiveNotFound(archive_id))
