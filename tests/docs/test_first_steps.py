@@ -28,6 +28,8 @@ PAGE = DOCS / "guides" / "first-steps.md"
 EXECUTIONS = DOCS / "guides" / "executions.md"
 SCHEDULES = DOCS / "guides" / "schedules.md"
 README = ROOT / "README.md"
+EVENTS = DOCS / "guides" / "events.md"
+WORKFLOWS = DOCS / "guides" / "workflows.md"
 ADDRESS = "http://127.0.0.1:8080"
 """What the page says; the tests' server answers elsewhere."""
 
@@ -116,10 +118,11 @@ def serving(dsn: str) -> Iterator[str]:
         listening.close()
 
 
-def test_what_needs_no_server_works(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [PAGE, WORKFLOWS], ids=["first steps", "workflows"])
+def test_what_needs_no_server_works(page: Path, tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     ran = 0
-    for block in blocks(PAGE):
+    for block in blocks(page):
         if block.kind == "online":
             break
         shell.run(block)
@@ -130,8 +133,8 @@ def test_what_needs_no_server_works(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages use curl, which is not installed here")
 @pytest.mark.parametrize(
     ("page", "scripts"),
-    [(PAGE, 8), (EXECUTIONS, 5), (SCHEDULES, 2), (README, 2)],
-    ids=["first steps", "executions", "schedules", "README"],
+    [(PAGE, 8), (EXECUTIONS, 5), (SCHEDULES, 2), (README, 2), (EVENTS, 3)],
+    ids=["first steps", "executions", "schedules", "README", "events"],
 )
 def test_the_whole_page_works(page: Path, scripts: int, tmp_path: Path, test_database: TestDatabase) -> None:
     asyncio.run(seed.run(test_database.app, "development", master_key=bytes(32)))

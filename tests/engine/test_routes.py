@@ -470,3 +470,20 @@ async def test_only_what_failed_can_be_retried(http: httpx2.AsyncClient, signed:
     execution_id = await begun(http, signed, slow)
     answer = await http.post(f"/v1/executions/{execution_id}/retry", headers=signed)
     assert (answer.status_code, answer.json()["type"]) == (409, "/errors/execution_not_failed")
+
+
+async def test_an_execution_that_was_undone_cannot_be_retried(
+    database: Database, http: httpx2.AsyncClient, actor: Actor, signed: Headers
+) -> None:
+    undo = {"key": "undo", "type": "transform", "config": {"output": "{{ compensating.step }}"}}
+    workflow = await executions.workflow(
+        database, actor, steps=[{**SET, "compensate": "undo"}, FAIL, undo],
+        transitions=[{"from": "answer", "to": "refuse"}], name="Undone",
+    )  # fmt: skip
+    begun = await http.post(
+        f"/v1/workflows/{workflow}/executions?wait=5s", json={"input": {"amount": 1}}, headers=signed
+    )
+    assert begun.json()["status"] == "FAILED"
+    answer = await http.post(f"/v1/executions/{begun.json()['id']}/retry", headers=signed)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/errors/execution_compensated")
+    assert "start a new execution" in answer.json()["detail"]

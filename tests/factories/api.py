@@ -13,13 +13,14 @@ from weft.api.app import WeftApi, create_app
 from weft.db.database import Database
 from weft.domain.audit.routes import router as audit
 from weft.domain.clients.routes import router as clients
+from weft.domain.events.routes import router as events
 from weft.domain.identity import access
 from weft.domain.identity.routes import routers as identity
 from weft.domain.secrets.routes import router as secrets
 from weft.domain.templates.routes import router as templates
 from weft.http.state import Services
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (*identity, clients, secrets, templates, audit)
+ROUTERS: Final[tuple[APIRouter, ...]] = (*identity, clients, secrets, templates, events, audit)
 
 
 def app_of(

@@ -20,7 +20,7 @@ Block = tuple[str, str]
 """The keys of a block's first and last step."""
 
 _PLAIN = ("task", "optional", "handled", "patient", "exclusive")
-_COMPOSED = ("sequence", "choice", "fork", "for_each", "loop", "menu", "race", "stop")
+_COMPOSED = ("sequence", "choice", "fork", "for_each", "loop", "menu", "race", "stop", "turns")
 
 
 class _Level:
@@ -54,7 +54,7 @@ class _Level:
     def block(self, depth: int) -> Block:
         kinds: tuple[str, ...] = _PLAIN if depth <= 0 or self.names[0] > 30 else (*_PLAIN, *_COMPOSED, *_COMPOSED)
         if not self.loops:
-            kinds = tuple(kind for kind in kinds if kind not in ("loop", "menu"))
+            kinds = tuple(kind for kind in kinds if kind not in ("loop", "menu", "turns"))
         kind = self.draw(st.sampled_from(kinds))
         build: Callable[[int], Block] = getattr(self, f"block_{kind}")
         return build(depth - 1)
@@ -152,6 +152,22 @@ class _Level:
             more["retry"] = {"attempts": 2, "initial": "1s"}
         config = {"concurrency": self.number(1, 3), "body": body.document}
         key = self.step("for_each", config=config, **more)
+        return key, key
+
+    def block_turns(self, depth: int) -> Block:
+        """A step of the kind loop. Its turns are always enough."""
+        body = _Level(self.draw, self.names, loops=self.loops)
+        begin = body.step()
+        body.lead(begin, body.block(depth)[0])
+        body.shuffle()
+        more: dict[str, Any] = {}
+        if self.draw(st.booleans()):
+            more["required"] = False
+        if self.draw(st.booleans()):
+            more["retry"] = {"attempts": 2, "initial": "1s"}
+        asks = {self.draw(st.sampled_from(["while", "until"])): "input.x"}
+        config = {**asks, "max_iterations": self.number(1, 3), "on_max": "continue", "body": body.document}
+        key = self.step("loop", config=config, **more)
         return key, key
 
     def block_loop(self, depth: int) -> Block:

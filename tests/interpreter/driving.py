@@ -14,18 +14,21 @@ from tests.interpreter.running import NOON
 from weft.interpreter.advance import advance
 from weft.interpreter.codec import dump_state, load_state
 from weft.interpreter.commands import (
+    BeginUndo,
     CancelStep,
     Choose,
     Collect,
     Command,
+    Conclude,
     Finish,
     HoldStep,
+    Judge,
     RunStep,
     Settle,
     Settlement,
     StartTimer,
 )
-from weft.interpreter.definition import FAIL, FOR_EACH, Definition
+from weft.interpreter.definition import COMPENSATE, FAIL, FOR_EACH, LOOP, Definition
 from weft.interpreter.events import (
     Abandoned,
     CancelRequested,
@@ -40,6 +43,8 @@ from weft.interpreter.events import (
     StepWaiting,
     TimerFired,
     TransitionsChosen,
+    TurnDecided,
+    UndoRequested,
 )
 from weft.interpreter.state import NEW, ROOT, Phase, State, Status, item_of
 
@@ -72,7 +77,7 @@ class Engine:
         self.events: list[Event] = []
         self.states: list[State] = [NEW]
         self.commands: list[Command] = []
-        self.todo: list[RunStep | Choose | Collect | StartTimer] = []
+        self.todo: list[RunStep | Choose | Collect | Judge | Conclude | StartTimer] = []
         self.places: dict[int, tuple[str, str]] = {}  # visit -> (frame, step path)
         self.retries = 0
 
@@ -87,9 +92,9 @@ class Engine:
                 case RunStep():
                     self.places[command.visit] = (command.frame, command.step)
                     self.todo.append(command)
-                case Choose() | Collect() | StartTimer():
+                case Choose() | Collect() | Judge() | Conclude() | StartTimer():
                     self.todo.append(command)
-                case CancelStep() | HoldStep() | Settle() | Finish():
+                case CancelStep() | HoldStep() | Settle() | BeginUndo() | Finish():
                     pass
                 case _:
                     assert_never(command)
@@ -131,8 +136,10 @@ class Engine:
         match order:
             case RunStep():
                 self.answer(order)
-            case Collect():
+            case Collect() | Conclude():
                 self.conclude(order.visit, order.attempt)
+            case Judge():
+                self.judge(order.visit, order.attempt, order.turn)
             case Choose():
                 self.choose(order)
             case StartTimer():
@@ -147,6 +154,10 @@ class Engine:
         step = self.definition.step(order.step)
         if step.kind == FAIL:
             self.send(StepFailed(self.at, order.visit, order.attempt, FAIL, retryable=False))
+        elif step.kind == LOOP:
+            self.enter(order.visit, order.attempt)
+        elif step.kind == COMPENSATE:
+            self.send(UndoRequested(self.at, order.visit, order.attempt))
         elif self.chance(self.chances.waits) and step.kind != FOR_EACH:
             self.send(StepWaiting(self.at, order.visit, order.attempt))
             self.todo.append(Collect(order.visit, order.attempt, order.step, order.frame, ()))
@@ -155,6 +166,16 @@ class Engine:
             self.send(ItemsFound(self.at, order.visit, order.attempt, count))
         else:
             self.conclude(order.visit, order.attempt)
+
+    def enter(self, number: int, attempt: int) -> None:
+        """A loop begins, or goes on where it was interrupted."""
+        visit = self.state.visits.get(number)
+        if visit is not None:
+            again = visit.resumes > 0 or self.chance(80)
+            self.send(TurnDecided(self.at, number, attempt, visit.done, again))
+
+    def judge(self, visit: int, attempt: int, turn: int) -> None:
+        self.send(TurnDecided(self.at, visit, attempt, turn, self.chance(60)))
 
     def conclude(self, visit: int, attempt: int) -> None:
         if self.chance(self.chances.fails):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from weft.interpreter.advance import advance
-from weft.interpreter.commands import Collect, Command, Finish, RunStep, Settle, StartTimer
+from weft.interpreter.commands import Collect, Command, Conclude, Finish, Judge, RunStep, Settle, StartTimer
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.definition import Definition
 from weft.interpreter.events import (
@@ -23,6 +23,8 @@ from weft.interpreter.events import (
     StepWaiting,
     TimerFired,
     TransitionsChosen,
+    TurnDecided,
+    UndoRequested,
     VersionChanged,
 )
 from weft.interpreter.migrate import StepMapping, migrate
@@ -53,6 +55,12 @@ def document(*steps: Mapping[str, Any] | str, **outgoing: Any) -> dict[str, Any]
 
 def for_each(key: str, body: Mapping[str, Any], concurrency: int = 1, **more: Any) -> dict[str, Any]:
     return {"key": key, "type": "for_each", "config": {"concurrency": concurrency, "body": body}, **more}
+
+
+def loop(key: str, body: Mapping[str, Any], most: int = 10, **more: Any) -> dict[str, Any]:
+    config = {name: more.pop(name) for name in ("while", "on_max") if name in more}
+    asks = {} if "while" in config else {"until": "true"}
+    return {"key": key, "type": "loop", "config": {**asks, **config, "max_iterations": most, "body": body}, **more}
 
 
 MENU = document(
@@ -124,6 +132,15 @@ class Run:
     def items(self, step: str, count: int) -> tuple[Command, ...]:
         visit = self.visit(step)
         return self.send(ItemsFound(self.at, visit.number, visit.attempt, count))
+
+    def turn(self, step: str, *, again: bool) -> tuple[Command, ...]:
+        """Another turn of the loop, or none."""
+        visit = self.visit(step)
+        return self.send(TurnDecided(self.at, visit.number, visit.attempt, visit.done, again))
+
+    def undo(self, step: str) -> tuple[Command, ...]:
+        visit = self.visit(step)
+        return self.send(UndoRequested(self.at, visit.number, visit.attempt))
 
     def choose(self, step: str, *targets: str) -> tuple[Command, ...]:
         """The conditions on the transitions to these targets hold."""
@@ -202,6 +219,16 @@ class Run:
     def finish(self) -> Finish:
         (finish,) = self.latest(Finish)
         return finish
+
+    @property
+    def judged(self) -> Judge:
+        (judge,) = self.latest(Judge)
+        return judge
+
+    @property
+    def concluded(self) -> Conclude:
+        (conclude,) = self.latest(Conclude)
+        return conclude
 
     @property
     def collected(self) -> Collect:

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from tests.interpreter.running import MENU, Run, document, for_each
+from tests.interpreter.running import MENU, Run, document, for_each, loop
 
 from weft.interpreter import events
 from weft.interpreter.codec import dump_state
@@ -237,6 +237,69 @@ def moved_to_another_version_in_its_midst() -> Run:
     return run
 
 
+def a_loop_that_fails_and_goes_on() -> Run:
+    body = document("ask", {"key": "book", "retry": {"attempts": 2, "initial": 1}}, ask="book")
+    run = Run(document(loop("turns", body, 5, retry={"attempts": 2, "initial": 3}), "end", turns="end"))
+    run.turn("turns", again=True)
+    run.succeed("turns.ask", "turns.book")
+    run.turn("turns", again=True)
+    run.succeed("turns.ask")
+    run.fail("turns.book")
+    run.fire("retry")
+    run.fail("turns.book")
+    run.fire("retry")
+    run.turn("turns", again=True)
+    run.succeed("turns.book")
+    run.turn("turns", again=False)
+    run.succeed("turns", "end")
+    return run
+
+
+def a_loop_in_a_for_each_until_its_turns_are_used_up() -> Run:
+    inner = document(loop("turns", document("a"), 2, **{"while": "input.x"}))
+    run = Run(document(for_each("each", inner, 2), "end", each="end"))
+    run.items("each", 2)
+    run.turn("each.turns", again=False)
+    run.succeed("each.turns")
+    run.turn("each.turns", again=True)
+    run.succeed("each.turns.a")
+    run.turn("each.turns", again=True)
+    run.succeed("each.turns.a")
+    run.turn("each.turns", again=True)
+    return run
+
+
+def undone_after_a_failure() -> Run:
+    car = {"key": "car", "compensate": "cancel_car"}
+    hotel = {"key": "hotel", "compensate": "cancel_hotel"}
+    patient = {"key": "cancel_car", "retry": {"attempts": 2, "initial": 1}}
+    run = Run(document(car, hotel, "pay", patient, "cancel_hotel", car="hotel", hotel="pay"))
+    run.succeed("car", "hotel")
+    run.fail("pay", "declined", retryable=False)
+    run.fail("cancel_hotel", "gone", retryable=False)
+    run.fail("cancel_car")
+    run.fire("retry")
+    run.succeed("cancel_car")
+    return run
+
+
+def undone_in_the_midst_and_cancelled_while_more_is_undone() -> Run:
+    first = {"key": "first", "compensate": "un_first"}
+    second = {"key": "second", "compensate": "un_second"}
+    back = {"key": "back", "type": "compensate", "config": {"steps": ["second"]}}
+    run = Run(
+        document(first, second, back, "wait", "un_first", "un_second", first="second", second="back", back="wait")
+    )
+    run.succeed("first", "second")
+    run.undo("back")
+    run.succeed("un_second", "back")
+    run.wait("wait")
+    run.cancel("not wanted any more")
+    run.wait("un_first")
+    run.cancel("really not")
+    return run
+
+
 HISTORIES: Final[tuple[Callable[[], Run], ...]] = (
     sequence_with_retries_and_an_error_route,
     inclusive_choice_joined_by_all,
@@ -249,6 +312,10 @@ HISTORIES: Final[tuple[Callable[[], Run], ...]] = (
     in_the_midst_of_everything,
     paused_while_everything_goes_on,
     moved_to_another_version_in_its_midst,
+    a_loop_that_fails_and_goes_on,
+    a_loop_in_a_for_each_until_its_turns_are_used_up,
+    undone_after_a_failure,
+    undone_in_the_midst_and_cancelled_while_more_is_undone,
 )
 
 

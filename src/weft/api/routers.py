@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from weft.api.middleware import DirectRoute
 from weft.domain.audit import routes as audit
 from weft.domain.clients import routes as clients
+from weft.domain.events import routes as events
 from weft.domain.executions import routes as executions
 from weft.domain.identity import routes as identity
 from weft.domain.retention import routes as retention
@@ -16,7 +17,7 @@ from weft.domain.secrets import routes as secrets
 from weft.domain.templates import routes as templates
 from weft.domain.workflows import routes as workflows
 from weft.engine import control_routes as control
-from weft.engine import event_routes as events
+from weft.engine import event_routes as live
 from weft.engine import routes as engine
 from weft.engine.simulation import routes as simulation
 from weft.engine.triggers import webhook
@@ -31,6 +32,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     engine.router,
     control.router,
     simulation.router,
+    live.router,
     events.router,
     retention.router,
     audit.router,

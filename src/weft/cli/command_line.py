@@ -56,6 +56,8 @@ COMMANDS: dict[str, Entry] = {
         "weft.cli.execution_control:app",
         "weft.cli.watch:app",
     ),
+    "event": _group("Tell of something that happened.", "weft.cli.event:app"),
+    "question": _group("What executions ask, and the answers.", "weft.cli.question:app"),
     "login": _command("login", "weft.cli.session:app", "Sign in and remember it."),
     "logout": _command("logout", "weft.cli.session:app", "Forget the sign-in."),
     "switch": _command("switch", "weft.cli.session:app", "Work in another of your tenants."),

@@ -21,6 +21,7 @@ from weft.cli.common import (
     confirm,
     is_id,
 )
+from weft.cli.execution import read_input
 from weft.cli.workflow_names import find
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -85,6 +86,32 @@ def create(
     api = connect(url, tenant)
     made = api.post(_path(api, workflow), body)
     output.result(made, lambda: scheduled.shown_made(made) if schedule else _shown_once(api, made))
+
+
+@app.command("create-event")
+def create_event(
+    workflow: Workflow,
+    event: Annotated[list[str], typer.Option("--event", "-e", help="The type of event to follow; may be repeated.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    filter_: Annotated[str | None, typer.Option("--filter", help="A condition over `event`.")] = None,
+    correlation: Annotated[str | None, typer.Option(help="Only events with this correlation.")] = None,
+    input_: Annotated[
+        str | None, typer.Option("--input", help="JSON with expressions over `event`; else the payload is the input.")
+    ] = None,
+    url: Url = None,
+    tenant: TenantName = None,
+) -> None:
+    """Start the workflow whenever an event of these types comes."""
+    api = connect(url, tenant)
+    config: dict[str, Any] = {"event": event}
+    if filter_ is not None:
+        config["filter"] = filter_
+    if correlation is not None:
+        config["correlation"] = correlation
+    if input_ is not None:
+        config["input"] = read_input(input_)
+    made = api.post(_path(api, workflow), {"kind": "EVENT", "name": name, "config": config})
+    output.result(made, f"The trigger '{made['name'] or made['id']}' follows {', '.join(event)}.")
 
 
 @app.command()

@@ -44,6 +44,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "extend_leases(text, uuid[], integer[], interval)": ("weft_dispatch", True),
     "release_jobs(text, uuid[], integer[])": ("weft_dispatch", True),
     "queue_depth()": ("weft_dispatch", True),
+    "prune_events(timestamptz, integer)": ("weft_dispatch", True),
     "ensure_partitions(integer)": ("weft_owner", True),
     "claim_schedules(timestamptz, integer, interval)": ("weft_dispatch", True),
     "next_schedule()": ("weft_dispatch", True),
@@ -123,7 +124,7 @@ def triggers(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def functions() -> Iterator[str]:
-    for name in ("touch", "audit", "auth", "dispatch", "partitions", "schedules"):
+    for name in ("touch", "audit", "auth", "dispatch", "events", "partitions", "schedules"):
         yield sql_file(name)
     yield f"create policy audit_insert on {SCHEMA}.audit_logs for insert to weft_audit with check (true)"
     yield f"grant usage on schema {SCHEMA} to weft_audit"

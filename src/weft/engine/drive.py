@@ -19,6 +19,7 @@ from weft.db.database import Connection, Database
 from weft.db.hot import transaction
 from weft.engine import control, store
 from weft.engine.evaluate import Evaluator
+from weft.engine.events.hearing import Hearing
 from weft.engine.news import (
     Cancelled,
     ChildStarted,
@@ -26,11 +27,13 @@ from weft.engine.news import (
     Held,
     Migrated,
     News,
+    Noted,
     Nothing,
     Paused,
     PlayOn,
     Resumed,
     Retried,
+    StepDue,
     StepEnded,
     TakenUp,
     TimerDue,
@@ -42,6 +45,7 @@ from weft.engine.simulation import stored
 from weft.engine.turn import Turn
 from weft.expressions.guard import Guard
 from weft.interpreter.events import Abandoned, CancelRequested, RetryRequested, Started, TimerFired
+from weft.interpreter.flow import TIMEOUT
 from weft.interpreter.state import Phase
 
 TRIES = 6
@@ -173,8 +177,8 @@ class Driver:
                 await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
             case StepEnded(visit=visit, attempt=attempt, outcome=outcome):
                 await turn.hear(turn.news_of(visit, attempt, outcome), outcome)
-            case TimerDue(visit=visit, attempt=attempt, purpose=purpose):
-                await turn.hear(TimerFired(now, visit, attempt, purpose))
+            case TimerDue() | StepDue() | Noted() | GivenUp():
+                await _go_on(turn, item.what)
             case Cancelled(reason=reason, by=by):
                 if await turn.hear(CancelRequested(now, reason)):
                     run.note("CANCELLED", f"Cancelled by {by}." + (f" {reason}" if reason else ""), now)
@@ -182,16 +186,28 @@ class Driver:
                 if await turn.hear(RetryRequested(now)):
                     run.error, run.completed_at = None, None
                     run.note("RUNNING", f"Retried by {by}: it goes on where it failed.", now)
-            case GivenUp(reason=reason):
-                if await turn.hear(Abandoned(now)):
-                    run.error = {"kind": "abandoned", "message": reason}
-                    run.note("FAILED", reason, now)
             case Paused() | Resumed() | Held() | ChildStarted() | Migrated():
                 await control.apply(turn, item.what)
             case PlayOn() | Nothing():
                 pass
             case _:
                 assert_never(item.what)
+
+
+async def _go_on(turn: Turn, what: TimerDue | StepDue | Noted | GivenUp) -> None:
+    match what:
+        case TimerDue(visit=visit, attempt=attempt, purpose=purpose):
+            if not (purpose == TIMEOUT and await turn.pass_over(visit, attempt)):
+                await turn.hear(TimerFired(turn.now, visit, attempt, purpose))
+        case StepDue(visit=visit, attempt=attempt):
+            await turn.resume(visit, attempt)
+        case Noted(message=message):
+            turn.run.note("FAILED", message, turn.now)
+        case GivenUp(reason=reason):
+            if await turn.hear(Abandoned(turn.now)):
+                if turn.run.before.ending is None:
+                    turn.run.error = {"kind": "abandoned", "message": reason}
+                turn.run.note("FAILED", reason, turn.now)
 
 
 def _needs(run: Run) -> Iterable[int]:
@@ -202,7 +218,7 @@ def _needs(run: Run) -> Iterable[int]:
             if key in reads or "*" in reads:
                 yield visit
     for live in run.state.visits.values():
-        if live.phase is Phase.iterating:
+        if live.phase is Phase.iterating and live.count:
             yield live.number
 
 
@@ -224,6 +240,11 @@ def gather(runs: Iterable[Run]) -> Batch:
         batch.settled += run.settled
         batch.jobs += run.jobs
         batch.audits += run.audits
+        if run.state.status.is_final and not run.before.status.is_final and not run.facts.simulation:
+            batch.ended.append(run.id)
+        if run.hearing is not None:
+            batch.hearing = batch.hearing or Hearing()
+            batch.hearing.take(run.hearing)
     return batch
 
 

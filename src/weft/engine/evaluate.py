@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from weft.engine.plans import Condition, StepPlan, Structured
 from weft.engine.run import Run
@@ -21,6 +22,7 @@ from weft.interpreter.comparison import MISSING as ABSENT
 from weft.interpreter.conditions import Trace
 from weft.interpreter.conditions import evaluate as evaluate_structured
 from weft.interpreter.definition import Split
+from weft.interpreter.state import item_of
 
 Fetch = Callable[[Run, Sequence[int]], Awaitable[None]]
 """Loads the results of visits that the run does not have in memory."""
@@ -40,11 +42,20 @@ class Evaluator:
         self._fetch = fetch
 
     async def context(
-        self, run: Run, frame: str, paths: Iterable[str], now: datetime, own: Own | None = None
+        self,
+        run: Run,
+        frame: str,
+        paths: Iterable[str],
+        now: datetime,
+        own: Own | None = None,
+        *,
+        visit: int | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The values behind `paths`, as seen from a frame: inner steps hide outer ones of the same key.
 
-        `own` is the visit that is just ending: its conditions may ask for its output before it is settled.
+        `own` is the visit that is just ending: its conditions may ask for its output before it is settled. `visit` is
+        the one that is about to run. `extra` are values that only this place knows; they go before all others.
         """
         roots: dict[str, set[str]] = {}
         for path in paths:
@@ -52,6 +63,9 @@ class Evaluator:
             roots.setdefault(root, set()).add(rest.partition(".")[0])
         context: dict[str, Any] = {}
         for root, names in roots.items():
+            if extra is not None and root in extra:
+                context[root] = extra[root]
+                continue
             match root:
                 case "input":
                     context["input"] = run.facts.input
@@ -65,6 +79,10 @@ class Evaluator:
                     context["now"] = now.isoformat()
                 case "item" | "index":
                     await self._item(run, frame, context)
+                case "last":
+                    context["last"] = await self._last(run, frame)
+                case "compensating":
+                    context["compensating"] = await self._compensating(run, visit)
                 case _:
                     pass
         return context
@@ -92,14 +110,39 @@ class Evaluator:
         }
 
     async def _item(self, run: Run, frame: str, context: dict[str, Any]) -> None:
-        if not frame:
+        """The number of the innermost item or turn, and the item of the innermost for-each."""
+        for one in run.frames(frame):
+            if not one:
+                return
+            visit, index = item_of(one)
+            context.setdefault("index", index)
+            if run.is_turn(one):
+                continue  # of a loop: a for-each may lie around it
+            if visit not in run.items:
+                await self._fetch(run, [visit])
+            items = run.items.get(visit, [])
+            context["item"] = items[index] if index < len(items) else None
             return
-        visit, _, index = frame.partition(".")
-        if int(visit) not in run.items:
-            await self._fetch(run, [int(visit)])
-        items = run.items.get(int(visit), [])
-        context["index"] = int(index)
-        context["item"] = items[int(index)] if int(index) < len(items) else None
+
+    async def _last(self, run: Run, frame: str) -> Any:
+        """What the turn before this one gave, in the innermost loop; null in its first."""
+        turn = next((one for one in run.frames(frame) if one and run.is_turn(one)), None)
+        loop = run.state.visits.get(item_of(turn)[0]) if turn is not None else None
+        return await self.output(run, loop.last) if loop is not None and loop.last else None
+
+    async def _compensating(self, run: Run, number: int | None) -> dict[str, Any] | None:
+        """The visit that a handler undoes."""
+        handler = run.state.visits.get(number) if number is not None else None
+        if handler is None or not handler.undoes:
+            return None
+        step = next((step for visit, step in run.state.undo if visit == handler.undoes), None)
+        return {"step": step, "visit": handler.undoes, "output": await self.output(run, handler.undoes)}
+
+    async def output(self, run: Run, visit: int) -> Any:
+        """What a settled visit gave."""
+        await self.fetch_missing(run, [visit])
+        found = run.results.get(visit)
+        return found.output if found is not None else None
 
     async def fetch_missing(self, run: Run, visits: Sequence[int]) -> None:
         """Make sure that the results of these visits are in memory."""
@@ -107,39 +150,66 @@ class Evaluator:
         if missing:
             await self._fetch(run, missing)
 
-    async def value(self, run: Run, frame: str, compiled: Compiled, now: datetime) -> Any:
+    async def value(self, run: Run, frame: str, compiled: Compiled, now: datetime, visit: int | None = None) -> Any:
         """A configuration or output with every expression replaced by what it says. Raises `ExpressionFailed`."""
         if isinstance(compiled, Literal):
             return compiled.value
-        context = await self.context(run, frame, compiled.paths, now)
+        context = await self.context(run, frame, compiled.paths, now, visit=visit)
         if compiled.is_simple:
             return evaluate_simple(compiled, context)
         return await self.guard.value(compiled, context, tenant=run.facts.tenant_id)
 
-    async def config(self, run: Run, frame: str, step: StepPlan, now: datetime) -> Any:
-        return await self.value(run, frame, step.config, now)
+    async def config(self, run: Run, frame: str, step: StepPlan, now: datetime, visit: int | None = None) -> Any:
+        return await self.value(run, frame, step.config, now, visit)
 
     async def holds(
-        self, run: Run, frame: str, condition: Condition, now: datetime, said: list[str], own: Own | None = None
+        self,
+        run: Run,
+        frame: str,
+        condition: Condition,
+        now: datetime,
+        said: list[str],
+        own: Own | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> bool:
         """Whether a condition holds. What is missing or does not work out is false, and is said for the journal."""
         try:
-            context = await self.context(run, frame, condition.paths, now, own)
+            context = await self.context(run, frame, condition.paths, now, own, extra=extra)
             if isinstance(condition, Structured):
-                return await self._structured(run, condition, context, said)
-            return await self._expressed(run, condition, context)
+                return await self._structured(run.facts.tenant_id, condition, context, said)
+            return await self._expressed(run.facts.tenant_id, condition, context)
         except ExpressionFailed as error:
             said.append(error.message.rstrip("."))
             return False
 
-    async def _expressed(self, run: Run, condition: Expression, context: Mapping[str, Any]) -> bool:
+    async def plain(self, compiled: Compiled, context: Mapping[str, Any], tenant_id: UUID) -> Any:
+        """A value for which there is no run: what a trigger makes of an event. Raises `ExpressionFailed`."""
+        if isinstance(compiled, Literal):
+            return compiled.value
+        if compiled.is_simple:
+            return evaluate_simple(compiled, context)
+        return await self.guard.value(compiled, context, tenant=tenant_id)
+
+    async def plain_condition(self, condition: Condition, context: Mapping[str, Any], tenant_id: UUID) -> bool:
+        """Whether a condition for which there is no run holds. What does not work out is false."""
+        try:
+            if isinstance(condition, Structured):
+                return await self._structured(tenant_id, condition, context, [])
+            return await self._expressed(tenant_id, condition, context)
+        except ExpressionFailed:
+            return False
+
+    async def _expressed(self, tenant_id: UUID, condition: Expression, context: Mapping[str, Any]) -> bool:
         if condition.is_simple:
             return evaluate_condition(condition, context)
-        return await self.guard.condition(condition, context, tenant=run.facts.tenant_id)
+        return await self.guard.condition(condition, context, tenant=tenant_id)
 
-    async def _structured(self, run: Run, condition: Structured, context: Mapping[str, Any], said: list[str]) -> bool:
+    async def _structured(
+        self, tenant_id: UUID, condition: Structured, context: Mapping[str, Any], said: list[str]
+    ) -> bool:
         answers = {
-            source: await self._expressed(run, compiled, context) for source, compiled in condition.expressions.items()
+            source: await self._expressed(tenant_id, compiled, context)
+            for source, compiled in condition.expressions.items()
         }
         trace: Trace = []
         verdict = evaluate_structured(

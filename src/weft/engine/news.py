@@ -97,6 +97,21 @@ class ChildStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class StepDue:
+    """An instant step that a turn had no time for: it runs now."""
+
+    visit: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something about the execution that its journal should say."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Migrated:
     """Move to another version of the workflow. Why one cannot be moved is put into `refused`, by execution."""
 
@@ -121,6 +136,8 @@ What = (
     | Held
     | ChildStarted
     | Migrated
+    | StepDue
+    | Noted
 )
 
 

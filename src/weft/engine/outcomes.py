@@ -64,4 +64,52 @@ class Waiting:
     child: UUID | None = None
 
 
-Outcome = Done | Failed | WaitUntil | Items | StartChild | Waiting
+@dataclass(frozen=True, slots=True)
+class Heard(Done):
+    """The step has completed because of an event."""
+
+    event: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForEvent:
+    """The step is over when an event of one of these types comes, about this (empty: about anything).
+
+    `from_now`: what came before does not count; else whatever came since the execution began does.
+    """
+
+    types: tuple[str, ...]
+    correlation: str = ""
+    from_now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The step is over when somebody has answered."""
+
+    question: str
+    choices: tuple[str, ...] | None = None
+    to: str | None = None
+    correlation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """The step has completed, and an event is stored with it."""
+
+    type: str
+    correlation: str = ""
+    payload: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A loop begins, or goes on where it was interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Completed steps are undone by their handlers, the last one first."""
+
+
+Outcome = Done | Failed | WaitUntil | Items | StartChild | Waiting | WaitForEvent | Ask | Emit | Repeat | Undo

@@ -20,7 +20,7 @@ from weft.engine.secret_places import SecretPlaces, marked
 from weft.expressions.compile import Compiled, Expression, Literal, Tree, compile_condition, compile_value
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.conditions import condition_expressions, condition_fields
-from weft.interpreter.definition import FOR_EACH, Definition, Graph, Step, Transition
+from weft.interpreter.definition import FOR_EACH, LOOP, Definition, Graph, Step, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,9 @@ class StepPlan:
     # Which of the two the kind is, is asked once: the question is slow, and a step runs often.
     instant: Instant | None
     errand: Errand | None
+    # The conditions in its config, by the field in which each stands: a filter, what a loop asks.
+    asks: Mapping[str, Condition]
+    hears: bool  # waits for events
     secrets: SecretPlaces | None = None
 
 
@@ -85,6 +88,7 @@ class Plan:
     output: Compiled | None
     reads: frozenset[str]  # keys of steps whose output some expression reads; "*" for all
     reads_number: bool
+    hears: bool  # any of its steps waits for events
     validator: Any = field(repr=False)
 
     def check_input(self, value: Any) -> None:
@@ -143,6 +147,8 @@ def _walk(document: Mapping[str, Any], graph: Graph, ids: Mapping[str, UUID], pl
             instant=None if isinstance(kind, Errand) else kind,
             errand=kind if isinstance(kind, Errand) else None,
             secrets=secrets,
+            asks=_asks(kind, raw),
+            hears=bool(getattr(kind, "hears", False)),
         )
         if step.body is not None:
             _walk(raw["body"], step.body, ids, plans)
@@ -151,8 +157,10 @@ def _walk(document: Mapping[str, Any], graph: Graph, ids: Mapping[str, UUID], pl
 def evaluable(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a config that is evaluated, with braces put where the kind says that a string is an expression."""
     config = dict(raw)
-    if kind.name == FOR_EACH:
+    if kind.name in (FOR_EACH, LOOP):
         config.pop("body", None)  # a graph of its own, not a value
+    for name in _conditions(kind):
+        config.pop(name, None)
     for spot in kind.expressions:
         value = config.get(spot[0]) if len(spot) == 1 else None
         if isinstance(value, str) and "{{" not in value:
@@ -170,6 +178,16 @@ def compiled_config(kind: StepKind, config: Mapping[str, Any]) -> Compiled:
         as_written = {name: Literal(value=value) for name, value in kept.items()}
         return Tree(children={**rest.children, **as_written}, is_simple=rest.is_simple, paths=rest.paths)
     return Literal(value=dict(config))
+
+
+def _conditions(kind: StepKind) -> list[str]:
+    return [spot[0] for spot in getattr(kind, "conditions", ()) if len(spot) == 1]
+
+
+def _asks(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Condition]:
+    """The conditions in a config, compiled; they are evaluated when somebody asks, not with the config."""
+    compiled = {name: condition_of(raw.get(name)) for name in _conditions(kind)}
+    return {name: condition for name, condition in compiled.items() if condition is not None}
 
 
 def _in_order(transitions: list[Mapping[str, Any]], source: str) -> list[Mapping[str, Any]]:
@@ -196,6 +214,8 @@ def compile_plan(
         paths |= plan.config.paths
         for guard in plan.guards:
             paths |= guard.paths if guard is not None else frozenset()
+        for condition in plan.asks.values():
+            paths |= condition.paths
     parts = [path.split(".") for path in paths]
     schema = document.get("input")
     return Plan(
@@ -208,6 +228,7 @@ def compile_plan(
         output=output,
         reads=frozenset(p[1] if len(p) > 1 else "*" for p in parts if p[0] == "steps"),
         reads_number=any(p[0] == "execution" and (len(p) == 1 or p[1] == "number") for p in parts),
+        hears=any(plan.hears for plan in steps.values()),
         validator=jsonschema_rs.validator_for(schema, offline=True) if schema else None,
     )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from weft.engine.events.hearing import Hearing
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +113,5 @@ class Batch:
     settled: list[LogRow] = field(default_factory=list)  # rows that exist as RUNNING
     jobs: list[JobRow] = field(default_factory=list)
     audits: list[AuditRow] = field(default_factory=list)
+    ended: list[UUID] = field(default_factory=list)  # executions that come to their end in this save
+    hearing: Hearing | None = None  # of events; None when no run of the batch has to do with any

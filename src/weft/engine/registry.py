@@ -23,18 +23,24 @@ from weft.domain.workflows.kinds import ENTRY_POINTS, KindRegistry, installed
 from weft.engine.kinds import Errand, Instant
 from weft.engine.steps import (
     code,
+    compensate,
     condition,
     delay,
+    emit_event,
     end,
     fail,
     for_each,
     http,
     join,
+    loop,
     notification,
     parallel,
+    question,
     sub_workflow,
     switch,
     transform,
+    wait_for_event,
+    wait_until,
 )
 from weft.engine.steps import (
     set as set_,
@@ -44,8 +50,8 @@ from weft.engine.steps.base import ErrandStep, InstantStep
 Runnable = Instant | Errand
 
 _MODULES: Final = (
-    set_, transform, condition, switch, parallel, join, for_each, delay, sub_workflow,
-    http, notification, code, end, fail,
+    set_, transform, condition, switch, parallel, join, for_each, loop, delay, wait_until, wait_for_event, emit_event,
+    question, sub_workflow, compensate, http, notification, code, end, fail,
 )  # fmt: skip
 BUILT_IN: Final[tuple[InstantStep | ErrandStep, ...]] = tuple(module.STEP for module in _MODULES)
 """weft's own kinds, in the order in which the palette and the reference show them."""

@@ -193,8 +193,7 @@ async def cancel_execution(
 async def retry_execution(engine: Engine, actor: Manager, execution_id: UUID) -> ExecutionRead:
     """Let a failed execution go on from where it failed. Completed steps stay completed; it keeps its version."""
     async with enter(engine.database, actor) as scope:
-        status = await executions.status_of(scope, execution_id)
-        rules.require_retriable(status)
+        await executions.require_retriable(scope, execution_id)
         await scope.record("execution.retry", "workflow_executions", execution_id)
     if not await _deliver(engine, actor, News(execution_id, Retried(actor.name))):
         # Somebody else retried it first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from weft.core.ids import new_id
@@ -13,12 +13,16 @@ from weft.engine.outcomes import Done, Failed, Outcome
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, ExecutionRow, JobRow, LogRow, NewExecution
 from weft.interpreter.codec import dump_state, load_state
+from weft.interpreter.definition import LOOP
 from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
+
+if TYPE_CHECKING:
+    from weft.engine.events.hearing import Hearing
 
 HeldJob = tuple[str, int, int]
 """Kind, visit and attempt of a job."""
 
-_LIVE = frozenset({Phase.running, Phase.waiting, Phase.iterating, Phase.collecting})
+_LIVE = frozenset({Phase.running, Phase.waiting, Phase.iterating, Phase.collecting, Phase.judging, Phase.undoing})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Run:
     outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
     rows: dict[tuple[int, int], LogRow] = field(default_factory=dict)  # journal rows made in this turn
     settled: list[LogRow] = field(default_factory=list)
+    resumed: dict[tuple[int, int], LogRow] = field(default_factory=dict)  # of `settled`: those that go on
     jobs: list[JobRow] = field(default_factory=list)
     notes: list[LogRow] = field(default_factory=list)  # journal rows of the execution itself
     audits: list[AuditRow] = field(default_factory=list)
@@ -77,6 +82,7 @@ class Run:
     completed_at: datetime | None = None
     turns: int = 0
     simulated: dict[str, Any] | None = None  # the clock and the agenda of a simulated execution
+    hearing: Hearing | None = None  # what is to be written about events
 
     @property
     def id(self) -> UUID:
@@ -94,6 +100,11 @@ class Run:
             parent = self.state.visits.get(int(chain[-1].partition(".")[0]))
             chain.append(parent.frame if parent is not None else ROOT)
         return chain
+
+    def is_turn(self, frame: str) -> bool:
+        """Whether the frame is a turn of a loop, and no item of a for-each."""
+        known = self.state.frames.get(frame)
+        return known is not None and bool(known.graph) and self.plan.steps[known.graph].step.kind == LOOP
 
     def awaits(self, number: int, attempt: int) -> bool:
         """Whether the end of this attempt would still be news."""

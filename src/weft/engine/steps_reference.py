@@ -19,7 +19,21 @@ concurrency: 5
 body:
   steps:
     - {key: price, type: transform, config: {output: '{{ item.quantity * item.unit_price }}'}}""",
+    "loop": """\
+until: steps.ask.output.body.state == 'done'
+max_iterations: 60
+body:
+  steps:
+    - {key: ask, type: http, config: {url: 'https://jobs.example.com/{{ input.job }}'}}""",
     "delay": "for: 1h30m",
+    "wait_until": "until: '{{ input.due }}'",
+    "wait_for_event": """\
+event: order.paid
+correlation: '{{ input.order }}'
+filter: event.payload.sum >= input.sum""",
+    "emit_event": "{event: invoice.approved, correlation: '{{ input.number }}', payload: {by: '{{ vars.manager }}'}}",
+    "question": "{question: 'May {{ input.customer }} have 10 %?', choices: ['yes', 'no'], to: sales}",
+    "compensate": "steps: [hotel, car]",
     "sub_workflow": "{workflow: refund, input: {order: '{{ input.order_id }}'}}",
     "http": """\
 method: POST
@@ -211,8 +225,9 @@ _WORDS: Final = {
 def _type(field: Mapping[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
-    if "oneOf" in field:
-        return " or ".join(_type(one) for one in field["oneOf"])
+    for word in ("oneOf", "anyOf"):
+        if word in field:
+            return " or ".join(_type(one) for one in field[word])
     kinds = field.get("type")
     if kinds is None:
         return "any"

@@ -15,6 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from weft.db.database import Connection, Packed
+from weft.engine.events import hearing
 from weft.engine.records import Batch, Fence, JobRow, LogRow, NewExecution
 
 LOAD = """/* weft:engine.load */
@@ -147,8 +148,11 @@ put as (
 _TELL = """
 select w.id, w.number,
        case when w.awaited and w.status in ('COMPLETED', 'FAILED', 'CANCELLED')
-            then pg_notify('weft_done', w.id::text) end{wake}
+            then pg_notify('weft_done', w.id::text) end{ends}{wake}
   from w"""
+
+# Asked only of a batch in which executions end: one row, whatever their number.
+_ENDS = ",\n       (select i.ends from weft.event_interests i where i.tenant_id = $1) as ends"
 
 _EXECUTION_TYPES = ("uuid", "integer", "text", "jsonb", "jsonb", "jsonb", "timestamptz", "timestamptz")
 _START_TYPES = (
@@ -179,7 +183,9 @@ class _Places:
 
 
 @cache
-def _statement(*, fenced: bool, starting: bool, logs: bool, jobs: bool, wake: str, moving: bool = False) -> str:
+def _statement(
+    *, fenced: bool, starting: bool, logs: bool, jobs: bool, ends: bool, wake: str, moving: bool = False
+) -> str:
     """The save's text. A handful of shapes exist, so each connection prepares each of them once.
 
     `moving`: executions go to another version. That is a shape of its own, so that all others do not pay for it.
@@ -207,7 +213,8 @@ def _statement(*, fenced: bool, starting: bool, logs: bool, jobs: bool, wake: st
         text += _LOGS.format(logs=places.arrays(_LOG_TYPES))
     if jobs:
         text += _JOBS.format(jobs=places.arrays(_JOB_TYPES))
-    return text + _TELL.format(wake=f",\n       pg_notify('weft_jobs', '{wake}')" if wake else "")
+    called = f",\n       pg_notify('weft_jobs', '{wake}')" if wake else ""
+    return text + _TELL.format(ends=_ENDS if ends else "", wake=called)
 
 
 _JSON = frozenset({"state", "output", "error", "input", "metadata", "data", "detail"})
@@ -273,13 +280,19 @@ async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datet
         starting=starting,
         logs=bool(batch.logs),
         jobs=bool(batch.jobs),
+        ends=bool(batch.ended),
         wake=_call(batch, now) if wake else "",
         moving=moving,
     )
-    saved = {row[0]: row[1] for row in await connection.fetch(statement, *values)}
+    rows = await connection.fetch(statement, *values)
+    saved = {row[0]: row[1] for row in rows}
     if batch.settled:
         versions = {row.id: (row.base or 0) + 1 for row in batch.executions}
         await _settle(connection, tenant_id, [row for row in batch.settled if row.execution_id in saved], versions)
+    if batch.hearing is not None:
+        await hearing.write(connection, tenant_id, batch.hearing, saved)
+    if batch.ended and rows and rows[0]["ends"]:
+        await hearing.tell_ends(connection, tenant_id, [i for i in batch.ended if i in saved], now)
     return saved
 
 

@@ -13,20 +13,39 @@ from typing import Any, assert_never
 
 from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.core.ids import new_id
+from weft.engine import looping
+from weft.engine.endings import REASONS, cancelled, unsettled
 from weft.engine.evaluate import Evaluator
+from weft.engine.events import hearing
 from weft.engine.kinds import Call, Instant
-from weft.engine.outcomes import Done, Failed, Items, Outcome, StartChild, Waiting, WaitUntil
+from weft.engine.outcomes import (
+    Ask,
+    Done,
+    Emit,
+    Failed,
+    Items,
+    Outcome,
+    Repeat,
+    StartChild,
+    Undo,
+    WaitForEvent,
+    Waiting,
+    WaitUntil,
+)
 from weft.engine.plans import StepPlan
 from weft.engine.records import LogRow
 from weft.engine.run import Result, Run, error_of, result_of
 from weft.interpreter.advance import advance
 from weft.interpreter.commands import (
+    BeginUndo,
     CancelStep,
     Choose,
     Collect,
     Command,
+    Conclude,
     Finish,
     HoldStep,
+    Judge,
     RunStep,
     Settle,
     Settlement,
@@ -39,8 +58,10 @@ from weft.interpreter.events import (
     StepSucceeded,
     StepWaiting,
     TransitionsChosen,
+    TurnDecided,
+    UndoRequested,
 )
-from weft.interpreter.state import Phase, Status
+from weft.interpreter.state import Phase, Status, Visit, item_frame
 
 BUDGET = 1_000
 """Steps that one turn runs in memory. Beyond it they become jobs, so that no execution holds up a batch."""
@@ -69,9 +90,12 @@ class Turn:
         if outcome is not None and isinstance(event, (StepSucceeded, StepFailed)):
             self._remember(event.visit, event.attempt, outcome)
         changed = await self._apply(event)
+        await self._follow()
+        return changed
+
+    async def _follow(self) -> None:
         while self._queue:
             await self._apply(self._queue.popleft())
-        return changed
 
     async def _apply(self, event: Event) -> bool:
         state, commands = advance(self.run.plan.definition, self.run.state, event)
@@ -90,6 +114,8 @@ class Turn:
                 await self._choose(command)
             case Collect():
                 await self._collect(command)
+            case Judge() | Conclude() | BeginUndo():
+                await self._go_on(command)
             case Settle():
                 self._settle(command)
             case StartTimer():
@@ -118,12 +144,35 @@ class Turn:
             self._begin_row(command, step)
             self.run.put_job("step", visit=command.visit, attempt=command.attempt)
             return
-        self.answer(command, step, await self.run_instant(command, step, step.instant))
+        await self.answer(command, step, await self.run_instant(command, step, step.instant))
+
+    async def resume(self, visit: int, attempt: int) -> None:
+        """Run an instant step that an earlier turn had no time for; its row is there."""
+        live = self.run.state.visits.get(visit)
+        if live is None or live.attempt != attempt or live.phase is not Phase.running:
+            return
+        step = self.run.plan.steps[self.run.path_of(live)]
+        if step.instant is not None:
+            command = RunStep(visit, attempt, step.step.path, live.frame)
+            await self.answer(command, step, await self.run_instant(command, step, step.instant))
+            await self._follow()
+
+    async def pass_over(self, visit: int, attempt: int) -> bool:
+        """A wait whose time is over, and that is content with that, completes with nothing. False for all others."""
+        live = self.run.state.visits.get(visit)
+        if live is None or live.phase is not Phase.waiting or not self.run.awaits(visit, attempt):
+            return False
+        step = self.run.plan.steps[self.run.path_of(live)]
+        if not step.hears or step.raw.get("on_timeout") != "continue":
+            return False
+        done = Done(None, message="Nothing came in time.")
+        await self.hear(self.news_of(visit, attempt, done), done)
+        return True
 
     async def run_instant(self, command: RunStep, step: StepPlan, instant: Instant) -> Outcome:
         """The outcome of a step that is a function of values."""
         try:
-            config = await self._evaluator.config(self.run, command.frame, step, self.now)
+            config = await self._evaluator.config(self.run, command.frame, step, self.now, command.visit)
         except (Exhausted, Unavailable):
             raise  # the guard or the database is away or busy: the turn is done again, the step has not failed
         except WeftError as error:
@@ -144,7 +193,7 @@ class Turn:
             correlation_id=facts.correlation_id,
         )
 
-    def answer(self, command: RunStep, step: StepPlan, outcome: Outcome) -> None:
+    async def answer(self, command: RunStep, step: StepPlan, outcome: Outcome) -> None:
         """Turn what came of a step into news for the interpreter, and into a row or a job where it goes on."""
         visit, attempt = command.visit, command.attempt
         match outcome:
@@ -163,6 +212,18 @@ class Turn:
                 self._begin_row(command, step, data={"workflow": outcome.workflow})
                 self.run.put_job("child", visit=visit, attempt=attempt)
                 self._queue.append(StepWaiting(self.now, visit, attempt))
+            case Emit():
+                await self.answer(command, step, hearing.emit(self.run, visit, attempt, outcome, self.now))
+            case WaitForEvent() | Ask():
+                self._begin_row(command, step)
+                hearing.begin(self.run, step.step.path, visit, attempt, outcome, self.now)
+                self._queue.append(StepWaiting(self.now, visit, attempt))
+            case Repeat():
+                self._begin_row(command, step)
+                await self._enter_loop(self.run.state.visits[visit], step)
+            case Undo():
+                self._begin_row(command, step)
+                self._queue.append(UndoRequested(self.now, visit, attempt))
             case Waiting():
                 self._begin_row(command, step)
                 self._queue.append(StepWaiting(self.now, visit, attempt))
@@ -204,11 +265,54 @@ class Turn:
         self._queue.append(self.news_of(command.visit, command.attempt, done))
         self._remember(command.visit, command.attempt, done)
 
+    # -- loops and undoing -------------------------------------------------------------------------------------
+
+    async def _enter_loop(self, visit: Visit, step: StepPlan) -> None:
+        """Before the first turn `while` is asked, `until` is not; an interrupted loop goes on where it was."""
+        again = visit.resumes > 0 or not step.step.asks_first
+        if not again:
+            again = await looping.asks(self._evaluator, self.run, visit.number, visit.frame, step, self.now)
+        self._queue.append(TurnDecided(self.now, visit.number, visit.attempt, visit.done, again))
+
+    async def _go_on(self, command: Judge | Conclude | BeginUndo) -> None:
+        match command:
+            case Judge():
+                await self._judge(command)
+            case Conclude():
+                await self._conclude(command)
+            case BeginUndo():
+                await self._begin_undo(command)
+
+    async def _judge(self, command: Judge) -> None:
+        step = self.run.plan.steps[command.step]
+        frame = item_frame(command.visit, command.turn - 1)
+        again = await looping.asks(
+            self._evaluator, self.run, command.visit, frame, step, self.now, command.turn, command.last
+        )
+        self._queue.append(TurnDecided(self.now, command.visit, command.attempt, command.turn, again))
+
+    async def _conclude(self, command: Conclude) -> None:
+        step = self.run.plan.steps[command.step]
+        outcome = await looping.conclusion(self._evaluator, self.run, command, step)
+        self._queue.append(self.news_of(command.visit, command.attempt, outcome))
+        self._remember(command.visit, command.attempt, outcome)
+
+    async def _begin_undo(self, command: BeginUndo) -> None:
+        """Why the execution will end is kept from now on: its steps may take long to undo."""
+        if command.status is Status.failed:
+            self.run.error = self._failure(command)
+        else:
+            self.run.error = cancelled(command)
+        many = f"{command.steps} steps are" if command.steps > 1 else "1 step is"
+        self.run.note("RUNNING", f"It will end as {command.status.value}; before that {many} undone.", self.now)
+
     # -- the journal ---------------------------------------------------------------------------------------
 
     def _begin_row(self, command: RunStep, step: StepPlan, data: Any = None) -> None:
         """The row of an attempt that outlives this turn."""
-        self.run.rows[command.visit, command.attempt] = LogRow(
+        key = (command.visit, command.attempt)
+        stored = key in self.run.resumed or self._was_live(*key)
+        row = LogRow(
             execution_id=self.run.id,
             id=new_id(),
             step_id=step.step_id,
@@ -220,11 +324,17 @@ class Turn:
             started_at=self.now,
             data=data,
         )
+        if stored:  # the step goes on after an earlier turn had no time for it
+            row.started_at = self.run.before.visits[command.visit].entered_at
+            self.run.resumed[key] = row
+            self.run.settled.append(row)
+        else:
+            self.run.rows[key] = row
 
     def _settle(self, command: Settle) -> None:
         run = self.run
         key = (command.visit, command.attempt)
-        row = run.rows.get(key)
+        row = run.rows.get(key) or run.resumed.get(key)
         if row is None:
             step = run.plan.steps[command.step]
             row = LogRow(
@@ -246,13 +356,18 @@ class Turn:
         row.completed_at = command.at
         row.message = run.messages.get(command.visit) or REASONS.get(command.reason, command.reason) or None
         self._fill(row, command)
+        if run.plan.hears and run.plan.steps[command.step].hears:
+            hearing.settle(run, *key, run.outcomes.get(key))
         if command.how is Settlement.skipped:
             run.results[command.visit] = Result("SKIPPED", None, row.error)
 
     def _was_stored(self, command: Settle) -> bool:
         """Whether an earlier turn has written this attempt's row: then it was live, and not between attempts."""
-        visit = self.run.before.visits.get(command.visit)
-        return visit is not None and visit.attempt == command.attempt and visit.phase not in _UNBEGUN
+        return self._was_live(command.visit, command.attempt)
+
+    def _was_live(self, number: int, attempt: int) -> bool:
+        visit = self.run.before.visits.get(number)
+        return visit is not None and visit.attempt == attempt and visit.phase not in _UNBEGUN
 
     def _fill(self, row: LogRow, command: Settle) -> None:
         outcome = self.run.outcomes.get((command.visit, command.attempt))
@@ -279,10 +394,14 @@ class Turn:
         match command.status:
             case Status.completed:
                 await self._complete(command)
+            case _ if run.before.ending is not None or run.state.compensated:
+                run.error = unsettled(run.error or {}, command.unsettled)
             case Status.failed:
                 run.error = self._failure(command)
             case _:
-                run.error = {"kind": "cancelled", "message": command.reason or CANCELLED}
+                run.error = cancelled(command)
+        if run.plan.hears and command.status is not Status.failed:
+            hearing.forget(run)
         if run.facts.parent_id is not None:
             run.put_job(
                 "child_done",
@@ -305,7 +424,7 @@ class Turn:
             await self._evaluator.fetch_missing(run, [command.result])
             run.output = run.results[command.result].output
 
-    def _failure(self, command: Finish) -> dict[str, Any]:
+    def _failure(self, command: Finish | BeginUndo) -> dict[str, Any]:
         result = self.run.results.get(command.visit) if command.visit is not None else None
         if result is not None and result.error:
             error = dict(result.error)
@@ -315,12 +434,3 @@ class Turn:
         rows = (*self.run.settled, *self.run.rows.values())
         key = command.step or next((row.step_key for row in rows if row.visit == command.visit), None)
         return {"step": key, **error} if key else error
-
-
-REASONS = {
-    "no_transition": "No transition's condition held and there is no default. Add a default transition.",
-    "visits_exhausted": "The step was entered more often than its max_visits allows.",
-    "join_starved": "A join could no longer reach the number of arrivals that it waits for.",
-    "withdrawn": "Another step that completed has cancelled it.",
-    "timeout": "The step took longer than its timeout.",
-}

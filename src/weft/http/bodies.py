@@ -35,6 +35,8 @@ def _as_json(node: Any, handler: GetCoreSchemaHandler) -> Any:
     if not isinstance(node, dict):
         return node
     kind = node.get("type")
+    if not isinstance(kind, str):
+        kind = None  # the fields of a model, one of which is called `type`
     if kind == "definition-ref":
         target: Any = handler.resolve_ref_schema(cast("CoreSchema", node))
         if target["type"] == "enum":

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable
 from typing import Final, assert_never
 
 from weft.interpreter.commands import Command, Finish
-from weft.interpreter.definition import Definition
+from weft.interpreter.compensation import begin_step
+from weft.interpreter.compensation import go_on as undo_next
+from weft.interpreter.definition import COMPENSATE, LOOP, Definition
 from weft.interpreter.events import (
     Abandoned,
     CancelRequested,
@@ -31,14 +33,17 @@ from weft.interpreter.events import (
     StepWaiting,
     TimerFired,
     TransitionsChosen,
+    TurnDecided,
+    UndoRequested,
     VersionChanged,
 )
 from weft.interpreter.failure import Failure, abandon, cancel_all, fail, go_on, resolve, stop_timed_out
 from weft.interpreter.flow import RETRY, TIMEOUT, choose, complete, enter, run_again, run_queued, wait
 from weft.interpreter.items import finish_item, found
 from weft.interpreter.joins import fire_next
+from weft.interpreter.loops import decided, finish_turn
 from weft.interpreter.pausing import follow, order_held, pause
-from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
+from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit, item_of
 from weft.interpreter.work import Entry, FrameDraft, Work
 
 Advance = tuple[State, tuple[Command, ...]]
@@ -47,7 +52,8 @@ _OfTheWhole = CancelRequested | RetryRequested | Abandoned | PauseRequested | Re
 
 _RUNNING: Final = frozenset({Phase.running})
 _MAY_SUCCEED: Final = frozenset({Phase.running, Phase.waiting, Phase.collecting})
-_MAY_FAIL: Final = frozenset({Phase.running, Phase.waiting, Phase.iterating, Phase.collecting})
+_MAY_FAIL: Final = frozenset({Phase.running, Phase.waiting, Phase.iterating, Phase.collecting, Phase.judging})
+_JUDGED: Final = frozenset({Phase.running, Phase.judging})
 _RETRYING: Final = frozenset({Phase.retrying})
 
 
@@ -74,8 +80,8 @@ def _apply(definition: Definition, state: State, event: Event) -> Work | None:
         case StepSucceeded():
             visit = _awaited(state, event.visit, event.attempt, _MAY_SUCCEED)
             move = complete
-        case TransitionsChosen():
-            return _chosen(definition, state, event)
+        case TransitionsChosen() | TurnDecided() | UndoRequested():
+            return _answered(definition, state, event)
         case StepFailed():
             return _failed(definition, state, event)
         case StepWaiting():
@@ -124,6 +130,19 @@ def _awaited(state: State, number: int, attempt: int, phases: frozenset[Phase]) 
     return visit if visit is not None and visit.attempt == attempt and visit.phase in phases else None
 
 
+def _answered(
+    definition: Definition, state: State, event: TransitionsChosen | TurnDecided | UndoRequested
+) -> Work | None:
+    """What the interpreter had asked about a choice, a loop or what is to be undone."""
+    match event:
+        case TransitionsChosen():
+            return _chosen(definition, state, event)
+        case TurnDecided():
+            return _decided(definition, state, event)
+        case UndoRequested():
+            return _undone(definition, state, event)
+
+
 def _chosen(definition: Definition, state: State, event: TransitionsChosen) -> Work | None:
     visit = state.visits.get(event.visit)
     if visit is None or visit.phase is not Phase.choosing:
@@ -169,9 +188,31 @@ def _found(definition: Definition, state: State, event: ItemsFound) -> Work | No
     if visit is None:
         return None
     work = Work(definition, state, event.at)
-    if work.step_of(visit).body is None:
+    if work.step_of(visit).body is None or work.step_of(visit).kind == LOOP:
         return None
     found(work, visit, max(event.count, 0))
+    return work
+
+
+def _decided(definition: Definition, state: State, event: TurnDecided) -> Work | None:
+    visit = _awaited(state, event.visit, event.attempt, _JUDGED)
+    if visit is None or visit.done != event.turn:
+        return None
+    work = Work(definition, state, event.at)
+    if work.step_of(visit).kind != LOOP:
+        return None
+    decided(work, visit, again=event.again)
+    return work
+
+
+def _undone(definition: Definition, state: State, event: UndoRequested) -> Work | None:
+    visit = _awaited(state, event.visit, event.attempt, _RUNNING)
+    if visit is None:
+        return None
+    work = Work(definition, state, event.at)
+    if work.step_of(visit).kind != COMPENSATE:
+        return None
+    begin_step(work, visit)
     return work
 
 
@@ -196,7 +237,7 @@ def _begin(work: Work, definition: Definition) -> None:
 
 
 def _cancelled(definition: Definition, state: State, event: CancelRequested) -> Work | None:
-    if state.status.is_final:
+    if state.status.is_final or state.ending is not None:
         return None
     work = Work(definition, state, event.at)
     cancel_all(work, event.reason)
@@ -204,7 +245,7 @@ def _cancelled(definition: Definition, state: State, event: CancelRequested) -> 
 
 
 def _retried(definition: Definition, state: State, event: RetryRequested) -> Work | None:
-    if state.status is not Status.failed:
+    if state.status is not Status.failed or state.compensated:
         return None
     work = Work(definition, state, event.at)
     if ROOT in state.frames:
@@ -269,6 +310,8 @@ def _settle(work: Work) -> None:
             resolve(work, work.troubles.popleft())
         elif work.agenda:
             enter(work, work.agenda.popleft())
+        elif work.undo_due:
+            undo_next(work, work.undo_due.popleft())
         elif not _progress(work):
             return
 
@@ -290,7 +333,10 @@ def _end(work: Work, draft: FrameDraft) -> bool:
         work.status = Status.completed
         work.over = True
         work.interrupted = ()
+        work.undo = ()
         work.commands.append(Finish(Status.completed, work.at, result=draft.result))
+    elif work.step_of(work.visits[item_of(draft.id)[0]]).kind == LOOP:
+        finish_turn(work, draft)
     else:
         finish_item(work, draft)
     return True

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from weft.interpreter.state import NEW, Frame, Phase, State, Status, Visit
+from weft.interpreter.state import NEW, Ending, Frame, Phase, State, Status, Visit
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -24,6 +24,8 @@ _PHASES: Final = {
     Phase.iterating: "i",
     Phase.collecting: "o",
     Phase.held: "h",
+    Phase.judging: "j",
+    Phase.undoing: "u",
 }
 _LETTERS: Final = {letter: phase for phase, letter in _PHASES.items()}
 
@@ -43,6 +45,12 @@ def dump_state(state: State) -> dict[str, Any]:
         found["r"] = state.reason
     if state.overdue:
         found["o"] = [list(timer) for timer in state.overdue]
+    if state.undo:
+        found["u"] = [list(entry) for entry in state.undo]
+    if state.ending is not None:
+        found["e"] = _dump_ending(state.ending)
+    if state.compensated:
+        found["k"] = 1
     return found
 
 
@@ -61,7 +69,25 @@ def load_state(document: Mapping[str, Any] | None) -> State:
         interrupted=tuple(_load_visit(visit) for visit in document.get("i", ())),
         reason=document.get("r", ""),
         overdue=tuple((number, attempt) for number, attempt in document.get("o", ())),
+        undo=tuple((number, step) for number, step in document.get("u", ())),
+        ending=_load_ending(document["e"]) if "e" in document else None,
+        compensated=bool(document.get("k")),
     )
+
+
+def _dump_ending(ending: Ending) -> dict[str, Any]:
+    found: dict[str, Any] = {"s": ending.status.value}
+    if ending.reason:
+        found["r"] = ending.reason
+    if ending.visit is not None:
+        found["v"] = ending.visit
+    if ending.unsettled:
+        found["f"] = list(ending.unsettled)
+    return found
+
+
+def _load_ending(document: Mapping[str, Any]) -> Ending:
+    return Ending(Status(document["s"]), document.get("r", ""), document.get("v"), tuple(document.get("f", ())))
 
 
 def _dump_visit(visit: Visit) -> dict[str, Any]:
@@ -84,6 +110,7 @@ def _dump_visit(visit: Visit) -> dict[str, Any]:
     if visit.ordered_as:
         found["k"] = visit.ordered_as
     numbers = {"c": visit.count, "x": visit.next_item, "d": visit.done, "u": visit.resumes}
+    numbers |= {"l": visit.last, "b": visit.undoes, "o": visit.owner}
     return found | {key: number for key, number in numbers.items() if number}
 
 
@@ -100,6 +127,9 @@ def _load_visit(document: Mapping[str, Any]) -> Visit:
         results=tuple(document.get("r", ())),
         done=document.get("d", 0),
         resumes=document.get("u", 0),
+        last=document.get("l", 0),
+        undoes=document.get("b", 0),
+        owner=document.get("o", 0),
         reason=document.get("w", ""),
         settled=bool(document.get("z")),
         ordered_as=document.get("k", ""),

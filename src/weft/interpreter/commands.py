@@ -52,6 +52,48 @@ class Collect:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    """A loop has made `turn` turns: does it make another? Answer with `TurnDecided`.
+
+    The frame of the last turn is still there, so that the condition sees its steps; `last` has its output.
+    """
+
+    visit: int
+    attempt: int
+    step: str
+    frame: str
+    turn: int
+    last: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """A loop makes no more turns, or a `compensate` step has run its handlers. Answer for the step's own visit.
+
+    `count` is how many there were, `failed` how many of the handlers failed, `last` the visit with the last output.
+    """
+
+    visit: int
+    attempt: int
+    step: str
+    count: int
+    failed: int = 0
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BeginUndo:
+    """The execution will end with this status, but first its completed steps are undone: so many."""
+
+    status: Status
+    at: datetime
+    visit: int | None
+    reason: str
+    steps: int
+    step: str = ""  # as of `Finish`
+
+
+@dataclass(frozen=True, slots=True)
 class StartTimer:
     """Send `TimerFired` at `at`. `purpose` is `retry` or `timeout`. A late timer is ignored, never cancelled."""
 
@@ -113,6 +155,9 @@ class Finish:
     visit: int | None = None
     reason: str = ""
     step: str = ""
+    unsettled: tuple[str, ...] = ()  # steps that could not be undone
 
 
-Command = RunStep | Choose | Collect | StartTimer | CancelStep | HoldStep | Settle | Finish
+Command = (
+    RunStep | Choose | Collect | Judge | Conclude | BeginUndo | StartTimer | CancelStep | HoldStep | Settle | Finish
+)

@@ -10,13 +10,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from weft.core.errors import Invalid, Issue
-from weft.interpreter.definition import FOR_EACH, Backoff, Definition, Graph, Join, JoinKind, Retry, Split, Step
+from weft.interpreter.definition import (
+    COMPENSATE,
+    FOR_EACH,
+    LOOP,
+    Backoff,
+    Compensation,
+    Definition,
+    Graph,
+    Join,
+    JoinKind,
+    Retry,
+    Split,
+    Step,
+)
 from weft.interpreter.durations import DurationUnclear, parse_duration
 from weft.interpreter.exclusion import circles
 from weft.interpreter.wiring import EVERY_OTHER, Path, Written, wire
 
 NESTING: Final = 8
-"""For-each steps may contain one another this deep."""
+"""For-each steps and loops may contain one another this deep."""
 
 _SPLITS: Final = {"condition": Split.one, "switch": Split.one, "parallel": Split.all}
 _JOINS: Final = {"join": Join(JoinKind.all)}
@@ -38,10 +51,22 @@ def compile_definition(document: Mapping[str, Any]) -> Definition:
     graph = _level(document, (), "", issues)
     if graph is None or issues:
         raise DefinitionFault(issues)
-    definition = Definition(graph=graph, document=document)
+    definition = Definition(graph=graph, document=document, compensation=_compensation(document, graph))
     if definition.queues:
         _check_exclusion(definition)
     return definition
+
+
+def _compensation(document: Mapping[str, Any], graph: Graph) -> Compensation:
+    """When completed steps are undone: at every bad end, if any step can be, unless the document says otherwise."""
+    word = document.get("compensate")
+    if word is None:
+        return Compensation.both if graph.handlers else Compensation.never
+    try:
+        return Compensation(word)
+    except ValueError:
+        sentence = "`compensate` must be 'on_failure', 'on_cancel', 'both' or 'never'."
+        raise DefinitionFault([Issue(sentence, ("compensate",), "compensate_invalid")]) from None
 
 
 def _check_exclusion(definition: Definition) -> None:
@@ -119,8 +144,13 @@ class _Reader:
             max_visits=self._count(self._entry.get("max_visits"), "max_visits"),
             cancels=self._cancels(),
             exclusive=self._exclusive(),
-            body=self._body(path) if kind == FOR_EACH else None,
+            body=self._body(path) if kind in (FOR_EACH, LOOP) else None,
             concurrency=self._concurrency() if kind == FOR_EACH else 1,
+            max_turns=self._turns() if kind == LOOP else 0,
+            asks_first=kind == LOOP and "while" in self._config,
+            ends_well=kind == LOOP and self._config.get("on_max") == "continue",
+            compensate=self._handler(),
+            undoes=self._undone() if kind == COMPENSATE else (),
         )
 
     def _fault(self, message: str, code: str, *at: str) -> None:
@@ -162,6 +192,29 @@ class _Reader:
 
     def _concurrency(self) -> int:
         return self._count(self._config.get("concurrency"), "config", "concurrency") or 1
+
+    def _turns(self) -> int:
+        count = self._count(self._config.get("max_iterations"), "config", "max_iterations")
+        if count is None and "max_iterations" not in self._config:
+            self._fault(
+                f"Step '{self._key}' does not say how often it runs at most; write config.max_iterations.",
+                "max_iterations_missing",
+                "config",
+            )
+        return count or 1
+
+    def _handler(self) -> str | None:
+        target = self._entry.get("compensate")
+        if target is None or isinstance(target, str):
+            return target
+        self._fault(f"Step '{self._key}': compensate must be the key of a step.", "compensate_invalid", "compensate")
+        return None
+
+    def _undone(self) -> tuple[str, ...]:
+        keys = self._config.get("steps")
+        if isinstance(keys, Sequence) and not isinstance(keys, str):
+            return tuple(dict.fromkeys(map(str, keys)))
+        return ()
 
     def _error_route(self) -> str | None:
         target = self._entry.get("on_error")
@@ -271,7 +324,7 @@ class _Reader:
         where = (*self._where, "config", "body")
         if not isinstance(body, Mapping):
             self._fault(
-                f"Step '{self._key}' has no body; write the steps that run for each item in config.body.",
+                f"Step '{self._key}' has no body; write the steps that run in it in config.body.",
                 "body_missing",
                 "config",
                 "body",
@@ -279,8 +332,8 @@ class _Reader:
             return None
         if path.count(".") >= NESTING:
             self._fault(
-                f"Step '{self._key}' lies more than {NESTING} for-each steps deep; move the inner ones to a workflow "
-                "of their own and call it as a sub-workflow.",
+                f"Step '{self._key}' lies more than {NESTING} for-each steps and loops deep; move the inner ones to a "
+                "workflow of their own and call it as a sub-workflow.",
                 "body_too_deep",
                 "config",
                 "body",

@@ -15,8 +15,19 @@ REVISION = 1
 """The interpreter's own version. A definition keeps the revision it was published under (`house.md`)."""
 
 FOR_EACH = "for_each"
+LOOP = "loop"
+COMPENSATE = "compensate"
 END = "end"
 FAIL = "fail"
+
+
+class Compensation(StrEnum):
+    """At which ends of an execution its completed steps are undone."""
+
+    never = "never"
+    on_failure = "on_failure"
+    on_cancel = "on_cancel"
+    both = "both"
 
 
 class Split(StrEnum):
@@ -82,6 +93,10 @@ class Step:
 
     `cancels` are keys of the same level: when this step completes, tokens at them are withdrawn. Of the steps that name
     the same `exclusive`, at most one is under way in an execution at any time; others queue in order of arrival.
+
+    `max_turns`, `asks_first` and `ends_well` are a loop's: how many turns it makes at most, whether it is asked before
+    the first, and whether it completes when they are used up. `compensate` is the key of the step that undoes this one;
+    `undoes` are the keys that a step of the kind `compensate` has undone, empty for all.
     """
 
     key: str
@@ -98,6 +113,11 @@ class Step:
     exclusive: str | None = None
     body: Graph | None = None
     concurrency: int = 1
+    max_turns: int = 0
+    asks_first: bool = False
+    ends_well: bool = False
+    compensate: str | None = None
+    undoes: tuple[str, ...] = ()
 
     @property
     def joins(self) -> bool:
@@ -120,6 +140,8 @@ class Graph:
     # (source, target) of transitions that begin another turn of a loop: they are never joined, they enter again.
     # Without them (and without error routes among them) the graph has no cycle.
     back: frozenset[tuple[str, str]] = frozenset()
+    # Steps that undo others: no transition leads to them or from them.
+    handlers: frozenset[str] = frozenset()
 
     @property
     def withdrawable(self) -> frozenset[str]:
@@ -136,6 +158,7 @@ class Definition:
     document: Mapping[str, Any] = field(default_factory=dict)
     graphs: Mapping[str, Graph] = field(default_factory=dict, compare=False)
     queues: bool = field(default=False, compare=False)  # does any step name an `exclusive`?
+    compensation: Compensation = Compensation.never
 
     def __post_init__(self) -> None:
         if not self.graphs:

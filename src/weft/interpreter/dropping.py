@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from weft.interpreter.commands import CancelStep, Settlement
 from weft.interpreter.state import ROOT, Phase, Visit, item_of
+from weft.interpreter.undone import note_completed
 from weft.interpreter.work import Work
 
 
@@ -18,11 +19,13 @@ def cancel(work: Work, visit: Visit, reason: str = "") -> None:
         case Phase.running | Phase.waiting:
             work.commands.append(CancelStep(visit.number, visit.attempt, step.path))
             work.settle(visit, step, Settlement.cancelled, reason=reason)
-        case Phase.iterating | Phase.collecting:
+        case Phase.iterating | Phase.collecting | Phase.judging | Phase.undoing:
             work.settle(visit, step, Settlement.cancelled, reason=reason)
         case Phase.choosing:  # its work is done, and stays done
             how = Settlement.skipped if visit.reason else Settlement.completed
             work.settle(visit, step, how, reason=visit.reason)
+            if step.compensate is not None and not visit.reason and not visit.settled:
+                note_completed(work, visit)
         case Phase.retrying | Phase.queued:  # the failed attempt has its row, and the next one never began
             pass
         case Phase.held:  # this attempt never began
@@ -46,6 +49,8 @@ def interrupt(work: Work, failed: tuple[Visit, ...], kind: str, frames: Iterable
         if visit.number not in numbers:
             cancel(work, visit)
         del work.visits[visit.number]
+        if visit.undoes:
+            continue  # whoever wants it will order it anew
         # A visit that failed for want of a transition runs again, with perhaps another output.
         stranded = visit.number in numbers and visit.phase is Phase.choosing and not visit.settled
         begins_anew = stranded or visit.phase is Phase.held

@@ -60,6 +60,29 @@ class ItemsFound:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnDecided:
+    """Whether a loop makes another turn. `turn` is how many it has made.
+
+    Answers `RunStep` of a loop that has made none, or that goes on where it was interrupted, and `Judge`.
+    """
+
+    at: datetime
+    visit: int
+    attempt: int
+    turn: int
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UndoRequested:
+    """Answers `RunStep` of a `compensate` step: its handlers may run."""
+
+    at: datetime
+    visit: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class TransitionsChosen:
     """Answer to `Choose`: indexes of the outgoing transitions whose condition holds.
 
@@ -133,6 +156,8 @@ Event = (
     | StepFailed
     | StepWaiting
     | ItemsFound
+    | TurnDecided
+    | UndoRequested
     | TransitionsChosen
     | TimerFired
     | CancelRequested

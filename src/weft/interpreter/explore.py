@@ -62,6 +62,8 @@ def explore(definition: Definition, budget: int = BUDGET) -> Findings:
 
 def _judge(graph: Graph, met: Met) -> Iterator[Issue]:
     for key, step in graph.steps.items():
+        if key in graph.handlers:
+            continue
         if key in met.starved:
             yield _issue(
                 step,
@@ -90,6 +92,8 @@ def _structural_faults(graph: Graph) -> Iterator[Issue]:
     ends = [key for key, targets in edges.items() if not targets]
     leads_out = graphs.reachable(ends, graphs.reversed_edges(graph.steps, edges))
     for step in graph.steps.values():
+        if step.key in graph.handlers:
+            continue  # they run when other steps are undone
         if step.key not in reached:
             yield _unreachable(step)
         elif step.key not in leads_out:

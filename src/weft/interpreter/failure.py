@@ -12,6 +12,7 @@ from typing import Final
 
 from weft.interpreter.backoff import delay
 from weft.interpreter.commands import CancelStep, Finish, Settlement, StartTimer
+from weft.interpreter.compensation import begin_end, fail_handler, give_up
 from weft.interpreter.definition import FAIL, Step
 from weft.interpreter.dropping import cancel, drop_items, interrupt, suspend_items
 from weft.interpreter.flow import RETRY, complete
@@ -36,6 +37,9 @@ def fail(work: Work, visit: Visit, failure: Failure) -> None:
     """An attempt has failed."""
     step = work.step_of(visit)
     if step.kind != FAIL and _deal(work, visit, step, failure, ()):
+        return
+    if visit.undoes:
+        fail_handler(work, visit, step, failure.kind)
         return
     _give_up(work, (visit,), visit.frame, failure)
 
@@ -109,17 +113,22 @@ def _give_up(work: Work, failed: tuple[Visit, ...], frame_id: str, failure: Fail
     _end_failed(work, failed, failure)
 
 
-def _end_failed(work: Work, failed: tuple[Visit, ...], failure: Failure) -> None:
-    """The execution fails. Its frames stay, so that a retry goes on in them."""
+def _end_failed(work: Work, failed: tuple[Visit, ...], failure: Failure, *, undoes: bool = True) -> None:
+    """The execution fails. Its frames stay, so that a retry goes on in them, unless its steps are undone."""
     interrupt(work, failed, failure.kind)
-    end(work, Status.failed, failure.kind)
     visit = failed[0].number if failed else None
+    if undoes and begin_end(work, Status.failed, failure.kind, visit, failure.step):
+        return
+    end(work, Status.failed, failure.kind)
     work.commands.append(Finish(Status.failed, work.at, visit=visit, reason=failure.kind, step=failure.step))
 
 
 def abandon(work: Work, reason: str) -> None:
-    """The execution fails for a reason that lies outside of it."""
-    _end_failed(work, _NO_VISIT, Failure(reason, retryable=False))
+    """The execution fails for a reason that lies outside of it: nothing is undone, as a retry may mend it."""
+    if work.ending is not None:
+        give_up(work, reason)
+    else:
+        _end_failed(work, _NO_VISIT, Failure(reason, retryable=False), undoes=False)
 
 
 def end(work: Work, status: Status, reason: str) -> None:
@@ -139,6 +148,8 @@ def cancel_all(work: Work, reason: str) -> None:
     for frame_id in [frame_id for frame_id in work.frames if frame_id != ROOT]:
         work.drop_frame(frame_id)
     work.interrupted = ()
+    if begin_end(work, Status.cancelled, reason):
+        return
     end(work, Status.cancelled, reason)
     work.commands.append(Finish(Status.cancelled, work.at, reason=reason))
 

@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Final
 
 from weft.interpreter.commands import Choose, RunStep, Settlement, StartTimer
-from weft.interpreter.definition import FOR_EACH, Split, Step, Transition
+from weft.interpreter.definition import Split, Step, Transition
 from weft.interpreter.dropping import drop_items
 from weft.interpreter.exclusion import is_taken, next_in_line
 from weft.interpreter.state import Phase, Status, Visit
+from weft.interpreter.undone import note_completed, note_undone
 from weft.interpreter.withdrawal import withdraw
 from weft.interpreter.work import Entry, FrameDraft, Trouble, Work
 
@@ -76,7 +77,11 @@ def leave(work: Work, draft: FrameDraft, visit: Visit, targets: tuple[str, ...],
         withdraw(work, draft, step)
     for target in targets:
         work.agenda.append(Entry(draft.id, target, key))
-    if not targets:
+    if step.compensate is not None and not reason and not visit.settled:
+        note_completed(work, visit)
+    if visit.undoes:
+        note_undone(work, visit)
+    elif not targets:
         draft.result = visit.number
 
 
@@ -107,7 +112,7 @@ def begin(work: Work, draft: FrameDraft, step: Step) -> None:
 
 
 def run(work: Work, visit: Visit, step: Step) -> None:
-    """Order an attempt. A for-each is timed from here; other steps by their worker until they wait.
+    """Order an attempt. A for-each or a loop is timed from here; other steps by their worker until they wait.
 
     While the execution is paused nothing is ordered: the visit is held, and holds its name, until it goes on.
     """
@@ -118,7 +123,7 @@ def run(work: Work, visit: Visit, step: Step) -> None:
         work.put(replace(visit, phase=Phase.held))
         return
     work.commands.append(RunStep(visit.number, visit.attempt, step.path, visit.frame))
-    if step.kind == FOR_EACH:
+    if step.body is not None:
         start_timeout(work, visit, step)
 
 

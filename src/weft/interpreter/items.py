@@ -83,7 +83,8 @@ def reenter(work: Work, visit: Visit, frame_id: str) -> None:
 
 def resumed(visit: Visit) -> int:
     """Whose items the next attempt takes over: this visit's, once it had found them."""
-    return visit.number if visit.phase in (Phase.iterating, Phase.collecting) else visit.resumes
+    begun = (Phase.iterating, Phase.collecting, Phase.judging)
+    return visit.number if visit.phase in begun else visit.resumes
 
 
 def take_over(work: Work, visit: Visit) -> None:

@@ -35,8 +35,10 @@ class Phase(StrEnum):
     waiting = "waiting"  # it said StepWaiting
     retrying = "retrying"  # the attempt failed, a retry timer runs
     choosing = "choosing"  # it is done, its transitions are being evaluated
-    iterating = "iterating"  # a for-each whose items run
-    collecting = "collecting"  # a for-each whose items are done
+    iterating = "iterating"  # a for-each whose items run, or a loop whose turn runs
+    collecting = "collecting"  # a for-each whose items are done, or a loop after its last turn
+    judging = "judging"  # a loop after a turn: is there another?
+    undoing = "undoing"  # a `compensate` step whose handlers run
     held = "held"  # its attempt has not been ordered yet: the execution is paused, or not taken up
 
 
@@ -56,6 +58,11 @@ class Visit:
     results: tuple[int | None, ...] = ()
     done: int = 0  # items that have ended
     resumes: int = 0  # the interrupted visit whose unfinished items it takes over when its items are found again
+    # loop only: `done` counts its turns
+    last: int = 0  # the visit whose output is that of the last turn
+    # handlers only
+    undoes: int = 0  # the visit that is undone
+    owner: int = 0  # the visit of the `compensate` step that wants it; 0 when the execution is ending
     # choosing only
     reason: str = ""  # why the step is skipped; empty when it succeeded
     settled: bool = False  # its journal row is written already: the execution failed before the choice was made
@@ -77,6 +84,16 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The execution will end like this when what can be undone has been. `unsettled`: steps that could not be."""
+
+    status: Status
+    reason: str = ""
+    visit: int | None = None  # the one that failed
+    unsettled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     status: Status = Status.pending
     seed: int = 0
@@ -88,6 +105,9 @@ class State:
     reason: str = ""
     # paused only: the visits and attempts whose timeout fell due meanwhile
     overdue: tuple[tuple[int, int], ...] = ()
+    undo: tuple[tuple[int, str], ...] = ()  # completed visits that can be undone, with their steps, as they completed
+    ending: Ending | None = None  # the execution has failed or was cancelled, and its steps are being undone
+    compensated: bool = False  # they have been: the execution cannot go on any more
 
 
 NEW = State()

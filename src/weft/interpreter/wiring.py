@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from weft.core.errors import Issue
-from weft.interpreter import graphs
+from weft.interpreter import graphs, handlers
 from weft.interpreter.definition import END, FAIL, Graph, JoinKind, Split, Step, Transition
 
 Path = tuple[str | int, ...]
@@ -49,6 +49,7 @@ def wire(
     before = len(issues)
     level.read(transitions)
     level.check_error_routes()
+    level.check_handlers()
     level.check_cancels()
     if unreadable or len(issues) > before:
         return None
@@ -69,6 +70,7 @@ class _Level:
         self.where = where
         self.issues = issues
         self.outgoing: dict[str, list[Arrow]] = {key: [] for key in steps}
+        self.handlers = frozenset(step.compensate for step in steps.values() if step.compensate is not None)
 
     def _fault(self, message: str, where: Path, code: str) -> None:
         self.issues.append(Issue(message, where, code))
@@ -147,10 +149,23 @@ class _Level:
                     "error_target_itself",
                 )
 
+    def check_handlers(self) -> None:
+        for key, step in self.steps.items():
+            for sentence, code in handlers.faults(step, self.steps, self._led()):
+                self._fault(sentence, (*self.places[key], *(("compensate",) if step.compensate else ())), code)
+
+    def _led(self) -> frozenset[str]:
+        """Steps at either end of a transition, or at the end of an error route."""
+        arrows = [arrow for outgoing in self.outgoing.values() for arrow in outgoing]
+        ends = {arrow.source for arrow in arrows} | {arrow.target for arrow in arrows}
+        return frozenset(ends | {step.on_error for step in self.steps.values() if step.on_error is not None})
+
     def check_cancels(self) -> None:
         for key, step in list(self.steps.items()):
             if step.cancels == (EVERY_OTHER,):
-                self.steps[key] = replace(step, cancels=tuple(other for other in self.steps if other != key))
+                self.steps[key] = replace(
+                    step, cancels=tuple(other for other in self.steps if other != key and other not in self.handlers)
+                )
                 continue
             for place, other in enumerate(step.cancels):
                 where = (*self.places[key], "cancels", place)
@@ -233,7 +248,7 @@ class _Level:
         return found
 
     def find_start(self) -> str | None:
-        firsts = graphs.entrances(list(self.steps), self.edges())
+        firsts = graphs.entrances([key for key in self.steps if key not in self.handlers], self.edges())
         if len(firsts) == 1:
             return firsts[0]
         if not firsts:
@@ -301,6 +316,7 @@ class _Level:
                 if step.joins
             },
             back=back,
+            handlers=self.handlers,
         )
 
     def _transitions(self, arrows: Sequence[Arrow]) -> Iterator[Transition]:

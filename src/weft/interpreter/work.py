@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from weft.interpreter.commands import Command, Settle, Settlement
 from weft.interpreter.definition import Definition, Graph, Step
-from weft.interpreter.state import Frame, Phase, State, Status, Visit
+from weft.interpreter.state import Ending, Frame, Phase, State, Status, Visit
 
 
 class Entry(NamedTuple):
@@ -60,8 +60,10 @@ class Work:
         "agenda",
         "at",
         "commands",
+        "compensated",
         "definition",
         "drafts",
+        "ending",
         "frames",
         "interrupted",
         "next_visit",
@@ -71,6 +73,8 @@ class Work:
         "seed",
         "status",
         "troubles",
+        "undo",
+        "undo_due",
         "visits",
     )
 
@@ -85,10 +89,14 @@ class Work:
         self.interrupted = state.interrupted
         self.reason = state.reason
         self.overdue = state.overdue
+        self.undo = state.undo
+        self.ending: Ending | None = state.ending
+        self.compensated = state.compensated
         self.drafts: dict[str, FrameDraft] = {}
         self.commands: list[Command] = []
         self.agenda: deque[Entry] = deque()
         self.troubles: deque[Trouble] = deque()
+        self.undo_due: deque[int] = deque()  # owners whose next handler may run, see `compensation`
         self.over = False  # the execution has ended: nothing is looked at any more
 
     # Frames
@@ -182,7 +190,19 @@ class Work:
         if status is Status.running or status is Status.waiting:
             status = self._liveness()
         overdue = self.overdue if status is Status.paused else ()
-        state = State(status, self.seed, self.next_visit, self.visits, frames, self.interrupted, self.reason, overdue)
+        state = State(
+            status,
+            self.seed,
+            self.next_visit,
+            self.visits,
+            frames,
+            self.interrupted,
+            self.reason,
+            overdue,
+            self.undo,
+            self.ending,
+            self.compensated,
+        )
         return state, tuple(self.commands)
 
     def _liveness(self) -> Status:

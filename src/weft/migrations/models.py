@@ -8,6 +8,7 @@ import weft.db.dispatch_tables
 import weft.db.key_tables
 import weft.domain.audit.models
 import weft.domain.clients.models
+import weft.domain.events.models
 import weft.domain.executions.models
 import weft.domain.identity.models
 import weft.domain.retention.models

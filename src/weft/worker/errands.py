@@ -22,6 +22,7 @@ from weft.engine.news import (
     News,
     Nothing,
     PlayOn,
+    StepDue,
     StepEnded,
     TakenUp,
     TimerDue,
@@ -59,6 +60,8 @@ def answered_in_memory(job: Job) -> What | None:
     match job.kind:
         case "step" if poisoned:
             return StepEnded(job.visit, job.attempt, _interrupted(job, retryable=False))
+        case "event" | "ended":
+            return None  # they are about no execution, and bury themselves
         case _ if poisoned:
             return GivenUp(_reason(job))
         case "start":
@@ -67,7 +70,7 @@ def answered_in_memory(job: Job) -> What | None:
             return StepEnded(job.visit, job.attempt, Done(None))
         case "timer":
             return TimerDue(job.visit, job.attempt, str((job.detail or {}).get("purpose", "")))
-        case "step" | "child" | "child_done" | "cancel_child" | "child_pause":
+        case "step" | "child" | "child_done" | "cancel_child" | "child_pause" | "event_wait":
             return None
         case stored.JOB:
             return PlayOn()
@@ -101,17 +104,16 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
         return Held(job.kind, job.visit, job.attempt)
     visit = run.state.visits[job.visit]
     step = run.plan.steps[run.path_of(visit)]
-    command = RunStep(job.visit, job.attempt, step.step.path, visit.frame)
     turn = Turn(run, driver.evaluator, driver.clock())
     if step.instant is not None:
-        return _ended(job, await turn.run_instant(command, step, step.instant))
+        return StepDue(job.visit, job.attempt)  # a turn had no time for it: the next one has
     errand = step.errand
     if errand is None:
         return StepEnded(job.visit, job.attempt, Failed("internal", "The step kind can neither run nor be performed."))
     if job.claims > 1 and not errand.idempotent(step.raw):
         return StepEnded(job.visit, job.attempt, _interrupted(job, retryable=True))
     try:
-        config = await driver.evaluator.config(run, visit.frame, step, turn.now)
+        config = await driver.evaluator.config(run, visit.frame, step, turn.now, job.visit)
     except (Exhausted, Unavailable):
         raise  # not the step's fault: the job is put off
     except WeftError as error:

@@ -18,6 +18,8 @@ from weft.core.clock import Clock, utc_now
 from weft.db.database import Database
 from weft.db.hot import AWAY
 from weft.engine.drive import Driver
+from weft.engine.events import looking
+from weft.engine.events.delivery import Delivery
 from weft.engine.kinds import Ports
 from weft.engine.news import Nothing, What
 from weft.engine.queue import Job, Queue
@@ -61,6 +63,7 @@ class Worker:
         self._options = options
         self._clock = clock
         self._queue = Queue(database, self.owner, timedelta(seconds=options.lease))
+        self._delivery = Delivery(driver, starter)
         self._outbox = Outbox(driver, self._settled)
         self._listener = Listener(listen_dsn or database.dsn, "weft_jobs", self._heard)
         self._held: dict[UUID, int] = {}
@@ -172,6 +175,10 @@ class Worker:
                     self._outbox.put(tenant_id, job, what)
             await self._children(tenant_id, [job for job in busy if job.kind in ("child_done", "cancel_child")])
             await self._follow(tenant_id, [job for job in busy if job.kind == "child_pause"])
+            for job in busy:
+                if job.kind in ("event", "ended"):
+                    self._errands[job.id] = asyncio.create_task(self._spread(job))
+            await self._look(tenant_id, [job for job in busy if job.kind == "event_wait"])
             await self._begin_errands(tenant_id, [job for job in busy if job.kind in ("step", "child")])
         except AWAY as error:
             log.warning("jobs put off: database unavailable", jobs=len(jobs), error=type(error).__name__)
@@ -198,6 +205,26 @@ class Worker:
             await children.follow_parents(self._driver, tenant_id, jobs)
             for job in jobs:
                 self._outbox.put(tenant_id, job, Nothing())
+
+    async def _look(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
+        """Steps that have begun to wait: has what they wait for come already?"""
+        if jobs:
+            for job, what in await looking.look(self._driver, tenant_id, jobs):
+                self._outbox.put(tenant_id, job, what)
+
+    async def _spread(self, job: Job) -> None:
+        """An event, or the end of an execution, is told to whoever asks; the job is finished there, page by page."""
+        try:
+            await self._delivery.deliver(job)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.warning("event put off", kind=job.kind, job=str(job.id), error=f"{type(error).__name__}: {error}")
+            await self._put_off([job])
+        else:
+            self._settled(job, None)
+        finally:
+            self._errands.pop(job.id, None)
 
     async def _begin_errands(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
         if not jobs:

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from weft.engine.events.hearing import loops_refused
 from weft.worker.loop import Worker
 from weft.worker.loops.retention import Numbers as RetentionNumbers
 
@@ -29,7 +30,10 @@ class _Numbers(Collector):
         claimed = CounterMetricFamily("weft_worker_jobs_claimed", "Jobs claimed since the worker started.")
         claimed.add_metric((), self._worker.claimed)
         held = GaugeMetricFamily("weft_worker_jobs_held", "Jobs in hand now.", value=self._worker.holding)
+        loops = CounterMetricFamily("weft_event_loops_refused", "Events that would have led an execution too deep.")
+        loops.add_metric((), loops_refused.count)
         yield claimed
+        yield loops
         yield held
         if self._retention is not None:
             yield from _retention(self._retention)

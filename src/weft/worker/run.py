@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 import structlog
@@ -19,8 +19,10 @@ from weft.adapters.addresses import Allow
 from weft.adapters.http_client import SafeHttpClient
 from weft.adapters.mail import mailer_of
 from weft.core import logs
+from weft.core.clock import utc_now
 from weft.db.database import Database
 from weft.db.hot import AWAY
+from weft.domain.events.rules import KEPT as EVENTS_KEPT
 from weft.engine.code_sandbox import CodeSandbox
 from weft.engine.kinds import Ports
 from weft.engine.message_templates import Templates
@@ -40,6 +42,9 @@ log = structlog.get_logger("weft.worker")
 
 PARTITIONS_AHEAD = 3
 """Months. A row without a partition is refused, so they are made long before they are needed."""
+
+EVENTS_AT_ONCE = 5_000
+"""Old events that one statement deletes."""
 
 CHORE_INTERVAL = timedelta(hours=6)
 
@@ -110,6 +115,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
     )
     companions = [
         asyncio.create_task(keep_partitions(database)),
+        asyncio.create_task(keep_events(database)),
         asyncio.create_task(scheduler.run()),
         asyncio.create_task(retention.keep()),
     ]
@@ -139,3 +145,26 @@ async def keep_partitions(database: Database) -> None:
             log.warning("partitions not checked", error=type(error).__name__)
             pause = 60.0
         await asyncio.sleep(pause)
+
+
+async def keep_events(database: Database) -> None:
+    """Old events go, a few thousand at a time. That several workers do it changes nothing."""
+    while True:
+        try:
+            await prune_events(database, utc_now() - EVENTS_KEPT)
+            pause = CHORE_INTERVAL.total_seconds()
+        except (asyncpg.PostgresError, *AWAY) as error:
+            log.warning("old events not deleted", error=type(error).__name__)
+            pause = 60.0
+        await asyncio.sleep(pause)
+
+
+async def prune_events(database: Database, before: datetime, at_once: int = EVENTS_AT_ONCE) -> int:
+    """Delete the events that came before a time. Returns how many there were."""
+    total = 0
+    while True:
+        async with database.pool.acquire() as connection:
+            gone: int = await connection.fetchval("select weft.prune_events($1, $2)", before, at_once)
+        total += gone
+        if gone < at_once:
+            return total

@@ -110,7 +110,8 @@ def offers(monkeypatch: pytest.MonkeyPatch) -> Offers:
 
 NAMES = [
     *("set", "transform", "condition", "switch", "parallel", "join"),
-    *("for_each", "delay", "sub_workflow", "http", "notification", "code", "end", "fail"),
+    *("for_each", "loop", "delay", "wait_until", "wait_for_event", "emit_event", "question", "sub_workflow"),
+    *("compensate", "http", "notification", "code", "end", "fail"),
 ]
 
 

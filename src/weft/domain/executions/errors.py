@@ -86,6 +86,16 @@ class MigrationToItself(Invalid):
         super().__init__("`from_version` and `to_version` are the same; name the version to move to.")
 
 
+class ExecutionCompensated(Conflict):
+    code = "execution_compensated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What the execution had done was undone when it failed, so it cannot go on from there. Replay it instead: "
+            "start a new execution with the same input."
+        )
+
+
 class PeriodInvalid(Invalid):
     code = "period_invalid"
 

@@ -123,11 +123,12 @@ def timers(tenant_id: UUID, execution_id: UUID) -> Select[str, int, int, dict[st
     )
 
 
-def bounds(tenant_id: UUID, execution_id: UUID) -> Select[datetime, datetime | None, str, int]:
+def bounds(tenant_id: UUID, execution_id: UUID) -> Select[datetime, datetime | None, str, int, bool]:
     """What must be known of an execution to find its journal, and to say what may be done with it."""
-    return select(Execution.created_at, Execution.completed_at, Execution.status, Execution.row_version).where(
-        Execution.tenant_id == tenant_id, Execution.id == execution_id
-    )
+    compensated = Execution.state[("i", "k")].is_not(None).label("compensated")
+    return select(
+        Execution.created_at, Execution.completed_at, Execution.status, Execution.row_version, compensated
+    ).where(Execution.tenant_id == tenant_id, Execution.id == execution_id)
 
 
 def journal(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from weft.domain.executions.errors import (
     EventIdUnclear,
+    ExecutionCompensated,
     ExecutionFinal,
     ExecutionNotFailed,
     ExecutionNotPausable,
@@ -31,10 +32,12 @@ def require_cancellable(status: str) -> None:
         raise ExecutionFinal(status)
 
 
-def require_retriable(status: str) -> None:
-    """Raise `ExecutionNotFailed` for anything but a failed execution."""
+def require_retriable(status: str, *, compensated: bool = False) -> None:
+    """Raise `ExecutionNotFailed` for anything but a failed execution, `ExecutionCompensated` for one that is undone."""
     if status != Status.failed.value:
         raise ExecutionNotFailed(status)
+    if compensated:
+        raise ExecutionCompensated
 
 
 def require_pausable(status: str) -> None:
@@ -98,7 +101,7 @@ def standing(stored: Mapping[str, Any] | None) -> Standing:
 
 
 def _live(state: State, visit: Visit) -> LiveStep:
-    is_loop = visit.phase in (Phase.iterating, Phase.collecting)
+    is_loop = visit.phase in (Phase.iterating, Phase.collecting, Phase.judging)
     return LiveStep(
         step=_path(state, visit),
         visit=visit.number,
@@ -106,7 +109,7 @@ def _live(state: State, visit: Visit) -> LiveStep:
         phase=visit.phase.value,
         since=visit.entered_at,
         item=item_of(visit.frame)[1] if visit.frame != ROOT else None,
-        items=visit.count if is_loop else None,
+        items=visit.count or None if is_loop else None,
         items_done=visit.done if is_loop else None,
     )
 

@@ -69,7 +69,7 @@ class ExecutionSummary(Output):
     version: int = Field(description="The number of the version that it runs.")
     client_id: UUID | None
     status: Status
-    trigger: str = Field(description="What started it: MANUAL, WEBHOOK, SCHEDULE, WORKFLOW or REPLAY.")
+    trigger: str = Field(description="What started it: MANUAL, WEBHOOK, SCHEDULE, EVENT, WORKFLOW or REPLAY.")
     correlation_id: str | None
     parent_id: UUID | None = Field(description="The execution whose sub-workflow this is.")
     simulation: bool = Field(description="It was simulated: nothing outside was reached, and its clock was its own.")
@@ -96,7 +96,7 @@ class LiveStepRead(Output):
     times_out_at: datetime | None
     item: int | None = Field(description="The index of the for-each's item that it belongs to.")
     items: int | None = Field(description="Of a for-each: how many items it has.")
-    items_done: int | None
+    items_done: int | None = Field(description="Of a for-each or a loop: how many are done.")
 
 
 class ExecutionRead(ExecutionSummary):

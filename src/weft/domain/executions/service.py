@@ -102,6 +102,12 @@ async def status_of(scope: Scope, execution_id: UUID) -> str:
     return status
 
 
+async def require_retriable(scope: Scope, execution_id: UUID) -> None:
+    """Raise unless the execution has failed and can go on from there."""
+    row = await _bounds(scope, execution_id)
+    rules.require_retriable(row.status, compensated=row.compensated)
+
+
 async def _bounds(scope: Scope, execution_id: UUID) -> Any:
     row = (await scope.session.execute(queries.bounds(scope.tenant_id, execution_id))).one_or_none()
     if row is None:

@@ -35,6 +35,9 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("secrets", "write"): "Set and delete secrets",
     ("templates", "read"): "See message templates",
     ("templates", "write"): "Change and delete message templates",
+    ("executions", "answer"): "Answer questions that executions ask",
+    ("events", "read"): "See events",
+    ("events", "write"): "Send events, which wake and start executions",
     ("audit", "read"): "Search the audit log",
 }
 
@@ -55,6 +58,8 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
             ("templates", "write"),
             ("executions", "start"),
             ("executions", "manage"),
+            ("executions", "answer"),
+            ("events", "write"),
         },
     ),
     "PROJECT_MANAGER": (
@@ -66,11 +71,20 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
             ("workflows", "simulate"),
             ("executions", "start"),
             ("executions", "manage"),
+            ("executions", "answer"),
+            ("events", "write"),
         },
     ),
     "MEMBER": (
         "Draws and starts workflows",
-        (_READ - _ADMIN_READ) | {("workflows", "write"), ("workflows", "simulate"), ("executions", "start")},
+        (_READ - _ADMIN_READ)
+        | {
+            ("workflows", "write"),
+            ("workflows", "simulate"),
+            ("executions", "start"),
+            ("executions", "answer"),
+            ("events", "write"),
+        },
     ),
     "STAKEHOLDER": (
         "Follows workflows and executions",

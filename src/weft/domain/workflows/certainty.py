@@ -75,6 +75,8 @@ class _Analysis:
             for transition in graph.outgoing.get(key, ()):
                 again = (key, transition.target) in graph.back
                 self.entering[transition.target].append(_Edge(key, again=again))
+            if step.compensate is not None:
+                self.entering[step.compensate].append(_Edge(key))
             if _error_route(step) is not None:
                 self.entering[_error_route(step) or ""].append(_Edge(key, on_error=True))
 
@@ -226,7 +228,8 @@ class _Analysis:
         """When the level has ended, every token has: what all ends know, and all certainly walked branches."""
         ends = {key: after[key] for key, targets in self.graph.outgoing.items() if not targets}
         ends |= {key: after[key] for key in self.graph.steps if key not in self.graph.outgoing}
-        ends = {key: facts for key, facts in ends.items() if self.graph.steps[key].kind != FAIL}
+        aside = self.graph.handlers
+        ends = {key: facts for key, facts in ends.items() if self.graph.steps[key].kind != FAIL and key not in aside}
         if not ends:
             return self.everything
         anywhere = frozenset(self.graph.steps)
@@ -240,6 +243,8 @@ def _error_route(step: Step) -> str | None:
 
 def _targets(graph: Graph, step: Step) -> list[str]:
     found = [transition.target for transition in graph.outgoing.get(step.key, ())]
+    if step.compensate is not None:
+        found.append(step.compensate)
     error = _error_route(step)
     return [*found, error] if error is not None else found
 

@@ -29,7 +29,7 @@ from weft.domain.workflows.sentences import nearest_word
 from weft.expressions.compile import Expression, compile_value
 from weft.expressions.errors import ExpressionInvalid
 from weft.interpreter.compile import DefinitionFault, compile_definition
-from weft.interpreter.definition import Definition
+from weft.interpreter.definition import LOOP, Definition
 from weft.interpreter.explore import find_faults
 
 MAX_ISSUES: Final = 200
@@ -151,11 +151,23 @@ class _Check:
         for placed in self.steps.values():
             level = seen[placed.around]
             facts = _facts(level, str(placed.step["key"]), before=True)
-            readings.collect_step(self.collected, placed.step, placed.at, level, facts, self.kinds)
+            undoes = definition is not None and not placed.around and key_of(placed) in definition.graph.handlers
+            readings.collect_step(self.collected, placed.step, placed.at, level, facts, self.kinds, undoes=undoes)
+            if placed.step["type"] == LOOP:
+                self._read_loop(placed, seen[placed.path])
         self._read_transitions(seen)
         self._read_output(seen[""])
         for reading in self.collected.readings:
             references.judge(reading, around, self.findings)
+
+    def _read_loop(self, placed: PlacedStep, level: Level) -> None:
+        """A loop's conditions see its body: `until` after each turn, `while` also before the first."""
+        for word in ("while", "until"):
+            condition = placed.step["config"].get(word)
+            if condition is not None:
+                known = level.certainty.at_end if level.certainty is not None and word == "until" else 0
+                place = Spotted(f"Step '{placed.path}'", level, known)
+                readings.collect_condition(self.collected, place, condition, (*placed.at, "config", word))
 
     def _level(
         self,
@@ -175,7 +187,7 @@ class _Check:
         outer = seen[placed.around]
         facts = _facts(outer, str(placed.step["key"]), before=True)
         item = self._item_schema(placed, outer, around)
-        return Level(path, keys, outputs, certainty, outer, facts, item)
+        return Level(path, keys, outputs, certainty, outer, facts, item, placed.step["type"] == LOOP)
 
     def _output_schema(self, step: Mapping[str, Any]) -> Schema | None:
         kind = self.kinds.get(str(step["type"]))
@@ -217,6 +229,10 @@ class _Check:
         facts = top.certainty.at_end if top.certainty is not None else 0
         place = Spotted("The workflow's output", top, facts)
         readings.collect_value(self.collected, place, self.document.get("output"), ("output",))
+
+
+def key_of(placed: PlacedStep) -> str:
+    return str(placed.step["key"])
 
 
 def _facts(level: Level, key: str, *, before: bool) -> int:

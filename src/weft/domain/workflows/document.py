@@ -19,9 +19,9 @@ from weft.core.errors import Issue
 from weft.domain.workflows.building import MAX_DEPTH, MAX_NODES, Path
 from weft.domain.workflows.errors import DocumentUnreadable
 from weft.domain.workflows.parsing import MAX_BYTES, Format, reads_as_text
-from weft.interpreter.definition import FOR_EACH
+from weft.interpreter.definition import FOR_EACH, LOOP
 
-TOP_ORDER: Final = ("name", "description", "tags", "input", "steps", "transitions", "output")
+TOP_ORDER: Final = ("name", "description", "tags", "input", "compensate", "steps", "transitions", "output")
 STEP_ORDER: Final = (
     "key",
     "type",
@@ -34,6 +34,7 @@ STEP_ORDER: Final = (
     "timeout",
     "required",
     "on_error",
+    "compensate",
     "max_visits",
     "cancels",
     "exclusive",
@@ -166,9 +167,9 @@ def levels(document: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Pat
 
 
 def body_of(step: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The nested graph of a for-each step, if it is one and has one."""
+    """The nested graph of a for-each or loop step, if it is one and has one."""
     config = step.get("config")
-    if step.get("type") != FOR_EACH or not isinstance(config, Mapping):
+    if step.get("type") not in (FOR_EACH, LOOP) or not isinstance(config, Mapping):
         return None
     body = config.get("body")
     return body if isinstance(body, Mapping) else None

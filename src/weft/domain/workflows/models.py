@@ -40,6 +40,7 @@ class TriggerKind(StrEnum):
     manual = "MANUAL"
     webhook = "WEBHOOK"
     schedule = "SCHEDULE"
+    event = "EVENT"
 
 
 class Workflow(Identified, Tenanted, Timestamps, Versioned, SoftDelete, Base):
@@ -163,6 +164,8 @@ class WorkflowTrigger(Identified, Tenanted, Timestamps, Versioned, Base):
         within_tenant("workflow_id", "workflows"),
         one_of("kind", TriggerKind),
         Index("workflow_triggers_workflow_id_idx", "tenant_id", "workflow_id"),
+        # Every event asks for a tenant's event triggers when one of them has changed.
+        Index("workflow_triggers_event_idx", "tenant_id", "id", postgresql_where=text("kind = 'EVENT' and enabled")),
         marks(),
     )
 

@@ -42,21 +42,26 @@ class Spotted:
     level: Level
     facts: int
     may_use_secrets: bool = False
+    also: frozenset[str] = frozenset()
 
     def reading(self, at: Where, text: str, paths: frozenset[str], *, tolerates_missing: bool = False) -> Reading:
-        return Reading(self.who, at, text, paths, self.level, self.facts, self.may_use_secrets, tolerates_missing)
+        return Reading(
+            self.who, at, text, paths, self.level, self.facts, self.may_use_secrets, tolerates_missing, self.also
+        )
 
 
 def collect_step(
-    into: Collected, step: Mapping[str, Any], at: Where, level: Level, facts: int, kinds: KindRegistry
-) -> None:
-    """Everything in a step's config; the body of a for-each belongs to its own steps."""
+    into: Collected, step: Mapping[str, Any], at: Where, level: Level, facts: int, kinds: KindRegistry,
+    *, undoes: bool = False,
+) -> None:  # fmt: skip
+    """Everything in a step's config; the body of a for-each or a loop, and its conditions, belong to its own level."""
     kind = kinds.get(str(step.get("type")))
     config = step.get("config")
     if not isinstance(config, Mapping):
         return
-    place = Spotted(f"Step '{step.get('key')}'", level, facts, kind is not None and kind.may_use_secrets)
-    skipped = {"body"} if body_of(step) is not None else set()
+    also = frozenset({"compensating"} if undoes else ()) | frozenset(getattr(kind, "condition_names", ()))
+    place = Spotted(f"Step '{step.get('key')}'", level, facts, kind is not None and kind.may_use_secrets, also)
+    skipped = {"body", "while", "until"} if body_of(step) is not None else set()
     skipped.update(verbatim_of(kind))
     special = dict(_special(kind, config))
     for name, value in config.items():

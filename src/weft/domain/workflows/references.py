@@ -42,10 +42,26 @@ class Level:
     around: Level | None = None
     facts_around: int = 0  # what is certain in `around` when the for-each begins
     item: Schema | None = None
+    is_loop: bool = False  # the body of a loop: `index` and `last`, and the `item` of a for-each around it
 
     @property
     def is_body(self) -> bool:
         return self.around is not None
+
+    @property
+    def for_each(self) -> Level | None:
+        """The innermost level that is the body of a for-each: `item` is its item."""
+        here: Level | None = self
+        while here is not None and (here.is_loop or not here.is_body):
+            here = here.around
+        return here
+
+    @property
+    def in_loop(self) -> bool:
+        here: Level | None = self
+        while here is not None and not here.is_loop:
+            here = here.around
+        return here is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,7 @@ class Reading:
     facts: int
     may_use_secrets: bool = False
     tolerates_missing: bool = False  # asks whether the field exists
+    also: frozenset[str] = frozenset()  # names that only this place knows, such as `event`
 
 
 @dataclass(slots=True)
@@ -100,6 +117,17 @@ def judge(reading: Reading, around: Surroundings, findings: Findings) -> None:
                 _judge_secret(reading, path, findings)
             case "now":
                 pass
+            case _ if root in reading.also:
+                pass
+            case "last":
+                _judge_last(reading, path, findings)
+            case "compensating":
+                findings.add(
+                    reading,
+                    "`compensating` is known only in the config of a step that undoes another. Read the step itself.",
+                    "compensating_misplaced",
+                    path=path,
+                )
             case _:
                 _judge_unknown(reading, around, path, root, findings)
 
@@ -125,7 +153,8 @@ def _judge_secret(reading: Reading, path: str, findings: Findings) -> None:
 
 
 def _judge_item(reading: Reading, path: str, root: str, rest: Sequence[str], findings: Findings) -> None:
-    if not reading.level.is_body:
+    level = reading.level.for_each if root == "item" else reading.level
+    if level is None or not level.is_body:
         findings.add(
             reading,
             f"`{root}` exists only inside the body of a for-each. Put the step into one, or read the list itself.",
@@ -135,7 +164,17 @@ def _judge_item(reading: Reading, path: str, root: str, rest: Sequence[str], fin
     elif root == "index" and rest:
         findings.add(reading, "`index` is a whole number and has no fields.", "field_unknown", path=path)
     elif root == "item":
-        _judge_schema(reading, reading.level.item, path, "item", rest, findings)
+        _judge_schema(reading, level.item, path, "item", rest, findings)
+
+
+def _judge_last(reading: Reading, path: str, findings: Findings) -> None:
+    if not reading.level.in_loop:
+        findings.add(
+            reading,
+            "`last`, what the turn before gave, exists only in a loop. Put the step into one, or read a step.",
+            "last_outside_loop",
+            path=path,
+        )
 
 
 def _judge_execution(reading: Reading, path: str, rest: Sequence[str], findings: Findings) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from weft.domain.workflows import rules
 from weft.domain.workflows.kinds import StepKind
 from weft.interpreter.conditions import OPERATORS
-from weft.interpreter.definition import FOR_EACH
+from weft.interpreter.definition import FOR_EACH, LOOP, Compensation
 
 KEY_PATTERN: Final = "^[a-z][a-z0-9_]{0,62}$"
 DURATION_PATTERN: Final = r"^\s*(([0-9]+(\.[0-9]+)? ?(ms|[wdhms]) ?)+|P[0-9.WDTHMS]+)\s*$"
@@ -61,6 +61,10 @@ def definition_schema() -> dict[str, Any]:
             "input": {
                 "type": ["object", "boolean"],
                 "description": "JSON Schema (2020-12) of an execution's input. An input that fails it is refused.",
+            },
+            "compensate": {
+                "enum": [word.value for word in Compensation],
+                "description": "When completed steps that name a `compensate` are undone; by default at both bad ends.",
             },
             "steps": {"$ref": "#/$defs/steps"},
             "transitions": {"$ref": "#/$defs/transitions"},
@@ -208,6 +212,7 @@ def _step() -> dict[str, Any]:
                 "description": "false: a failure is recorded as SKIPPED and the flow goes on.",
             },
             "on_error": {"$ref": "#/$defs/key"},
+            "compensate": {"$ref": "#/$defs/key", "description": "The step that undoes this one."},
             "max_visits": {
                 "type": "integer",
                 "minimum": 1,
@@ -239,10 +244,10 @@ def _step() -> dict[str, Any]:
                 "properties": {"x": {"type": "number"}, "y": {"type": "number"}},
             },
         },
-        "if": {"required": ["type"], "properties": {"type": {"const": FOR_EACH}}},
+        "if": {"required": ["type"], "properties": {"type": {"enum": [FOR_EACH, LOOP]}}},
         "then": {
             "required": ["config"],
-            "properties": {"config": {"required": ["items", "body"], "properties": {"body": {"$ref": "#/$defs/body"}}}},
+            "properties": {"config": {"required": ["body"], "properties": {"body": {"$ref": "#/$defs/body"}}}},
         },
     }
 

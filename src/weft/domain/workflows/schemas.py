@@ -9,6 +9,8 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
+from weft.domain.events.rules import MAX_CORRELATION, MAX_TYPES
+from weft.domain.events.schemas import Type as EventType
 from weft.domain.workflows.kinds import StepKind
 from weft.domain.workflows.models import TriggerKind, WorkflowStatus
 from weft.domain.workflows.rules import MAX_DESCRIPTION, MAX_NAME, MAX_TAG, MAX_TAGS
@@ -237,10 +239,27 @@ class WebhookConfig(Input):
         return value
 
 
-TriggerConfig = WebhookConfig | ScheduleConfig
+class EventConfig(Input):
+    """Which events start the workflow, and with what."""
+
+    event: EventType | Annotated[list[EventType], Field(min_length=1, max_length=MAX_TYPES)] = Field(
+        description="The type of event, or a list; also `workflow.completed`, `workflow.failed`, `workflow.cancelled`."
+    )
+    correlation: Annotated[str, StringConstraints(min_length=1, max_length=MAX_CORRELATION)] | None = Field(
+        default=None, description="Only events with this correlation."
+    )
+    filter: Any | None = Field(default=None, description="A condition over `event`: others start nothing.")
+    input: Any | None = Field(
+        default=None,
+        description="A mapping with expressions over `event` that makes the input; without it the payload is.",
+    )
+
+
+TriggerConfig = WebhookConfig | ScheduleConfig | EventConfig
 
 _KINDS_OF_CONFIG: Final[Mapping[TriggerKind, type[Input]]] = {
     TriggerKind.schedule: ScheduleConfig,
+    TriggerKind.event: EventConfig,
 }
 """Kinds with a config of their own; any other has a webhook's."""
 
@@ -269,9 +288,11 @@ class TriggerUpdate(Input):
     @field_validator("config", mode="before")
     @classmethod
     def _by_content(cls, value: Any) -> Any:
-        """The kind is known only later; a schedule is known by what it must have."""
+        """The kind is known only later; schedules and event triggers are known by what they must have."""
         if not isinstance(value, dict):
             return value
+        if "event" in value:
+            return EventConfig.model_validate(value)
         return (ScheduleConfig if value.keys() & {"cron", "every", "rrule"} else WebhookConfig).model_validate(value)
 
 

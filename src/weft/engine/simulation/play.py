@@ -20,7 +20,7 @@ import msgspec
 from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.engine.evaluate import Evaluator
 from weft.engine.news import Cancelled, StepEnded, TakenUp, TimerDue, What
-from weft.engine.outcomes import Done, Failed, Items, Outcome, StartChild, WaitUntil
+from weft.engine.outcomes import Done, Emit, Failed, Items, Outcome, Repeat, StartChild, Undo, WaitUntil
 from weft.engine.plans import Plan, StepPlan
 from weft.engine.records import JobRow
 from weft.engine.run import Facts, Run
@@ -38,7 +38,7 @@ DEEPEST: Final = 16
 SLICE: Final = 100
 """Instant steps of one turn, and entries of the agenda, before others get the event loop."""
 
-_OWN: Final = (Done, Failed, WaitUntil, Items)
+_OWN: Final = (Done, Failed, WaitUntil, Items, Repeat, Undo, Emit)
 """Outcomes of instant kinds that need no answer from the stage."""
 
 
@@ -86,7 +86,7 @@ class StagedTurn(Turn):
 
     async def go_on(self, command: RunStep, step: StepPlan, outcome: Outcome) -> None:
         """An instant step that was put off, because the turn before had run many, has its outcome."""
-        self.answer(command, step, outcome)
+        await self.answer(command, step, outcome)
         while self._queue:
             await self._apply(self._queue.popleft())
 
@@ -94,8 +94,8 @@ class StagedTurn(Turn):
         self.told.positions.add(command.visit, command.step, command.frame)
         await super()._run_step(command)
 
-    def answer(self, command: RunStep, step: StepPlan, outcome: Outcome) -> None:
-        super().answer(command, step, outcome)
+    async def answer(self, command: RunStep, step: StepPlan, outcome: Outcome) -> None:
+        await super().answer(command, step, outcome)
         if not isinstance(outcome, _OWN):
             self.cues.append((command, step, outcome))
 

@@ -93,9 +93,17 @@ class CueEvaluator(Evaluator):
         self._facts = facts
 
     async def context(
-        self, run: Run, frame: str, paths: Iterable[str], now: datetime, own: Own | None = None
+        self,
+        run: Run,
+        frame: str,
+        paths: Iterable[str],
+        now: datetime,
+        own: Own | None = None,
+        *,
+        visit: int | None = None,
+        extra: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        found = await super().context(run, frame, paths, now, own)
+        found = await super().context(run, frame, paths, now, own, visit=visit, extra=extra)
         return found | dict(self._facts)
 
 

@@ -34,6 +34,12 @@ class Step(StepKind):
     verbatim: tuple[str, ...] = ()
     """Fields of the config that are taken as they are written, braces and all: program text, for example."""
 
+    condition_names: tuple[str, ...] = ()
+    """What its conditions may read besides what every expression may: `event`."""
+
+    hears: bool = False
+    """Whether a step of this kind waits for events."""
+
     def check(self, config: Mapping[str, Any], where: Where = ()) -> list[Issue]:
         """Faults of a config as written that its schema cannot name; their paths begin with `where`."""
         del config, where

@@ -151,6 +151,40 @@ CREATE INDEX clients_created_at_idx ON weft.clients (tenant_id, created_at, id);
 
 CREATE INDEX clients_name_key_idx ON weft.clients (tenant_id, name_key, id);
 
+CREATE TABLE weft.event_interests (
+	tenant_id UUID NOT NULL, 
+	version INTEGER DEFAULT 1 NOT NULL, 
+	ends BOOLEAN DEFAULT false NOT NULL, 
+	CONSTRAINT event_interests_pkey PRIMARY KEY (tenant_id)
+);
+
+CREATE TABLE weft.events (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	type TEXT NOT NULL, 
+	received_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	source TEXT NOT NULL, 
+	correlation TEXT DEFAULT '' NOT NULL, 
+	payload JSONB, 
+	key TEXT, 
+	execution_id UUID, 
+	depth INTEGER DEFAULT 0 NOT NULL, 
+	delivered_at TIMESTAMP WITH TIME ZONE, 
+	effects JSONB, 
+	CONSTRAINT events_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT events_source_check CHECK (source in ('API', 'STEP', 'WORKFLOW', 'QUESTION'))
+) with (fillfactor = 90, autovacuum_vacuum_scale_factor = 0.05);
+
+CREATE INDEX events_age_idx ON weft.events (received_at);
+
+CREATE INDEX events_correlation_idx ON weft.events (tenant_id, type, correlation, received_at, id);
+
+CREATE UNIQUE INDEX events_key_key ON weft.events (tenant_id, key) WHERE key is not null;
+
+CREATE INDEX events_received_at_idx ON weft.events (tenant_id, received_at, id);
+
+CREATE INDEX events_type_idx ON weft.events (tenant_id, type, received_at, id);
+
 CREATE TABLE weft.message_templates (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -349,8 +383,10 @@ CREATE TABLE weft.workflow_triggers (
 	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	row_version INTEGER DEFAULT 1 NOT NULL, 
 	CONSTRAINT workflow_triggers_pkey PRIMARY KEY (tenant_id, id), 
-	CONSTRAINT workflow_triggers_kind_check CHECK (kind in ('MANUAL', 'WEBHOOK', 'SCHEDULE'))
+	CONSTRAINT workflow_triggers_kind_check CHECK (kind in ('MANUAL', 'WEBHOOK', 'SCHEDULE', 'EVENT'))
 );
+
+CREATE INDEX workflow_triggers_event_idx ON weft.workflow_triggers (tenant_id, id) WHERE kind = 'EVENT' and enabled;
 
 CREATE INDEX workflow_triggers_workflow_id_idx ON weft.workflow_triggers (tenant_id, workflow_id);
 
@@ -476,6 +512,24 @@ CREATE TABLE weft.workflow_steps (
 
 CREATE INDEX workflow_steps_order_idx ON weft.workflow_steps (tenant_id, version_id, "order");
 
+CREATE TABLE weft.event_waits (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	execution_id UUID NOT NULL, 
+	visit INTEGER NOT NULL, 
+	attempt INTEGER NOT NULL, 
+	step TEXT NOT NULL, 
+	type TEXT NOT NULL, 
+	since TIMESTAMP WITH TIME ZONE NOT NULL, 
+	correlation TEXT DEFAULT '' NOT NULL, 
+	taken UUID, 
+	CONSTRAINT event_waits_pkey PRIMARY KEY (tenant_id, id)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE INDEX event_waits_execution_id_idx ON weft.event_waits (tenant_id, execution_id, visit, attempt);
+
+CREATE INDEX event_waits_open_idx ON weft.event_waits (tenant_id, type, correlation, id) WHERE taken is null;
+
 CREATE TABLE weft.execution_logs (
 	tenant_id UUID NOT NULL, 
 	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
@@ -501,6 +555,30 @@ CREATE INDEX execution_logs_execution_id_idx ON weft.execution_logs (tenant_id, 
 
 CREATE INDEX execution_logs_step_id_idx ON weft.execution_logs (tenant_id, step_id, started_at);
 
+CREATE TABLE weft.questions (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	execution_id UUID NOT NULL, 
+	visit INTEGER NOT NULL, 
+	attempt INTEGER NOT NULL, 
+	step TEXT NOT NULL, 
+	question TEXT NOT NULL, 
+	asked_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	choices TEXT[], 
+	"to" TEXT, 
+	correlation TEXT DEFAULT '' NOT NULL, 
+	status TEXT DEFAULT 'OPEN' NOT NULL, 
+	answer JSONB, 
+	comment TEXT, 
+	answered_by UUID, 
+	answered_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT questions_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT questions_tenant_id_execution_id_visit_attempt_key UNIQUE (tenant_id, execution_id, visit, attempt), 
+	CONSTRAINT questions_status_check CHECK (status in ('OPEN', 'ANSWERED', 'CLOSED'))
+);
+
+CREATE INDEX questions_status_idx ON weft.questions (tenant_id, status, asked_at, id);
+
 CREATE TABLE weft.workflow_transitions (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -522,6 +600,10 @@ CREATE INDEX workflow_transitions_version_id_idx ON weft.workflow_transitions (t
 ALTER TABLE weft.archives ADD CONSTRAINT archives__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.clients ADD CONSTRAINT clients__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.event_interests ADD CONSTRAINT event_interests__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.events ADD CONSTRAINT events__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.message_templates ADD CONSTRAINT message_templates__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
@@ -575,9 +657,13 @@ ALTER TABLE weft.workflow_schedules ADD CONSTRAINT workflow_schedules_trigger_id
 
 ALTER TABLE weft.workflow_steps ADD CONSTRAINT workflow_steps_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
 
+ALTER TABLE weft.event_waits ADD CONSTRAINT event_waits_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
+
 ALTER TABLE weft.execution_logs ADD CONSTRAINT execution_logs_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id);
 
 ALTER TABLE weft.execution_logs ADD CONSTRAINT execution_logs_step_id_fkey FOREIGN KEY(tenant_id, step_id) REFERENCES weft.workflow_steps (tenant_id, id);
+
+ALTER TABLE weft.questions ADD CONSTRAINT questions_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE weft.workflow_transitions ADD CONSTRAINT workflow_transitions_from_step_id_fkey FOREIGN KEY(tenant_id, from_step_id) REFERENCES weft.workflow_steps (tenant_id, id);
 
@@ -648,6 +734,22 @@ alter table weft.clients force row level security;
 create policy tenant_rw on weft.clients to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.clients to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.event_interests enable row level security;
+
+alter table weft.event_interests force row level security;
+
+create policy tenant_rw on weft.event_interests to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.event_interests to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.events enable row level security;
+
+alter table weft.events force row level security;
+
+create policy tenant_rw on weft.events to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.events to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.message_templates enable row level security;
 
@@ -793,6 +895,14 @@ create policy tenant_rw on weft.workflow_steps to weft_app using (tenant_id = nu
 
 create policy owner_maint on weft.workflow_steps to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
+alter table weft.event_waits enable row level security;
+
+alter table weft.event_waits force row level security;
+
+create policy tenant_rw on weft.event_waits to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.event_waits to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
 alter table weft.execution_logs enable row level security;
 
 alter table weft.execution_logs force row level security;
@@ -800,6 +910,14 @@ alter table weft.execution_logs force row level security;
 create policy tenant_rw on weft.execution_logs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.execution_logs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.questions enable row level security;
+
+alter table weft.questions force row level security;
+
+create policy tenant_rw on weft.questions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.questions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.workflow_transitions enable row level security;
 
@@ -1093,6 +1211,25 @@ language sql stable security definer set search_path = pg_catalog as $$
   select j.state, count(*), min(j.run_at) from weft.dispatch_jobs j group by j.state
 $$;
 
+-- Events are kept for a time. Going across tenants, and by age alone, this is a definer function; it says only how many.
+create policy dispatch_events on weft.events to weft_dispatch using (true) with check (true);
+grant select, delete on weft.events to weft_dispatch;
+
+create function weft.prune_events(p_before timestamptz, p_limit integer) returns integer
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  n integer;
+begin
+  with old as (
+    select e.tenant_id, e.id from weft.events e
+     where e.received_at < p_before
+     order by e.received_at limit p_limit
+  )
+  delete from weft.events e using old where e.tenant_id = old.tenant_id and e.id = old.id;
+  get diagnostics n = row_count;
+  return n;
+end $$;
+
 -- Monthly partitions of the journal and the audit log, from last month to p_ahead months ahead. Each gets
 -- forced row security and neither policy nor grant: reached directly it shows nothing to the application.
 create function weft.ensure_partitions(p_ahead integer) returns integer
@@ -1179,9 +1316,17 @@ create policy retention_rw on weft.workflow_executions to weft_retention using (
 
 grant select, delete on weft.workflow_executions to weft_retention;
 
+create policy retention_rw on weft.event_waits to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.event_waits to weft_retention;
+
 create policy retention_rw on weft.execution_logs to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 grant select, delete on weft.execution_logs to weft_retention;
+
+create policy retention_rw on weft.questions to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.questions to weft_retention;
 
 -- Finished executions go when their time is over. The application has no right to delete them; these functions have,
 -- and row security binds their owner to the tenant of the transaction, like everybody else.
@@ -1200,7 +1345,13 @@ begin
     raise exception 'executions are deleted in a tenant: set app.tenant_id first';
   end if;
   belongings := 0;
+  delete from weft.event_waits b where b.tenant_id = tenant and b.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
   delete from weft.execution_logs b where b.tenant_id = tenant and b.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.questions b where b.tenant_id = tenant and b.execution_id = any(p_ids);
   get diagnostics n = row_count;
   belongings := belongings + n;
   delete from weft.workflow_executions e
@@ -1407,6 +1558,12 @@ grant execute on function weft.queue_depth() to weft_app;
 
 alter function weft.queue_depth() owner to weft_dispatch;
 
+revoke all on function weft.prune_events(timestamptz, integer) from public;
+
+grant execute on function weft.prune_events(timestamptz, integer) to weft_app;
+
+alter function weft.prune_events(timestamptz, integer) owner to weft_dispatch;
+
 revoke all on function weft.ensure_partitions(integer) from public;
 
 grant execute on function weft.ensure_partitions(integer) to weft_app;
@@ -1473,6 +1630,10 @@ grant select, insert on weft.archives to weft_app;
 
 grant select, insert, update on weft.clients to weft_app;
 
+grant select, insert, update on weft.event_interests to weft_app;
+
+grant select, insert, update on weft.events to weft_app;
+
 grant select, insert, update, delete on weft.message_templates to weft_app;
 
 grant select, insert, update, delete on weft.roles to weft_app;
@@ -1509,7 +1670,11 @@ grant select, insert, update, delete on weft.workflow_schedules to weft_app;
 
 grant select, insert on weft.workflow_steps to weft_app;
 
+grant select, insert, update, delete on weft.event_waits to weft_app;
+
 grant select, insert, update on weft.execution_logs to weft_app;
+
+grant select, insert, update on weft.questions to weft_app;
 
 grant select, insert on weft.workflow_transitions to weft_app;
 
@@ -1520,6 +1685,9 @@ insert into weft.permissions (resource, action, description) values
   ('audit', 'read', 'Search the audit log'),
   ('clients', 'read', 'See clients'),
   ('clients', 'write', 'Create, change and delete clients'),
+  ('events', 'read', 'See events'),
+  ('events', 'write', 'Send events, which wake and start executions'),
+  ('executions', 'answer', 'Answer questions that executions ask'),
   ('executions', 'manage', 'Cancel, retry, pause, replay and move executions'),
   ('executions', 'read', 'See executions and their journal'),
   ('executions', 'start', 'Start executions'),

@@ -24,7 +24,7 @@ from weft.domain.workflows.errors import (
 from weft.domain.workflows.models import TriggerKind, Workflow, WorkflowStatus, WorkflowTrigger
 from weft.domain.workflows.schedule_schemas import ScheduleConfig
 from weft.domain.workflows.schemas import TriggerConfig, TriggerCreate, TriggerUpdate, WebhookConfig
-from weft.domain.workflows.service import rows, schedules
+from weft.domain.workflows.service import event_triggers, rows, schedules
 from weft.domain.workflows.service.mapping import check_mapping
 from weft.http.paging import Paged, PageQuery, page
 from weft.http.preconditions import check
@@ -77,6 +77,8 @@ async def create(scope: Scope, workflow_id: UUID, new: TriggerCreate) -> NewTrig
     trigger_id = new_id()
     if new.kind is TriggerKind.schedule:
         return NewTrigger(await _add_schedule(scope, workflow, trigger_id, new))
+    if new.kind is TriggerKind.event:
+        return NewTrigger(await event_triggers.create(scope, workflow, trigger_id, new))
     if new.kind is not TriggerKind.webhook:
         trigger = await _add(scope, workflow, trigger_id, new, {})
         return NewTrigger(trigger)
@@ -142,7 +144,10 @@ async def update(
         trigger.name = change.name
     if change.enabled is not None:
         trigger.enabled = change.enabled
-    if change.config is not None:
+        await event_triggers.changed(scope, trigger)
+    if change.config is not None and trigger.kind == TriggerKind.event.value:
+        await event_triggers.replace(scope, trigger, change.config)
+    elif change.config is not None:
         trigger.config = _changed_config(trigger, change.config, scope.now())
     await scope.flush()
     if change.enabled is not None or change.config is not None:
@@ -196,6 +201,7 @@ async def rotate_secret(
 async def delete(scope: Scope, workflow_id: UUID, trigger_id: UUID) -> None:
     """Take the trigger away. Executions that it started stay as they are."""
     _, trigger = await _lock(scope, workflow_id, trigger_id)
+    await event_triggers.changed(scope, trigger)
     await scope.session.delete(trigger)
     await scope.flush()
 
