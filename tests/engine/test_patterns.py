@@ -14,6 +14,8 @@ from tests.engine.conftest import Engine, ok
 from tests.interpreter.pattern_files import Line, Scenario, scenarios
 
 from weft.core.ports import HttpRequest, HttpResponse
+from weft.db.hot import transaction
+from weft.domain.events.storing import NewEvent, store
 from weft.engine.kinds import Ports
 from weft.engine.news import Cancelled, News
 from weft.interpreter.codec import load_state
@@ -67,6 +69,11 @@ class Stage:
         match line.verb:
             case "answer":
                 self.callers.answer(line.words[0], line.body or {})
+                await self.rest()
+            case "event":
+                event = NewEvent(line.words[0], "API", self.engine.clock(), "", line.body)
+                async with transaction(self.engine.database, self.engine.actor) as connection:
+                    await store(connection, self.engine.actor.tenant_id, [event])
                 await self.rest()
             case "cancel":
                 news = News(self.id, Cancelled("", "the test"))

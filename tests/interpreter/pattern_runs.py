@@ -16,11 +16,11 @@ from weft.expressions.compile import compile_value
 from weft.expressions.context import MISSING, lookup, safe_matches
 from weft.expressions.evaluate import evaluate_condition, evaluate_simple
 from weft.interpreter.advance import advance
-from weft.interpreter.commands import Choose, Collect, Finish, RunStep, Settle
+from weft.interpreter.commands import Choose, Collect, Conclude, Finish, Judge, RunStep, Settle
 from weft.interpreter.comparison import MISSING as ABSENT
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.conditions import evaluate
-from weft.interpreter.definition import FAIL, FOR_EACH
+from weft.interpreter.definition import FAIL, FOR_EACH, LOOP
 from weft.interpreter.events import (
     CancelRequested,
     Event,
@@ -30,8 +30,9 @@ from weft.interpreter.events import (
     StepSucceeded,
     StepWaiting,
     TransitionsChosen,
+    TurnDecided,
 )
-from weft.interpreter.state import NEW, ROOT, Phase, State, Visit, item_of
+from weft.interpreter.state import NEW, ROOT, Phase, State, Visit, item_frame, item_of
 
 
 class PatternRun:
@@ -50,6 +51,7 @@ class PatternRun:
         self.calls: deque[RunStep] = deque()
         self.children: dict[int, PatternRun] = {}
         self.rows: dict[int, tuple[str, str]] = {}
+        self.events: dict[str, Any] = {}
         self.finish: Finish | None = None
         self.send(Started(self.at, seed=1))
 
@@ -64,8 +66,12 @@ class PatternRun:
                     self.run(command)
                 case Choose():
                     self.choose(command)
-                case Collect():
+                case Collect() | Conclude():
                     self.succeed(command.visit, command.attempt, None)
+                case Judge():
+                    turn = item_frame(command.visit, command.turn - 1)
+                    again = self.decide(command.step, turn)
+                    self.send(TurnDecided(self.at, command.visit, command.attempt, command.turn, again))
                 case Settle():
                     self.rows[command.visit] = (command.step, command.how.value)
                 case Finish():
@@ -91,6 +97,13 @@ class PatternRun:
                     self.scenario, self.scenario.workflows[name], config.get("input", {})
                 )
                 self.hear_of(visit, child)
+            case "wait_for_event":
+                self.send(StepWaiting(self.at, visit, attempt))
+                if config.get("from") != "now":
+                    self.hear(self.events.pop(config["event"], None), config["event"])
+            case _ if step.kind == LOOP:
+                again = "until" in config or self.decide(command.step, command.frame)
+                self.send(TurnDecided(self.at, visit, attempt, 0, again))
             case _ if step.kind == FOR_EACH:
                 self.items[visit] = list(config["items"])
                 self.send(ItemsFound(self.at, visit, attempt, len(self.items[visit])))
@@ -117,6 +130,31 @@ class PatternRun:
         )
         self.send(TransitionsChosen(self.at, command.visit, holding))
 
+    def decide(self, path: str, frame: str) -> bool:
+        """Whether a loop makes another turn, as seen from its last one."""
+        level, _, key = path.rpartition(".")
+        config = next(step for step in self.written(level)["steps"] if step["key"] == key)["config"]
+        context = self.context(frame, {})
+        return not self.holds(config["until"], context) if "until" in config else self.holds(config["while"], context)
+
+    def hear(self, event: Any, kind: str) -> None:
+        """An event settles the steps that wait for its type; one that settles none is kept."""
+        if event is None:
+            return
+        waiting = [
+            visit
+            for visit in self.state.visits.values()
+            if visit.phase is Phase.waiting and self.step_config(visit).get("event") == kind
+        ]
+        if not waiting:
+            self.events[kind] = event
+        for visit in waiting:
+            self.succeed(visit.number, visit.attempt, event)
+
+    def step_config(self, visit: Visit) -> Mapping[str, Any]:
+        graph = self.written(self.state.frames[visit.frame].graph)
+        return next(step for step in graph["steps"] if step["key"] == visit.step).get("config") or {}
+
     # Values
 
     def holds(self, when: Any, context: Mapping[str, Any]) -> bool:
@@ -131,6 +169,8 @@ class PatternRun:
     def config(self, command: RunStep) -> Any:
         level, _, key = command.step.rpartition(".")
         written = next(step for step in self.written(level)["steps"] if step["key"] == key)
+        if written["type"] == LOOP:
+            return written["config"]
         raw = evaluable(find_kind(written["type"]), written.get("config") or {})
         return evaluate_simple(compile_value(raw), self.context(command.frame, {}))
 
@@ -140,7 +180,9 @@ class PatternRun:
         context: dict[str, Any] = {"input": self.input, "vars": self.variables, "steps": steps}
         if frame != ROOT:
             visit, index = item_of(frame)
-            context |= {"item": self.items[visit][index], "index": index}
+            context["index"] = index
+            if visit in self.items:
+                context["item"] = self.items[visit][index]
         return context
 
     def written(self, level: str) -> Mapping[str, Any]:
@@ -155,6 +197,8 @@ class PatternRun:
         match line.verb:
             case "answer":
                 assert self.answer(line.words[0], {"status": 200, "body": line.body or {}}), line
+            case "event":
+                self.hear({"type": line.words[0], "payload": line.body}, line.words[0])
             case "cancel":
                 self.send(CancelRequested(self.at))
             case "live":
