@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from weft.engine.plans import Condition, StepPlan, Structured
 from weft.engine.run import Run
@@ -115,6 +116,13 @@ class Evaluator:
         if compiled.is_simple:
             return evaluate_simple(compiled, context)
         return await self.guard.value(compiled, context, tenant=run.facts.tenant_id)
+
+    async def of_input(self, compiled: Compiled, value: Any, tenant_id: UUID) -> Any:
+        """The same for what reads nothing but an input, before there is a run."""
+        context = {"input": value}
+        if compiled.is_simple:
+            return evaluate_simple(compiled, context)
+        return await self.guard.value(compiled, context, tenant=tenant_id)
 
     async def config(self, run: Run, frame: str, step: StepPlan, now: datetime) -> Any:
         return await self.value(run, frame, step.config, now)

@@ -10,6 +10,7 @@ import weft.domain.audit.models
 import weft.domain.clients.models
 import weft.domain.executions.models
 import weft.domain.identity.models
+import weft.domain.limits.models
 import weft.domain.retention.models
 import weft.domain.secrets.models
 import weft.domain.templates.models

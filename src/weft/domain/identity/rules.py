@@ -35,6 +35,8 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("secrets", "write"): "Set and delete secrets",
     ("templates", "read"): "See message templates",
     ("templates", "write"): "Change and delete message templates",
+    ("limits", "read"): "See concurrency limits, rate limits and how much of them is used",
+    ("limits", "write"): "Set limits and priorities of workflows, and rate limits",
     ("audit", "read"): "Search the audit log",
 }
 
@@ -55,6 +57,7 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
             ("templates", "write"),
             ("executions", "start"),
             ("executions", "manage"),
+            ("limits", "write"),
         },
     ),
     "PROJECT_MANAGER": (

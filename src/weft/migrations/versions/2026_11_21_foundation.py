@@ -22,7 +22,8 @@ HERE = Path(__file__).parent
 TABLES = (
     "archives",
     "schedule_runs", "workflow_schedules",
-    "dispatch_dead", "dispatch_jobs", "audit_logs", "execution_logs", "workflow_executions",
+    "rate_limit_states", "rate_limits", "execution_places", "workflow_limits", "tenant_limits",
+    "dispatch_dead", "dispatch_limits", "dispatch_jobs", "audit_logs", "execution_logs", "workflow_executions",
     "workflow_triggers", "workflow_transitions", "workflow_steps", "workflow_versions", "workflow_counters",
     "workflows", "message_templates", "secrets", "clients", "api_key_uses", "api_keys", "sessions",
     "user_permissions", "tenant_users", "role_permissions", "roles", "permissions", "users", "tenant_keys", "tenants",
@@ -31,7 +32,8 @@ TABLES = (
 FUNCTIONS = (
     "drop_empty_partitions", "retention_tenants", "delete_executions",
     "prune_schedule_runs", "next_schedule", "claim_schedules",
-    "ensure_partitions", "queue_depth", "release_jobs", "extend_leases", "promote_jobs", "claim_jobs",
+    "sweep_places", "free_places", "take_places", "admit", "lock_limits", "tenants_with_places",
+    "ensure_partitions", "queue_depth", "release_jobs", "extend_leases", "promote_jobs", "claim_suspect", "claim_jobs",
     "mark_sign_in", "set_password", "ensure_user", "create_tenant", "find_tenant", "memberships_of",
     "find_user", "audit_is_append_only", "audit_event", "audit_row", "touch_versioned", "touch",
 )  # fmt: skip
