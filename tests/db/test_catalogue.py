@@ -30,6 +30,7 @@ async def test_the_frozen_revision_is_what_the_models_emit() -> None:
     assert freeze.FOUNDATION.read_text(encoding="utf-8") == freeze.foundation(), (
         "models changed: run `just freeze` (before the first release) or add a revision"
     )
+    assert freeze.FOUNDATION_DOWN.read_text(encoding="utf-8") == freeze.foundation_down()
 
 
 async def test_every_table_has_row_security_enabled_and_forced(catalogue: Any) -> None:

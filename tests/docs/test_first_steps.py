@@ -30,6 +30,7 @@ SCHEDULES = DOCS / "guides" / "schedules.md"
 README = ROOT / "README.md"
 EVENTS = DOCS / "guides" / "events.md"
 WORKFLOWS = DOCS / "guides" / "workflows.md"
+LIMITS = DOCS / "guides" / "limits.md"
 ADDRESS = "http://127.0.0.1:8080"
 """What the page says; the tests' server answers elsewhere."""
 
@@ -133,8 +134,8 @@ def test_what_needs_no_server_works(page: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the pages use curl, which is not installed here")
 @pytest.mark.parametrize(
     ("page", "scripts"),
-    [(PAGE, 8), (EXECUTIONS, 5), (SCHEDULES, 2), (README, 2), (EVENTS, 3)],
-    ids=["first steps", "executions", "schedules", "README", "events"],
+    [(PAGE, 8), (EXECUTIONS, 5), (SCHEDULES, 2), (README, 2), (EVENTS, 3), (LIMITS, 5)],
+    ids=["first steps", "executions", "schedules", "README", "events", "limits"],
 )
 def test_the_whole_page_works(page: Path, scripts: int, tmp_path: Path, test_database: TestDatabase) -> None:
     asyncio.run(seed.run(test_database.app, "development", master_key=bytes(32)))

@@ -21,8 +21,7 @@ from weft.db import hot
 from weft.engine import drive, store
 from weft.engine.news import News, Retried, StepEnded, TakenUp
 from weft.engine.outcomes import Done
-from weft.engine.queue import Job, Queue
-from weft.worker import errands
+from weft.engine.queue import MOST_LAPSES, Job, Queue
 
 
 async def claim(engine: Engine, owner: str = "me", limit: int = 10, lease: float = 30) -> list[Job]:
@@ -119,9 +118,13 @@ async def test_a_poison_job_is_given_up_and_its_execution_told(engine: Engine) -
         engine.actor.tenant_id, [News(step_poison.id, TakenUp(), (await claim(engine))[0].fence)]
     )
     start_poison = await engine.start(await engine.workflow(FIVE), INPUT)
-    for _ in range(errands.MOST_CLAIMS):
+    for _ in range(MOST_LAPSES):
         assert len(await claim(engine, "dies")) == 2
         await lapse(engine)
+    queue = Queue(engine.database, "dies alone", timedelta(seconds=30))
+    assert await claim(engine) == [], "suspects are not claimed beside others"
+    assert [await queue.claim_suspect() is not None for _ in range(3)] == [True, True, False]
+    await lapse(engine)
     await engine.settle()
     assert engine.http.requests == [], "poison is not run once more to see"
     assert (await engine.execution(step_poison.id))["error"]["kind"] == "interrupted"

@@ -9,14 +9,17 @@ from fastapi import APIRouter
 from weft.api.middleware import DirectRoute
 from weft.domain.audit import routes as audit
 from weft.domain.clients import routes as clients
+from weft.domain.dead_jobs import routes as dead_jobs
 from weft.domain.events import routes as events
 from weft.domain.executions import routes as executions
 from weft.domain.identity import routes as identity
+from weft.domain.limits import routes as limits
 from weft.domain.retention import routes as retention
 from weft.domain.secrets import routes as secrets
 from weft.domain.templates import routes as templates
 from weft.domain.workflows import routes as workflows
 from weft.engine import control_routes as control
+from weft.engine import dead
 from weft.engine import event_routes as live
 from weft.engine import routes as engine
 from weft.engine.simulation import routes as simulation
@@ -35,6 +38,9 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     live.router,
     events.router,
     retention.router,
+    *limits.routers,
+    dead_jobs.router,
+    dead.router,
     audit.router,
 )
 """Under `/v1`."""

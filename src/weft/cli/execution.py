@@ -12,6 +12,7 @@ import typer
 from weft.cli import execution_text, output
 from weft.cli.client import Client, connect
 from weft.cli.common import Everything, Limit, TenantName, Url, is_id
+from weft.cli.limit import priority_from
 from weft.cli.watch import watched
 from weft.cli.workflow_names import find
 from weft.core.errors import Invalid, NotFound
@@ -45,6 +46,7 @@ def start(
     script: Annotated[str | None, typer.Option(help="With --simulate: a file that says what steps answer.")] = None,
     correlation: Annotated[str | None, typer.Option(help="Ties it to something of yours.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show what happens until it has ended.")] = False,
+    priority: Annotated[str | None, typer.Option(help="low, normal, high, or -100 to 100.")] = None,
     url: Url = None,
     tenant: TenantName = None,
 ) -> None:
@@ -56,7 +58,8 @@ def start(
     if watch and wait is not None:
         raise Invalid("Say --wait or --watch: watching waits for the end.")
     body: dict[str, Any] = {"workflow": workflow, "input": read_input(given)}
-    said = {"client_id": client, "version": version, "correlation_id": correlation}
+    said: dict[str, Any] = {"client_id": client, "version": version, "correlation_id": correlation}
+    said["priority"] = priority_from(priority)
     body |= {name: value for name, value in said.items() if value is not None}
     if simulate:
         body["metadata"] = {"simulation": True} | ({"script": read_input(script)} if script is not None else {})

@@ -86,6 +86,8 @@ def detail(row: Row) -> str:
         lines.append(_repeated(row["metadata"]["replay"]))
     if row["simulation"]:
         lines.append("simulated: nothing outside was reached, and it took its time on a clock of its own")
+    if row["waits_for"]:
+        lines.append(row["waits_for"])
     if row["steps"]:
         lines += ["", "stands at"]
         lines += [f"  {_live(step)}" for step in row["steps"]]

@@ -40,11 +40,18 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "set_password(uuid, text)": ("weft_auth", True),
     "mark_sign_in(uuid)": ("weft_auth", True),
     "claim_jobs(text, integer, integer, uuid, interval)": ("weft_dispatch", True),
-    "promote_jobs(timestamptz, integer)": ("weft_dispatch", True),
+    "claim_suspect(text, interval)": ("weft_dispatch", True),
+    "promote_jobs(timestamptz, integer, integer)": ("weft_dispatch", True),
     "extend_leases(text, uuid[], integer[], interval)": ("weft_dispatch", True),
-    "release_jobs(text, uuid[], integer[])": ("weft_dispatch", True),
+    "release_jobs(text, uuid[], integer[], integer)": ("weft_dispatch", True),
     "queue_depth()": ("weft_dispatch", True),
     "prune_events(timestamptz, integer)": ("weft_dispatch", True),
+    "tenants_with_places()": ("weft_dispatch", True),
+    "lock_limits(uuid, uuid[])": ("weft_owner", True),
+    "admit(uuid, uuid[], text[])": ("weft_owner", True),
+    "take_places(uuid, uuid[], uuid[], text[], boolean[], integer[])": ("weft_owner", True),
+    "free_places(uuid, uuid[], uuid[])": ("weft_owner", True),
+    "sweep_places(uuid)": ("weft_owner", True),
     "ensure_partitions(integer)": ("weft_owner", True),
     "claim_schedules(timestamptz, integer, interval)": ("weft_dispatch", True),
     "next_schedule()": ("weft_dispatch", True),
@@ -124,7 +131,7 @@ def triggers(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def functions() -> Iterator[str]:
-    for name in ("touch", "audit", "auth", "dispatch", "events", "partitions", "schedules"):
+    for name in ("touch", "audit", "auth", "dispatch", "events", "places", "partitions", "schedules"):
         yield sql_file(name)
     yield f"create policy audit_insert on {SCHEMA}.audit_logs for insert to weft_audit with check (true)"
     yield f"grant usage on schema {SCHEMA} to weft_audit"

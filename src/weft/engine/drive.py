@@ -7,7 +7,7 @@ whatever lost that race is loaded and advanced again (`store.py`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import UUID
@@ -17,7 +17,7 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import Conflict
 from weft.db.database import Connection, Database
 from weft.db.hot import transaction
-from weft.engine import control, store
+from weft.engine import control, places, store
 from weft.engine.evaluate import Evaluator
 from weft.engine.events.hearing import Hearing
 from weft.engine.news import (
@@ -53,6 +53,9 @@ TRIES = 6
 
 SKEW = timedelta(days=1)
 """Clocks of two machines differ; journal rows are looked for this much earlier than the execution began."""
+
+
+Within = Callable[[Connection, set[UUID]], Awaitable[None]]
 
 
 class ExecutionBusy(Conflict):
@@ -112,11 +115,13 @@ class Driver:
         *,
         actor: Actor | None = None,
         known: Mapping[UUID, Run] | None = None,
+        within: Within | None = None,
     ) -> dict[UUID, Run]:
         """Apply news to executions of one tenant and save. Returns the runs that were written.
 
         `known` are runs already loaded; they are used for the first try. News under a lease that was lost in the
-        meantime are dropped: whoever holds the job now will tell. Commands raise `ExecutionBusy` instead.
+        meantime are dropped: whoever holds the job now will tell. Commands raise `ExecutionBusy` instead. `within` is
+        called in the transaction of each save, with the executions that it wrote.
         """
         pending = list(news)
         written: dict[UUID, Run] = {}
@@ -127,7 +132,7 @@ class Driver:
             if missing:
                 runs |= await self.load(tenant_id, missing)
             known = None
-            saved = await self._advance_and_save(tenant_id, pending, runs, actor or system_actor(tenant_id))
+            saved = await self._advance_and_save(tenant_id, pending, runs, actor or system_actor(tenant_id), within)
             written |= {i: runs[i] for i in saved if i in runs and runs[i].is_changed}
             pending = [item for item in pending if item.execution_id in runs and item.execution_id not in saved]
             if not pending:
@@ -137,7 +142,12 @@ class Driver:
         return written
 
     async def _advance_and_save(
-        self, tenant_id: UUID, news: Sequence[News], runs: Mapping[UUID, Run], actor: Actor
+        self,
+        tenant_id: UUID,
+        news: Sequence[News],
+        runs: Mapping[UUID, Run],
+        actor: Actor,
+        within: Within | None = None,
     ) -> set[UUID]:
         """One try. Returns the executions that need no further try."""
         now = self.clock()
@@ -158,6 +168,9 @@ class Driver:
             saved = await store.save(connection, tenant_id, batch, now, wake=self._wakes)
             if batch.audits:
                 await control.record(connection, [row for row in batch.audits if row.execution_id in saved])
+            await places.settle(connection, tenant_id, [run for run in changed if run.id in saved])
+            if within is not None:
+                await within(connection, set(saved))
         return set(saved) | (set(by_execution) - {run.id for run in changed})
 
     async def _advance(self, run: Run, news: Sequence[News], now: datetime) -> None:
@@ -183,9 +196,10 @@ class Driver:
                 if await turn.hear(CancelRequested(now, reason)):
                     run.note("CANCELLED", f"Cancelled by {by}." + (f" {reason}" if reason else ""), now)
             case Retried(by=by):
-                if await turn.hear(RetryRequested(now)):
-                    run.error, run.completed_at = None, None
-                    run.note("RUNNING", f"Retried by {by}: it goes on where it failed.", now)
+                if places.must_wait(run, item):
+                    places.ask_again(run, by, now)
+                else:
+                    await _retry(turn, by)
             case Paused() | Resumed() | Held() | ChildStarted() | Migrated():
                 await control.apply(turn, item.what)
             case PlayOn() | Nothing():
@@ -208,6 +222,13 @@ async def _go_on(turn: Turn, what: TimerDue | StepDue | Noted | GivenUp) -> None
                 if turn.run.before.ending is None:
                     turn.run.error = {"kind": "abandoned", "message": reason}
                 turn.run.note("FAILED", reason, turn.now)
+
+
+async def _retry(turn: Turn, by: str) -> None:
+    run, now = turn.run, turn.now
+    if await turn.hear(RetryRequested(now)):
+        run.error, run.completed_at = None, None
+        run.note("RUNNING", f"Retried by {by}: it goes on where it failed.", now)
 
 
 def _needs(run: Run) -> Iterable[int]:

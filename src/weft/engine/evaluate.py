@@ -159,6 +159,13 @@ class Evaluator:
             return evaluate_simple(compiled, context)
         return await self.guard.value(compiled, context, tenant=run.facts.tenant_id)
 
+    async def of_input(self, compiled: Compiled, value: Any, tenant_id: UUID) -> Any:
+        """The same for what reads nothing but an input, before there is a run."""
+        context = {"input": value}
+        if compiled.is_simple:
+            return evaluate_simple(compiled, context)
+        return await self.guard.value(compiled, context, tenant=tenant_id)
+
     async def config(self, run: Run, frame: str, step: StepPlan, now: datetime, visit: int | None = None) -> Any:
         return await self.value(run, frame, step.config, now, visit)
 

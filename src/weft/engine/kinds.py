@@ -79,3 +79,10 @@ class Errand(StepKind, Protocol):
     def idempotent(self, config: Mapping[str, Any]) -> bool: ...
 
     async def perform(self, call: Call, ports: Ports) -> Outcome: ...
+
+
+@runtime_checkable
+class Calling(Protocol):
+    """An errand that calls a host may say so: rate limits go by it. `config` is evaluated; None for no host."""
+
+    def host(self, config: Mapping[str, Any]) -> str | None: ...

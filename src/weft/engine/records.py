@@ -52,6 +52,7 @@ class JobRow:
     detail: dict[str, Any] | None = None
     run_at: datetime | None = None
     priority: int = 0
+    parked: bool = False  # until its execution has a place
 
 
 @dataclass(slots=True)
@@ -100,6 +101,9 @@ class NewExecution:
     created_at: datetime
     at_version: bool = False  # a version was asked for: it need not be the current one
     simulation: bool = False
+    priority: int = 0
+    place_key: str | None = None  # set when it needs a place to run, see `places.py`
+    settings: int = 0  # what the process knew of the workflow's limits, see `WorkflowCounter`
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from weft.db.hot import transaction
 from weft.domain.executions import rules
 from weft.domain.executions.errors import ExecutionNotFound, ReplayInputsMissing, ReplayStepUnknown
 from weft.domain.workflows.certainty import Fact, analyse
-from weft.engine import control, store
+from weft.engine import control, places, store
 from weft.engine.drive import Driver, ExecutionBusy, gather
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
@@ -114,13 +114,20 @@ async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartR
             original["created_at"], original["completed_at"], original["status"], driver.clock()
         )
         kept = await _kept(connection, actor, original, plan, request, period) if request.keeps else None
+        limits = await places.limits_now(connection, actor.tenant_id, original["workflow_id"])
     new = _new_execution(driver, actor, original, plan, request)
+    new.settings, new.priority = limits.settings, limits.priority
+    new.place_key = await places.scope_of(driver.evaluator, original["name"], limits, new.input, actor.tenant_id)
     run = _laid_out(actor, original, plan, request, new, kept)
     batch = gather([run])
     batch.starts = [new]
     async with transaction(driver.database, actor) as connection:
+        if new.place_key is not None:
+            await places.lock(connection, actor.tenant_id, [new.workflow_id])
         saved = await store.save(connection, actor.tenant_id, batch, driver.clock(), wake=True)
         if run.id in saved:
+            if new.place_key is not None:  # a repetition waits, even where new starts are refused
+                await places.take(connection, actor.tenant_id, [places.asking_of(run)])
             if kept is not None:
                 await _copy(connection, original, run, kept, period)
             await control.record(connection, [_audit(request, run)])
@@ -239,7 +246,7 @@ def _laid_out(
         run.variables = dict(kept.variables)
         names = ", ".join(kept.copied) if len(kept.copied) <= _NAMED else f"{len(kept.copied)} steps"
         run.note("PENDING", f"Repeats execution {number} from step '{step}'. Kept: {names or 'nothing'}.", now)
-    run.put_job("start")
+    run.put_job("start", parked=new.place_key is not None)
     return run
 
 

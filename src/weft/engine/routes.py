@@ -24,6 +24,7 @@ from weft.domain.executions.schemas import (
     ExecutionStart,
     ExecutionStarted,
 )
+from weft.domain.limits.rules import priority_of
 from weft.engine.news import Cancelled, News, Retried
 from weft.engine.process import EngineProcess
 from weft.engine.starts import StartRequest, StartResult
@@ -130,6 +131,7 @@ async def _start(
         version=new.version,
         client_id=new.client_id,
         idempotency_key=key,
+        priority=priority_of(new.priority),
     )
     if wait is None:
         result = await engine.starter.submit(actor, wanted)

@@ -12,8 +12,10 @@ from weft.core.ids import new_id
 from weft.engine.outcomes import Done, Failed, Outcome
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, ExecutionRow, JobRow, LogRow, NewExecution
+from weft.interpreter.advance import advance
 from weft.interpreter.codec import dump_state, load_state
 from weft.interpreter.definition import LOOP
+from weft.interpreter.events import Abandoned
 from weft.interpreter.state import NEW, ROOT, Phase, State, Status, Visit
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Facts:
     depth: int
     created_at: datetime
     simulation: bool = False  # nothing of it may reach the world outside
+    priority: int = 0
+    place_key: str | None = None  # set when it needs a place to run
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ class Run:
     turns: int = 0
     simulated: dict[str, Any] | None = None  # the clock and the agenda of a simulated execution
     hearing: Hearing | None = None  # what is to be written about events
+    asks_for_place: bool = False  # it was retried, and its jobs are parked until it has a place again
 
     @property
     def id(self) -> UUID:
@@ -134,11 +139,12 @@ class Run:
         run_at: datetime | None = None,
         detail: dict[str, Any] | None = None,
         about: UUID | None = None,
+        parked: bool = False,
     ) -> None:
         self.jobs.append(
             JobRow(
                 owner=self.id, kind=kind, execution_id=about or self.id, id=new_id(), visit=visit, attempt=attempt,
-                detail=detail, run_at=run_at,
+                detail=detail, run_at=run_at, priority=self.facts.priority, parked=parked,
             )
         )  # fmt: skip
 
@@ -174,6 +180,9 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
     """The run of a loaded execution."""
     stored = row["state"] or {}
     state = load_state(stored.get("i")) if stored else State(status=Status(row["status"]))
+    if row["status"] == Status.failed.value and not state.status.is_final:
+        # Its job was buried (`weft.worker.burial`): the row was failed by somebody who could not read the state.
+        state, _ = advance(plan.definition, state, Abandoned(row["completed_at"] or row["created_at"]))
     return Run(
         facts=Facts(
             tenant_id=tenant_id,
@@ -191,6 +200,8 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
             depth=row["depth"],
             created_at=row["created_at"],
             simulation=row["simulation"],
+            priority=row["priority"],
+            place_key=row["place_key"],
         ),
         plan=plan,
         base=row["row_version"],
@@ -225,6 +236,8 @@ def from_start(new: NewExecution, execution_id: UUID, tenant_id: UUID, plan: Pla
             depth=new.depth,
             created_at=new.created_at,
             simulation=new.simulation,
+            priority=new.priority,
+            place_key=new.place_key,
         ),
         plan=plan,
         base=None,

@@ -19,8 +19,9 @@ from weft.core.actor import Actor
 from weft.core.errors import Conflict, NotFound, Unavailable, WeftError
 from weft.core.ids import new_id
 from weft.db.hot import transaction
-from weft.engine import store
+from weft.engine import places, store
 from weft.engine.drive import Driver, gather
+from weft.engine.limited import LimitedStarts
 from weft.engine.news import News, TakenUp
 from weft.engine.plans import Plan
 from weft.engine.records import NewExecution
@@ -38,8 +39,13 @@ WORTH_A_SECOND = 8
 DEEPEST = 16
 
 RESOLVE = """/* weft:engine.resolve */
-select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id
+select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id,
+       coalesce(c.settings, 0) as settings, coalesce(l.priority, 0) as priority, l.concurrent, l.key, l.when_full,
+       t.tenant_id is not null as tenant_limited
   from weft.workflows w
+  left join weft.workflow_counters c on c.tenant_id = $1 and c.workflow_id = w.id
+  left join weft.workflow_limits l on l.tenant_id = $1 and l.workflow_id = w.id
+  left join weft.tenant_limits t on t.tenant_id = $1
  where w.tenant_id = $1 and w.deleted_at is null and (w.id = any($2::uuid[]) or w.name_key = any($3::text[]))
 """
 
@@ -122,6 +128,7 @@ class StartRequest:
     inline: bool = False
     awaited: bool = False
     execution_id: UUID | None = None
+    priority: int | None = None  # by itself the workflow's
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,7 @@ class _Target:
     status: str
     version_id: UUID | None
     client_id: UUID | None
+    limits: places.StartLimits
 
 
 @dataclass(slots=True)
@@ -154,6 +162,8 @@ class _Waiting:
     answer: asyncio.Future[StartResult]
     run: Run | None = None
     new: NewExecution | None = None
+    target: _Target | None = None
+    full: WeftError | None = None  # there was no place for it
 
 
 class Starter:
@@ -161,6 +171,7 @@ class Starter:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._places = LimitedStarts(driver)
         self._queues: dict[UUID, list[_Waiting]] = {}
         self._pumps: dict[UUID, set[asyncio.Task[None]]] = {}
         # Which version is current: possibly stale, therefore verified by the statement that stores the start.
@@ -225,6 +236,9 @@ class Starter:
             if not pending:
                 return
             await self._answer_repeated(tenant_id, pending)
+            for waiting in pending:
+                if waiting.full is not None:
+                    _refuse(waiting, waiting.full)
             pending = [w for w in pending if not w.answer.done()]
         for waiting in pending:
             _refuse(waiting, TriggerChanged())
@@ -256,7 +270,9 @@ class Starter:
         if row is None:
             self._targets.pop(key, None)
             return
-        self._targets[key] = _Target(row["id"], row["name"], row["status"], row["current_version_id"], row["client_id"])
+        self._targets[key] = _Target(
+            row["id"], row["name"], row["status"], row["current_version_id"], row["client_id"], places.limits_of(row)
+        )
         self._targets.move_to_end(key)
         while len(self._targets) > 4096:
             self._targets.popitem(last=False)
@@ -286,9 +302,13 @@ class Starter:
             try:
                 plan = await self._plan(tenant_id, waiting, target)
                 plan.check_input(request.input)
+                simulation = request.metadata.get("simulation") is True
+                limited = target.limits.is_limited and not simulation  # what reaches nothing takes nobody's place
+                place_key = await self._places.key_of(waiting, target) if limited else None
             except WeftError as error:
                 _refuse(waiting, error)
                 continue
+            waiting.target, waiting.full = target, None
             waiting.new = NewExecution(
                 workflow_id=target.id,
                 version_id=plan.version_id,
@@ -307,10 +327,15 @@ class Starter:
                 awaited=request.awaited,
                 created_at=now,
                 at_version=request.version is not None,
-                simulation=request.metadata.get("simulation") is True,
+                simulation=simulation,
+                priority=target.limits.priority if request.priority is None else request.priority,
+                place_key=place_key,
+                settings=target.limits.settings,
             )
             run = from_start(waiting.new, request.execution_id or new_id(), tenant_id, plan, None)
-            if request.inline and not plan.reads_number:
+            if place_key is not None:
+                run.put_job("start", parked=True)
+            elif request.inline and not plan.reads_number:
                 run.started_at = now
                 if run.facts.simulation:
                     taken_up = [News(run.id, TakenUp())]
@@ -328,11 +353,17 @@ class Starter:
         for waiting in _first_of_each_key(batch):
             by_actor.setdefault(waiting.actor.id, []).append(waiting)
         for group in by_actor.values():
-            runs = [w.run for w in group if w.run is not None]
-            records = gather(runs)
-            records.starts = [w.new for w in group if w.new is not None]
+            limited = any(w.new is not None and w.new.place_key is not None for w in group)
             async with transaction(self._driver.database, group[0].actor) as connection:
+                if limited:
+                    group = await self._places.admitted(connection, tenant_id, group)
+                runs = [w.run for w in group if w.run is not None]
+                records = gather(runs)
+                records.starts = [w.new for w in group if w.new is not None]
                 saved = await store.save(connection, tenant_id, records, self._driver.clock(), wake=True)
+                if limited:
+                    asking = [run for run in runs if run.id in saved and run.facts.place_key is not None]
+                    await places.take(connection, tenant_id, [places.asking_of(run) for run in asking])
             for waiting in group:
                 run = waiting.run
                 if run is not None and run.id in saved and not waiting.answer.done():

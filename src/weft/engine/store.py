@@ -21,7 +21,7 @@ from weft.engine.records import Batch, Fence, JobRow, LogRow, NewExecution
 LOAD = """/* weft:engine.load */
 select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.state, e.input, e.output, e.error,
        e.metadata, e.trigger, e.correlation_id, e.parent_id, e.parent_visit, e.depth, e.awaited,
-       e.row_version, e.created_at, e.started_at, e.completed_at, e.simulation
+       e.priority, e.place_key, e.row_version, e.created_at, e.started_at, e.completed_at, e.simulation
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.id = any($2::uuid[])
 """
@@ -70,13 +70,13 @@ _START = """
 fresh as (
   select u.*, s.workflow_id, s.version_id, s.client_id, s.input, s.metadata, s.trigger, s.trigger_id,
          s.trigger_version, s.started_by, s.idempotency_key, s.correlation_id, s.parent_id, s.parent_visit, s.depth,
-         s.awaited, s.created_at, s.at_version, s.simulation
+         s.awaited, s.created_at, s.at_version, s.simulation, s.priority, s.place_key, s.settings
     from unnest({execution}) with ordinality
            as u (id, base, status, state, output, error, started_at, completed_at, place)
     join unnest({start}) with ordinality
            as s (workflow_id, version_id, client_id, input, metadata, trigger, trigger_id, trigger_version,
                  started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited, created_at,
-                 at_version, simulation, place)
+                 at_version, simulation, priority, place_key, settings, place)
       on s.place = u.place
    where s.idempotency_key is null or not exists (
            select 1 from weft.workflow_executions e
@@ -85,9 +85,10 @@ fresh as (
 counted as (
   update weft.workflow_counters c
      set last_number = c.last_number + n.starts
-    from (select f.workflow_id, count(*) as starts from fresh f group by f.workflow_id) n
+    from (select f.workflow_id, count(*) as starts, max(f.settings) as settings
+            from fresh f group by f.workflow_id) n
     join weft.workflows f on f.tenant_id = $1 and f.id = n.workflow_id
-   where c.tenant_id = $1 and c.workflow_id = n.workflow_id
+   where c.tenant_id = $1 and c.workflow_id = n.workflow_id and c.settings = n.settings
      and f.status = 'ACTIVE' and f.deleted_at is null
   returning c.workflow_id, c.last_number - n.starts as base, f.current_version_id
 ),
@@ -95,12 +96,12 @@ w as (
   insert into weft.workflow_executions
     (tenant_id, id, workflow_id, version_id, number, client_id, status, state, input, output, error, metadata,
      trigger, trigger_id, started_by, idempotency_key, correlation_id, parent_id, parent_visit, depth, awaited,
-     created_at, updated_at, started_at, completed_at, simulation)
+     priority, place_key, created_at, updated_at, started_at, completed_at, simulation)
   select $1, s.id, s.workflow_id, s.version_id,
          counted.base + row_number() over (partition by s.workflow_id order by s.place),
          s.client_id, s.status, s.state, s.input, s.output, s.error, s.metadata, s.trigger, s.trigger_id,
          s.started_by, s.idempotency_key, s.correlation_id, s.parent_id, s.parent_visit, s.depth, s.awaited,
-         s.created_at, s.created_at, s.started_at, s.completed_at, s.simulation
+         s.priority, s.place_key, s.created_at, s.created_at, s.started_at, s.completed_at, s.simulation
     from fresh s
     join counted on counted.workflow_id = s.workflow_id
    where (s.at_version or s.version_id = counted.current_version_id)
@@ -157,7 +158,7 @@ _ENDS = ",\n       (select i.ends from weft.event_interests i where i.tenant_id 
 _EXECUTION_TYPES = ("uuid", "integer", "text", "jsonb", "jsonb", "jsonb", "timestamptz", "timestamptz")
 _START_TYPES = (
     "uuid", "uuid", "uuid", "jsonb", "jsonb", "text", "uuid", "integer", "uuid", "text", "text", "uuid", "integer",
-    "integer", "boolean", "timestamptz", "boolean", "boolean",
+    "integer", "boolean", "timestamptz", "boolean", "boolean", "integer", "text", "integer",
 )  # fmt: skip
 _LOG_TYPES = (
     "uuid", "uuid", "uuid", "text", "text", "integer", "integer", "text", "timestamptz", "timestamptz", "text",
@@ -246,7 +247,10 @@ def _job_columns(jobs: Sequence[JobRow], now: datetime) -> list[list[Any]]:
     scheduled = [job.run_at is not None and job.run_at > now for job in jobs]
     return [
         *_columns(jobs, ("owner", "id", "kind", "execution_id", "visit", "attempt", "detail")),
-        ["scheduled" if later else "ready" for later in scheduled],
+        [
+            "parked" if job.parked else "scheduled" if later else "ready"
+            for job, later in zip(jobs, scheduled, strict=True)
+        ],
         [job.priority for job in jobs],
         [job.run_at or now for job in jobs],
     ]
@@ -348,8 +352,9 @@ async def outputs(
 
 BURY = """/* weft:engine.bury */
 insert into weft.dispatch_dead
-  (tenant_id, id, kind, reason, execution_id, visit, attempt, detail, claims, created_at)
-select j.tenant_id, j.id, j.kind, f.reason, j.execution_id, j.visit, j.attempt, j.detail, j.claims, j.created_at
+  (tenant_id, id, kind, reason, execution_id, visit, attempt, detail, claims, lapses, last_error, created_at)
+select j.tenant_id, j.id, j.kind, f.reason, j.execution_id, j.visit, j.attempt, j.detail, j.claims, j.lapses,
+       j.last_error, j.created_at
   from unnest($2::uuid[], $3::integer[], $4::text[]) as f (id, epoch, reason)
   join weft.dispatch_jobs j on j.tenant_id = $1 and j.id = f.id and j.epoch = f.epoch
  where j.state = 'leased'

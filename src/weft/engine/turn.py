@@ -177,7 +177,10 @@ class Turn:
             raise  # the guard or the database is away or busy: the turn is done again, the step has not failed
         except WeftError as error:
             return Failed("expression", error.message, retryable=False)
-        return instant.run(self.call(command.visit, command.attempt, step, config))
+        try:
+            return instant.run(self.call(command.visit, command.attempt, step, config))
+        except (Exception, SystemExit) as error:
+            return broken(step.step.kind, error)
 
     def call(self, visit: int, attempt: int, step: StepPlan, config: Any) -> Call:
         facts = self.run.facts
@@ -434,3 +437,8 @@ class Turn:
         rows = (*self.run.settled, *self.run.rows.values())
         key = command.step or next((row.step_key for row in rows if row.visit == command.visit), None)
         return {"step": key, **error} if key else error
+
+
+def broken(kind: str, error: BaseException) -> Failed:
+    """A step kind raised what it may not: that is its own failure, and nobody else's."""
+    return Failed("internal", f"The step kind '{kind}' broke: {type(error).__name__}.", retryable=False)

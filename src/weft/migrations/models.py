@@ -11,6 +11,7 @@ import weft.domain.clients.models
 import weft.domain.events.models
 import weft.domain.executions.models
 import weft.domain.identity.models
+import weft.domain.limits.models
 import weft.domain.retention.models
 import weft.domain.secrets.models
 import weft.domain.templates.models

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from weft.core.actor import system_actor
 from weft.core.errors import Exhausted, Unavailable, WeftError
+from weft.db.database import dumps
 from weft.db.hot import transaction
 from weft.engine import with_secrets
 from weft.engine.drive import Driver
-from weft.engine.kinds import Call, Ports
+from weft.engine.kinds import Call, Calling, Ports
 from weft.engine.news import (
     Cancelled,
     ChildStarted,
@@ -22,6 +23,7 @@ from weft.engine.news import (
     News,
     Nothing,
     PlayOn,
+    Retried,
     StepDue,
     StepEnded,
     TakenUp,
@@ -29,18 +31,20 @@ from weft.engine.news import (
     What,
 )
 from weft.engine.outcomes import Done, Failed, Outcome, StartChild
+from weft.engine.places import WorkflowFull
 from weft.engine.plans import StepPlan
-from weft.engine.queue import Job
+from weft.engine.queue import MOST_LAPSES, Job
 from weft.engine.run import Run
 from weft.engine.simulation import stored
 from weft.engine.starts import IdempotencyKeyReused, Starter, StartRequest
-from weft.engine.turn import Turn
+from weft.engine.turn import Turn, broken
 from weft.interpreter.commands import RunStep
 from weft.interpreter.state import Status
 from weft.worker import children
+from weft.worker.turnstile import Turnstile
 
 MOST_CLAIMS = 5
-"""A job that was claimed more often than this and never answered takes its worker down: it is given up."""
+"""A job that failed so often in the hands of workers that lived on is given up."""
 
 ERRAND_TIMEOUT = 300.0
 """Seconds an errand may take when its step names no timeout."""
@@ -56,16 +60,18 @@ select c.id, c.parent_id, c.parent_visit, c.status, c.output, c.error, c.metadat
 
 def answered_in_memory(job: Job) -> What | None:
     """News that a job is by itself; None for jobs that must be worked on."""
-    poisoned = job.claims > MOST_CLAIMS
+    poisoned = is_poisoned(job)
     match job.kind:
         case "step" if poisoned:
             return StepEnded(job.visit, job.attempt, _interrupted(job, retryable=False))
         case "event" | "ended":
             return None  # they are about no execution, and bury themselves
         case _ if poisoned:
-            return GivenUp(_reason(job))
+            return GivenUp(reason(job))
         case "start":
             return TakenUp()
+        case "retry":
+            return Retried(str((job.detail or {}).get("by", "weft")))
         case "delay":
             return StepEnded(job.visit, job.attempt, Done(None))
         case "timer":
@@ -78,10 +84,22 @@ def answered_in_memory(job: Job) -> What | None:
             return GivenUp(f"This version of weft does not know jobs of the kind '{job.kind}'.")
 
 
-def _reason(job: Job) -> str:
+def is_poisoned(job: Job) -> bool:
+    """Whether to give it up: it failed too often, or it took its worker down when nothing else was in hand."""
+    return job.lapses > MOST_LAPSES or job.claims - 1 - job.lapses >= MOST_CLAIMS
+
+
+def said(error: BaseException) -> str:
+    """An error as a sentence that may be kept and shown: its own words only if they were written for people."""
+    if isinstance(error, WeftError):
+        return f"{type(error).__name__}: {error.message}"[:1000]
+    return f"{type(error).__name__}. The worker's log has the whole of it."
+
+
+def reason(job: Job) -> str:
     return (
         f"The job '{job.kind}' was delivered {job.claims - 1} times and its worker died or gave up each time. "
-        "It was set aside; look at the worker's log, then retry the execution."
+        "It was set aside; `weft dead show` says more, then retry it."
     )
 
 
@@ -94,8 +112,8 @@ def _interrupted(job: Job, *, retryable: bool) -> Failed:
     )
 
 
-async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
-    """Run one step of a loaded run and say what came of it."""
+async def perform(driver: Driver, ports: Ports, run: Run, job: Job, turnstile: Turnstile | None = None) -> What | None:
+    """Run one step of a loaded run and say what came of it; None if it has to wait for its turn, and was put off."""
     if not run.awaits(job.visit, job.attempt):
         return Nothing()
     if run.facts.simulation:  # its errands never become jobs: this is the last wall, not the first
@@ -124,18 +142,61 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job) -> What:
     performer: with_secrets.Performer = errand
     if step.secrets is not None:
         performer = await with_secrets.opened(errand, call, ports, step.secrets)
-    return _ended(job, await _called(performer, call, ports, step))
+    if turnstile is None or not job.limits or not isinstance(errand, Calling):
+        return _ended(job, await _called(performer, call, ports, step))
+    outcome = await _in_turn(turnstile, job, errand.host(config), _Calling(performer, call, ports, step))
+    return None if outcome is None else _ended(job, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Calling:
+    """A call that may have to wait for its turn."""
+
+    performer: with_secrets.Performer
+    call: Call
+    ports: Ports
+    step: StepPlan
+
+
+async def _in_turn(turnstile: Turnstile, job: Job, host: str | None, calling: _Calling) -> Outcome | None:
+    """Call when the target's rate allows it; None when it does not, and the job was put off."""
+    limit = await turnstile.limit(job, host)
+    if limit is not None and await turnstile.pass_(job, limit) is not None:
+        return None
+    outcome = await _called(calling.performer, calling.call, calling.ports, calling.step)
+    if limit is not None and isinstance(outcome, Failed) and outcome.kind == "rate_limit" and outcome.retry_after:
+        await turnstile.back_off(job.tenant_id, limit, outcome.retry_after)
+    return outcome
 
 
 async def _called(performer: with_secrets.Performer, call: Call, ports: Ports, step: StepPlan) -> Outcome:
     """What came of the call, whatever the kind does: its faults are the step's, never the worker's."""
+    kind = step.step.kind
     try:
         async with asyncio.timeout(step.step.timeout or ERRAND_TIMEOUT):
-            return await performer.perform(call, ports)
+            outcome = await performer.perform(call, ports)
     except TimeoutError:
         return Failed("timeout", f"The step took longer than {step.step.timeout or ERRAND_TIMEOUT:g} s.")
-    except Exception as error:
-        return Failed("internal", f"The step kind '{step.step.kind}' broke: {type(error).__name__}.", retryable=False)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return broken(kind, error)  # nobody has cancelled it: the kind made it up
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return broken(kind, error)
+    if isinstance(outcome, Done) and (fault := unstorable(outcome.output)) is not None:
+        return Failed("invalid_output", f"The step kind '{kind}' gave what cannot be stored: {fault}.", retryable=False)
+    return outcome
+
+
+def unstorable(output: Any) -> str | None:
+    """Why an output cannot be kept as JSON; None if it can."""
+    try:
+        text = dumps(output)
+    except (TypeError, ValueError, OverflowError, RecursionError, UnicodeError) as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    escaped = text.replace("\\\\", "")  # a backslash of the text itself begins no escape
+    return "text with a NUL character" if "\\u0000" in escaped else None
 
 
 def _is_held(run: Run, job: Job) -> bool:
@@ -181,8 +242,11 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
                 parent_id=run.id,
                 parent_visit=job.visit,
                 depth=run.facts.depth + 1,
+                priority=run.facts.priority,
             ),
         )
+    except WorkflowFull as error:
+        return StepEnded(job.visit, job.attempt, Failed("workflow_full", error.message))
     except (Exhausted, Unavailable):
         raise
     except IdempotencyKeyReused:

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from weft.core.clock import Clock, utc_now
+from weft.core.errors import Exhausted, Unavailable
 from weft.db.database import Database
 from weft.db.hot import AWAY
 from weft.engine.drive import Driver
@@ -23,10 +24,13 @@ from weft.engine.events.delivery import Delivery
 from weft.engine.kinds import Ports
 from weft.engine.news import Nothing, What
 from weft.engine.queue import Job, Queue
+from weft.engine.run import Run
 from weft.engine.starts import Starter
-from weft.worker import children, errands
+from weft.worker import burial, children, errands
 from weft.worker.listen import Listener
 from weft.worker.outbox import Outbox
+from weft.worker.suspects import Suspects
+from weft.worker.turnstile import Turnstile
 
 log = structlog.get_logger("weft.worker")
 
@@ -64,7 +68,10 @@ class Worker:
         self._clock = clock
         self._queue = Queue(database, self.owner, timedelta(seconds=options.lease))
         self._delivery = Delivery(driver, starter)
-        self._outbox = Outbox(driver, self._settled)
+        self._outbox = Outbox(driver, self._settled, self._failed)
+        self._turnstile = Turnstile(database, clock, self._settled)
+        self._suspects = Suspects()
+        self._database = database
         self._listener = Listener(listen_dsn or database.dsn, "weft_jobs", self._heard)
         self._held: dict[UUID, int] = {}
         self._errands: dict[UUID, asyncio.Task[None]] = {}
@@ -124,7 +131,7 @@ class Worker:
         room = self._options.concurrency - len(self._held)
         if room <= 0:
             return False
-        jobs = await self._queue.claim(min(room, self._options.batch))
+        jobs = await self._claim(min(room, self._options.batch))
         if not jobs:
             return False
         self.claimed += len(jobs)
@@ -138,6 +145,21 @@ class Worker:
             task.add_done_callback(self._groups.discard)
         return True
 
+    async def _claim(self, most: int) -> list[Job]:
+        """Jobs from the queue; or one suspect and nothing beside it, see `suspects.py`."""
+        now = self._clock()
+        if not self._held:
+            self._suspects.over()
+        if self._suspects.may_try(len(self._held)):
+            suspect = await self._queue.claim_suspect()
+            if suspect is not None:
+                log.warning("trying a job alone: its workers died", kind=suspect.kind, lapses=suspect.lapses)
+                self._suspects.tries(now)
+                return [suspect]
+        if self._suspects.holds_back(now):
+            return []
+        return await self._queue.claim(most)
+
     async def _promote(self) -> None:
         now = self._clock()
         due = self._next_due is not None and self._next_due <= now
@@ -145,6 +167,7 @@ class Worker:
             return
         promoted = await self._queue.promote(now)
         self._next_due = promoted.next_due
+        self._suspects.seen(promoted.suspects, now)
         self._next_poll = now + timedelta(seconds=self._options.poll)
         if promoted.recovered:
             log.warning("took over jobs of a worker that is gone", jobs=promoted.recovered)
@@ -182,10 +205,10 @@ class Worker:
             await self._begin_errands(tenant_id, [job for job in busy if job.kind in ("step", "child")])
         except AWAY as error:
             log.warning("jobs put off: database unavailable", jobs=len(jobs), error=type(error).__name__)
-            await self._put_off(jobs)
-        except Exception:
+            await self._put_off(jobs, error)
+        except Exception as error:
             log.exception("jobs put off: they could not be begun", jobs=len(jobs))
-            await self._put_off(jobs)
+            await self._put_off(jobs, error)
 
     async def _children(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
         ended = [job for job in jobs if job.kind == "child_done"]
@@ -195,8 +218,21 @@ class Worker:
                 self._outbox.put(tenant_id, job, errands.child_ended(job, family))
         cancelled = [job for job in jobs if job.kind == "cancel_child"]
         if cancelled:
-            await errands.cancel_children(self._driver, tenant_id, cancelled)
-            for job in cancelled:
+            await self._cancel_children(tenant_id, cancelled)
+
+    async def _cancel_children(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
+        try:
+            await errands.cancel_children(self._driver, tenant_id, jobs)
+        except (*AWAY, Exhausted, Unavailable):
+            raise
+        except Exception as error:
+            if len(jobs) == 1:
+                await self._put_off(jobs, error)
+            else:  # one of them cannot be told; the others can
+                for job in jobs:
+                    await self._cancel_children(tenant_id, [job])
+        else:
+            for job in jobs:
                 self._outbox.put(tenant_id, job, Nothing())
 
     async def _follow(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
@@ -220,7 +256,7 @@ class Worker:
             raise
         except Exception as error:
             log.warning("event put off", kind=job.kind, job=str(job.id), error=f"{type(error).__name__}: {error}")
-            await self._put_off([job])
+            await self._put_off([job], error)
         else:
             self._settled(job, None)
         finally:
@@ -229,29 +265,54 @@ class Worker:
     async def _begin_errands(self, tenant_id: UUID, jobs: Sequence[Job]) -> None:
         if not jobs:
             return
-        ids = list(dict.fromkeys(job.execution_id for job in jobs))
-        runs = await self._driver.load(tenant_id, ids)
+        runs = await self._loaded(tenant_id, jobs)
         for job in jobs:
             run = runs.get(job.execution_id)
+            if job.id not in self._held:
+                continue
             if run is None:
                 self._outbox.put(tenant_id, job, Nothing())
                 continue
+            coroutine: Coroutine[None, None, What | None]
             if job.kind == "child":
                 coroutine = errands.start_child(self._driver, self._starter, run, job)
             else:
-                coroutine = errands.perform(self._driver, self._ports, run, job)
+                coroutine = errands.perform(self._driver, self._ports, run, job, self._turnstile)
             self._errands[job.id] = asyncio.create_task(self._errand(tenant_id, job, coroutine))
 
-    async def _errand(self, tenant_id: UUID, job: Job, work: Coroutine[None, None, What]) -> None:
+    async def _loaded(self, tenant_id: UUID, jobs: Sequence[Job], *, told: bool = False) -> dict[UUID, Run]:
+        """The jobs' executions. One that cannot be read does not take the others along: its jobs are put off.
+
+        `told`: the log has a traceback of it, or of one like it; hundreds of them would hold up the others.
+        """
+        ids = list(dict.fromkeys(job.execution_id for job in jobs))
+        try:
+            return await self._driver.load(tenant_id, ids)
+        except (*AWAY, Exhausted, Unavailable):
+            raise
+        except Exception as error:
+            if not told and jobs[0].claims == 1:
+                log.exception("executions cannot be read", executions=len(ids), first=str(ids[0]))
+            if len(ids) == 1:
+                log.warning("an execution cannot be read", execution=str(ids[0]), error=type(error).__name__)
+                await self._put_off(jobs, error)
+                return {}
+        runs: dict[UUID, Run] = {}
+        for execution_id in ids:
+            runs |= await self._loaded(tenant_id, [job for job in jobs if job.execution_id == execution_id], told=True)
+        return runs
+
+    async def _errand(self, tenant_id: UUID, job: Job, work: Coroutine[None, None, What | None]) -> None:
         try:
             what = await work
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception as error:
             log.exception("job put off", kind=job.kind, execution=str(job.execution_id))
-            await self._put_off([job])
+            await self._put_off([job], error)
         else:
-            self._outbox.put(tenant_id, job, what)
+            if what is not None:
+                self._outbox.put(tenant_id, job, what)
         finally:
             self._errands.pop(job.id, None)
 
@@ -262,15 +323,27 @@ class Worker:
             self._next_due = next_due
         self._wake.set()
 
-    async def _put_off(self, jobs: Sequence[Job]) -> None:
-        """Our own fault or the database's: later, with growing distance; the claim stays counted."""
+    async def _failed(self, job: Job, error: Exception) -> None:
+        await self._put_off([job], error)
+
+    async def _put_off(self, jobs: Sequence[Job], error: Exception) -> None:
+        """Our own fault or the database's: later, with growing distance; the claim stays counted.
+
+        What should have been given up and could not even be told so is buried.
+        """
+        said = errands.said(error)
         for job in jobs:
             if self._held.pop(job.id, None) is None:
                 continue
             self._outbox.forget(job)
             until = self._clock() + timedelta(seconds=min(60.0, 0.5 * 2**job.claims))
             with suppress(*AWAY):
-                await self._queue.defer(job, until)
+                if errands.is_poisoned(job) and not isinstance(error, (*AWAY, Exhausted, Unavailable)):
+                    log.error("job buried: its execution cannot be told", kind=job.kind, error=said)
+                    await burial.bury(self._database, job, errands.reason(job), said)
+                else:
+                    await self._queue.defer(job, until, said)
+        self._wake.set()
 
     # -- leases --------------------------------------------------------------------------------------------
 

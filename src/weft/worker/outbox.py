@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -26,11 +26,18 @@ SIDE_BY_SIDE = 2
 
 
 class Outbox:
-    """`settled(job, next_due)` is called for every job that was answered, or that is somebody else's by now."""
+    """`settled(job, next_due)` is called for every job that was answered, or that is somebody else's by now; `failed`
+    for one whose answer cannot be applied, which the caller puts off."""
 
-    def __init__(self, driver: Driver, settled: Callable[[Job, datetime | None], None]) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        settled: Callable[[Job, datetime | None], None],
+        failed: Callable[[Job, Exception], Awaitable[None]],
+    ) -> None:
         self._driver = driver
         self._settled = settled
+        self._failed = failed
         self._waiting: dict[UUID, list[tuple[Job, What]]] = {}
         self._pumps: dict[UUID, set[asyncio.Task[None]]] = {}
 
@@ -67,8 +74,11 @@ class Outbox:
                 del self._pumps[tenant_id]
                 self._waiting.pop(tenant_id, None)
 
-    async def _deliver(self, tenant_id: UUID, batch: Sequence[tuple[Job, What]]) -> None:
-        """Save a batch. What the outside world has done is not forgotten because the database is away."""
+    async def _deliver(self, tenant_id: UUID, batch: Sequence[tuple[Job, What]], *, told: bool = False) -> None:
+        """Save a batch. What the outside world has done is not forgotten because the database is away.
+
+        One whose news cannot be applied does not take the others along. `told`: the log has the traceback already.
+        """
         delay = 0.1
         while True:
             try:
@@ -76,15 +86,19 @@ class Outbox:
             except (*AWAY, Exhausted, Unavailable):
                 await asyncio.sleep(delay)
                 delay = min(5.0, delay * 2)
-            except Exception:
+            except Exception as error:
+                job = batch[0][0]
+                if not told and job.claims == 1:
+                    log.exception("news could not be applied", news=len(batch), first=str(job.execution_id))
                 if len(batch) == 1:
-                    log.exception(
-                        "news could not be applied", job=batch[0][0].kind, execution=str(batch[0][0].execution_id)
-                    )
-                    self._settled(batch[0][0], None)  # its lease lapses; delivered too often, it is given up
+                    log.warning(
+                        "a job could not be answered", kind=job.kind, execution=str(job.execution_id),
+                        error=type(error).__name__,
+                    )  # fmt: skip
+                    await self._failed(job, error)  # failed too often, it is given up
                     return
                 for one in batch:
-                    await self._deliver(tenant_id, [one])
+                    await self._deliver(tenant_id, [one], told=True)
                 return
             else:
                 for job, _ in batch:

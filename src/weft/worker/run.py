@@ -37,6 +37,7 @@ from weft.worker.loop import Worker, WorkerOptions
 from weft.worker.loops.retention import Retention
 from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.measure import serve_metrics
+from weft.worker.sweep import keep_places
 
 log = structlog.get_logger("weft.worker")
 
@@ -118,6 +119,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         asyncio.create_task(keep_events(database)),
         asyncio.create_task(scheduler.run()),
         asyncio.create_task(retention.keep()),
+        asyncio.create_task(keep_places(database)),
     ]
     try:
         async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, Numeric, text
+from sqlalchemy import Index, Numeric, SmallInteger, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -104,6 +104,9 @@ class Execution(Identified, Tenanted, Base):
     awaited: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     simulation: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     cost: Mapped[Decimal] = mapped_column(Numeric(20, 10), default=Decimal(0), server_default=text("0"))
+    priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
+    # Set when it needs a place in `execution_places` to run: the value of its workflow's `key`, or nothing.
+    place_key: Mapped[str | None] = mapped_column(default=None)
     row_version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(init=False, server_default=text("now()"))
     updated_at: Mapped[datetime] = mapped_column(init=False, server_default=text("now()"))

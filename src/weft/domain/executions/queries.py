@@ -157,6 +157,19 @@ def client_exists(tenant_id: UUID, client_id: UUID) -> Select[UUID]:
     return select(Client.id).where(Client.tenant_id == tenant_id, Client.id == client_id)
 
 
+PLACE: Final = """/* weft:executions.place */
+select p.state, coalesce(w.concurrent, 0) as workflow_places, coalesce(t.concurrent_executions, 0) as tenant_places,
+       (select count(*) from weft.execution_places o
+         where o.tenant_id = $1 and o.workflow_id = p.workflow_id and o.key = p.key
+           and o.state in ('placed', 'held')) as workflow_used,
+       (select count(*) from weft.execution_places o
+         where o.tenant_id = $1 and o.state = 'held' and o.tenant_wide) as tenant_used
+  from weft.execution_places p
+  left join weft.workflow_limits w on w.tenant_id = $1 and w.workflow_id = p.workflow_id
+  left join weft.tenant_limits t on t.tenant_id = $1
+ where p.tenant_id = $1 and p.execution_id = $2
+"""
+
 COUNT_ALL: Final = """/* weft:executions.counts */
 select s.status,
        (select count(*) from weft.workflow_executions e

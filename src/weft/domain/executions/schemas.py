@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints, computed_field
 
 from weft.domain.executions.models import LogStatus
 from weft.domain.executions.rules import milliseconds
+from weft.domain.limits.schemas import Priority
 from weft.http.bodies import Input, Output
 from weft.interpreter.state import Phase, Status
 
@@ -31,6 +32,7 @@ class ExecutionStart(Input):
         "runs it without any effect, on a clock of its own; `script` then says what its steps answer.",
     )
     client_id: UUID | None = Field(default=None, description="The client it is for; by default the workflow's own.")
+    priority: Priority | None = Field(default=None, description="By itself the workflow's.")
     correlation_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")] | None = Field(
         default=None, description="Ties it to something of yours; by default the request's `X-Correlation-Id`."
     )
@@ -92,7 +94,7 @@ class LiveStepRead(Output):
     attempt: int
     phase: Phase
     since: datetime = Field(description="When this attempt began.")
-    resumes_at: datetime | None = Field(description="When a delay is over, or the next attempt begins.")
+    resumes_at: datetime | None = Field(description="When a delay ends, it is tried again, or it is its turn.")
     times_out_at: datetime | None
     item: int | None = Field(description="The index of the for-each's item that it belongs to.")
     items: int | None = Field(description="Of a for-each: how many items it has.")
@@ -108,6 +110,8 @@ class ExecutionRead(ExecutionSummary):
     started_by: UUID | None = Field(description="The user, also behind an API key.")
     idempotency_key: str | None
     parent_visit: int | None
+    priority: int = Field(description="Within the tenant, higher ones go first.")
+    waits_for: str | None = Field(description="What keeps it from going on, when a limit does.")
     depth: int = Field(description="How many executions it is nested in.")
     cost: Decimal
     updated_at: datetime

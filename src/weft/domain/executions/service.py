@@ -12,6 +12,8 @@ from weft.domain.executions.errors import ExecutionNotFound, PeriodInvalid
 from weft.domain.executions.models import Execution, ExecutionLog
 from weft.domain.executions.queries import Filters
 from weft.domain.executions.schemas import ExecutionCounts, ExecutionRead, LiveStepRead
+from weft.domain.limits.models import PlaceState
+from weft.domain.limits.rules import in_use
 from weft.domain.workflows.errors import ClientUnknown
 from weft.http.paging import Paged, PageQuery, page
 from weft.interpreter.state import Phase, Status
@@ -45,6 +47,7 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
             "steps": [live_step(step, waits) for step in now.live],
             "live_steps": now.count,
             "retry_resumes": list(now.resumes),
+            "waits_for": await _waits_for(scope, row),
         }
     )
 
@@ -52,8 +55,22 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
 _COLUMNS: Final = (
     "id", "number", "workflow_id", "version_id", "client_id", "status", "trigger", "correlation_id", "parent_id",
     "created_at", "started_at", "completed_at", "input", "output", "error", "trigger_id", "started_by",
-    "idempotency_key", "parent_visit", "depth", "cost", "updated_at", "simulation",
+    "idempotency_key", "parent_visit", "priority", "depth", "cost", "updated_at", "simulation",
 )  # fmt: skip
+
+
+async def _waits_for(scope: Scope, row: Execution) -> str | None:
+    """Which place it has not got yet. Only an execution that needs one and is not under way is looked up."""
+    if row.place_key is None or row.status not in (Status.pending.value, Status.failed.value):
+        return None
+    place = await scope.raw.fetchrow(queries.PLACE, scope.tenant_id, row.id)
+    if place is None or place["state"] == PlaceState.held.value:
+        return None
+    if place["state"] == PlaceState.placed.value:
+        return in_use(place["tenant_used"], place["tenant_places"], "among those of the tenant")
+    where = f"of its workflow for '{row.place_key}'" if row.place_key else "of its workflow"
+    return in_use(place["workflow_used"], place["workflow_places"], where)
+
 
 Timers = dict[tuple[str, int, int], datetime]
 
@@ -63,7 +80,7 @@ async def timers(scope: Scope, execution_id: UUID) -> Timers:
     found: Timers = {}
     for row in await scope.session.execute(queries.timers(scope.tenant_id, execution_id)):
         purpose = (row.detail or {}).get("purpose")
-        if row.kind == "delay":
+        if row.kind in ("delay", "step"):  # a step that was put off: it waits for its turn, or for better times
             found["resumes", row.visit, row.attempt] = row.run_at
         elif purpose == "retry":
             found["resumes", row.visit, row.attempt - 1] = row.run_at

@@ -38,6 +38,8 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("executions", "answer"): "Answer questions that executions ask",
     ("events", "read"): "See events",
     ("events", "write"): "Send events, which wake and start executions",
+    ("limits", "read"): "See concurrency limits, rate limits and how much of them is used",
+    ("limits", "write"): "Set limits and priorities of workflows, and rate limits",
     ("audit", "read"): "Search the audit log",
 }
 
@@ -60,6 +62,7 @@ ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {
             ("executions", "manage"),
             ("executions", "answer"),
             ("events", "write"),
+            ("limits", "write"),
         },
     ),
     "PROJECT_MANAGER": (

@@ -77,7 +77,11 @@ class Workflow(Identified, Tenanted, Timestamps, Versioned, SoftDelete, Base):
 
 
 class WorkflowCounter(Tenanted, Base):
-    """The last execution number of a workflow: apart from `workflows`, because every start changes it."""
+    """The last execution number of a workflow: apart from `workflows`, because every start changes it.
+
+    `settings` counts the changes of what a start must know (limits, priority). A start is stored only while the number
+    is the one that its process has seen.
+    """
 
     __tablename__ = "workflow_counters"
     __table_args__ = (
@@ -87,6 +91,7 @@ class WorkflowCounter(Tenanted, Base):
 
     workflow_id: Mapped[UUID] = mapped_column(primary_key=True)
     last_number: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    settings: Mapped[int] = mapped_column(default=0, server_default=text("0"))
 
 
 class WorkflowVersion(Identified, Tenanted, Base):

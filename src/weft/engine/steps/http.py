@@ -12,7 +12,7 @@ from weft.engine.kinds import Call, Ports
 from weft.engine.outcomes import Done, Failed, Outcome
 from weft.engine.steps.base import ErrandStep, config_of, output_of
 from weft.engine.steps.http_answer import MODES, PATTERN_OF_STATUS, judge
-from weft.engine.steps.http_request import METHODS, SCALAR, request_of, url_fault, why_not_header
+from weft.engine.steps.http_request import METHODS, SCALAR, host_of, request_of, url_fault, why_not_header
 from weft.engine.steps.values import DURATION, is_expression
 from weft.interpreter.durations import DurationUnclear, parse_duration
 
@@ -127,6 +127,9 @@ class Http(ErrandStep):
 
     def idempotent(self, config: Mapping[str, Any]) -> bool:
         return config.get("idempotent", True) is True
+
+    def host(self, config: Mapping[str, Any]) -> str | None:
+        return host_of(config.get("url"))
 
     def check(self, config: Mapping[str, Any], where: Where = ()) -> list[Issue]:
         issues: list[Issue] = []

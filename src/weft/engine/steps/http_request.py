@@ -47,6 +47,14 @@ def request_of(call: Call, *, longest: float, largest: int) -> HttpRequest:
     )
 
 
+def host_of(url: object) -> str | None:
+    """The host of an address, in lower case; None for what is none."""
+    if not isinstance(url, str) or url_fault(url) is not None:
+        return None
+    host = urlsplit(url.strip()).hostname
+    return host.rstrip(".") if host else None
+
+
 def url_fault(url: str) -> str | None:
     """Why this cannot be called at all, to be read after 'The address'; where it may reach is the client's question."""
     try:

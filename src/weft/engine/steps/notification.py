@@ -11,7 +11,7 @@ from weft.engine.kinds import Call, Ports
 from weft.engine.outcomes import Outcome
 from weft.engine.steps import notification_email, notification_http
 from weft.engine.steps.base import ErrandStep, config_of
-from weft.engine.steps.http_request import SCALAR, url_fault
+from weft.engine.steps.http_request import SCALAR, host_of, url_fault
 from weft.engine.steps.notification_config import CHANNELS, MOST_RECIPIENTS, SYNONYMS, channel_of, straightened
 from weft.engine.steps.values import DURATION, is_expression, wrong
 
@@ -122,6 +122,10 @@ class Notification(ErrandStep):
 
     def idempotent(self, config: Mapping[str, Any]) -> bool:
         return config.get("idempotent", True) is True
+
+    def host(self, config: Mapping[str, Any]) -> str | None:
+        """Of webhook and chat; mail goes through the operator's own server."""
+        return host_of(config.get("url"))
 
     def check(self, config: Mapping[str, Any], where: Where = ()) -> list[Issue]:
         issues = [

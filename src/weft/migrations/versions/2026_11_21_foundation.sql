@@ -36,11 +36,15 @@ CREATE TABLE weft.dispatch_dead (
 	attempt INTEGER DEFAULT 0 NOT NULL, 
 	detail JSONB, 
 	claims INTEGER DEFAULT 0 NOT NULL, 
+	lapses SMALLINT DEFAULT 0 NOT NULL, 
+	last_error TEXT, 
 	died_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	CONSTRAINT dispatch_dead_pkey PRIMARY KEY (tenant_id, id)
 );
 
 CREATE INDEX dispatch_dead_died_at_idx ON weft.dispatch_dead (tenant_id, died_at, id);
+
+CREATE INDEX dispatch_dead_execution_idx ON weft.dispatch_dead (tenant_id, execution_id);
 
 CREATE TABLE weft.dispatch_jobs (
 	tenant_id UUID NOT NULL, 
@@ -57,10 +61,15 @@ CREATE TABLE weft.dispatch_jobs (
 	lease_owner TEXT, 
 	epoch INTEGER DEFAULT 0 NOT NULL, 
 	claims INTEGER DEFAULT 0 NOT NULL, 
+	lapses SMALLINT DEFAULT 0 NOT NULL, 
+	capped BOOLEAN DEFAULT false NOT NULL, 
+	last_error TEXT, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	CONSTRAINT dispatch_jobs_pkey PRIMARY KEY (tenant_id, id), 
-	CONSTRAINT dispatch_jobs_state_check CHECK (state in ('ready', 'scheduled', 'leased'))
+	CONSTRAINT dispatch_jobs_state_check CHECK (state in ('ready', 'scheduled', 'leased', 'parked', 'suspect'))
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX dispatch_jobs_capped_idx ON weft.dispatch_jobs (tenant_id) WHERE state = 'leased' and capped;
 
 CREATE INDEX dispatch_jobs_due_idx ON weft.dispatch_jobs (run_at) WHERE state = 'scheduled';
 
@@ -69,6 +78,8 @@ CREATE INDEX dispatch_jobs_execution_idx ON weft.dispatch_jobs (tenant_id, execu
 CREATE INDEX dispatch_jobs_lease_idx ON weft.dispatch_jobs (lease_until) WHERE state = 'leased';
 
 CREATE INDEX dispatch_jobs_ready_idx ON weft.dispatch_jobs (tenant_id, priority desc, run_at, id) WHERE state = 'ready';
+
+CREATE INDEX dispatch_jobs_suspect_idx ON weft.dispatch_jobs (run_at) WHERE state = 'suspect';
 
 CREATE TABLE weft.permissions (
 	resource TEXT NOT NULL, 
@@ -151,6 +162,16 @@ CREATE INDEX clients_created_at_idx ON weft.clients (tenant_id, created_at, id);
 
 CREATE INDEX clients_name_key_idx ON weft.clients (tenant_id, name_key, id);
 
+CREATE TABLE weft.dispatch_limits (
+	tenant_id UUID NOT NULL, 
+	concurrent_jobs INTEGER, 
+	weight SMALLINT DEFAULT 1 NOT NULL, 
+	version INTEGER DEFAULT 0 NOT NULL, 
+	CONSTRAINT dispatch_limits_pkey PRIMARY KEY (tenant_id), 
+	CONSTRAINT dispatch_limits_concurrent_jobs_check CHECK (concurrent_jobs between 1 and 100000), 
+	CONSTRAINT dispatch_limits_weight_check CHECK (weight between 1 and 100)
+);
+
 CREATE TABLE weft.event_interests (
 	tenant_id UUID NOT NULL, 
 	version INTEGER DEFAULT 1 NOT NULL, 
@@ -203,6 +224,23 @@ CREATE TABLE weft.message_templates (
 
 CREATE UNIQUE INDEX message_templates_newest_key ON weft.message_templates (tenant_id, name) WHERE is_newest;
 
+CREATE TABLE weft.rate_limits (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	target TEXT NOT NULL, 
+	calls INTEGER NOT NULL, 
+	seconds INTEGER DEFAULT 1 NOT NULL, 
+	burst INTEGER DEFAULT 1 NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT rate_limits_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT rate_limits_tenant_id_target_key UNIQUE (tenant_id, target), 
+	CONSTRAINT rate_limits_calls_check CHECK (calls between 1 and 1000000), 
+	CONSTRAINT rate_limits_seconds_check CHECK (seconds between 1 and 86400), 
+	CONSTRAINT rate_limits_burst_check CHECK (burst between 1 and 1000000)
+);
+
 CREATE TABLE weft.roles (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -245,6 +283,21 @@ CREATE TABLE weft.tenant_keys (
 	CONSTRAINT tenant_keys_state_check CHECK (state in ('ACTIVE', 'RETIRED')), 
 	CONSTRAINT tenant_keys_tenant_id_purpose_number_key UNIQUE (tenant_id, purpose, number)
 );
+
+CREATE TABLE weft.tenant_limits (
+	tenant_id UUID NOT NULL, 
+	concurrent_executions INTEGER NOT NULL, 
+	CONSTRAINT tenant_limits_pkey PRIMARY KEY (tenant_id), 
+	CONSTRAINT tenant_limits_concurrent_executions_check CHECK (concurrent_executions between 1 and 10000)
+);
+
+CREATE UNLOGGED TABLE weft.rate_limit_states (
+	tenant_id UUID NOT NULL, 
+	rate_limit_id UUID NOT NULL, 
+	next_call BIGINT NOT NULL, 
+	next_turn BIGINT DEFAULT 0 NOT NULL, 
+	CONSTRAINT rate_limit_states_pkey PRIMARY KEY (tenant_id, rate_limit_id)
+) with (fillfactor = 50);
 
 CREATE TABLE weft.role_permissions (
 	tenant_id UUID NOT NULL, 
@@ -361,8 +414,27 @@ CREATE TABLE weft.workflow_counters (
 	tenant_id UUID NOT NULL, 
 	workflow_id UUID NOT NULL, 
 	last_number INTEGER DEFAULT 0 NOT NULL, 
+	settings INTEGER DEFAULT 0 NOT NULL, 
 	CONSTRAINT workflow_counters_pkey PRIMARY KEY (tenant_id, workflow_id)
 ) with (fillfactor = 50);
+
+CREATE TABLE weft.workflow_limits (
+	tenant_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	workflow_id UUID NOT NULL, 
+	concurrent INTEGER, 
+	key TEXT, 
+	when_full TEXT DEFAULT 'queue' NOT NULL, 
+	priority SMALLINT DEFAULT 0 NOT NULL, 
+	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	row_version INTEGER DEFAULT 1 NOT NULL, 
+	CONSTRAINT workflow_limits_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT workflow_limits_tenant_id_workflow_id_key UNIQUE (tenant_id, workflow_id), 
+	CONSTRAINT workflow_limits_concurrent_check CHECK (concurrent between 1 and 10000), 
+	CONSTRAINT workflow_limits_priority_check CHECK (priority between -100 and 100), 
+	CONSTRAINT workflow_limits_when_full_check CHECK (when_full in ('queue', 'refuse'))
+);
 
 CREATE TABLE weft.workflow_triggers (
 	tenant_id UUID NOT NULL, 
@@ -457,6 +529,8 @@ CREATE TABLE weft.workflow_executions (
 	awaited BOOLEAN DEFAULT false NOT NULL, 
 	simulation BOOLEAN DEFAULT false NOT NULL, 
 	cost NUMERIC(20, 10) DEFAULT 0 NOT NULL, 
+	priority SMALLINT DEFAULT 0 NOT NULL, 
+	place_key TEXT, 
 	row_version INTEGER DEFAULT 1 NOT NULL, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
@@ -555,6 +629,23 @@ CREATE INDEX execution_logs_execution_id_idx ON weft.execution_logs (tenant_id, 
 
 CREATE INDEX execution_logs_step_id_idx ON weft.execution_logs (tenant_id, step_id, started_at);
 
+CREATE TABLE weft.execution_places (
+	tenant_id UUID NOT NULL, 
+	execution_id UUID NOT NULL, 
+	workflow_id UUID NOT NULL, 
+	key TEXT DEFAULT '' NOT NULL, 
+	state TEXT DEFAULT 'waiting' NOT NULL, 
+	tenant_wide BOOLEAN DEFAULT true NOT NULL, 
+	priority SMALLINT DEFAULT 0 NOT NULL, 
+	since TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	CONSTRAINT execution_places_pkey PRIMARY KEY (tenant_id, execution_id), 
+	CONSTRAINT execution_places_state_check CHECK (state in ('waiting', 'placed', 'held'))
+) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE INDEX execution_places_state_idx ON weft.execution_places (tenant_id, state, tenant_wide, priority desc, since, execution_id);
+
+CREATE INDEX execution_places_workflow_idx ON weft.execution_places (tenant_id, workflow_id, key, state, priority desc, since, execution_id);
+
 CREATE TABLE weft.questions (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -601,17 +692,25 @@ ALTER TABLE weft.archives ADD CONSTRAINT archives__fkey FOREIGN KEY(tenant_id) R
 
 ALTER TABLE weft.clients ADD CONSTRAINT clients__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
+ALTER TABLE weft.dispatch_limits ADD CONSTRAINT dispatch_limits__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
 ALTER TABLE weft.event_interests ADD CONSTRAINT event_interests__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.events ADD CONSTRAINT events__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.message_templates ADD CONSTRAINT message_templates__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
+ALTER TABLE weft.rate_limits ADD CONSTRAINT rate_limits__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
 ALTER TABLE weft.roles ADD CONSTRAINT roles__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.secrets ADD CONSTRAINT secrets__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.tenant_keys ADD CONSTRAINT tenant_keys__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.tenant_limits ADD CONSTRAINT tenant_limits__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.rate_limit_states ADD CONSTRAINT rate_limit_states_rate_limit_id_fkey FOREIGN KEY(tenant_id, rate_limit_id) REFERENCES weft.rate_limits (tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE weft.role_permissions ADD CONSTRAINT role_permissions_permission_fkey FOREIGN KEY(resource, action) REFERENCES weft.permissions (resource, action);
 
@@ -636,6 +735,8 @@ ALTER TABLE weft.user_permissions ADD CONSTRAINT user_permissions_permission_fke
 ALTER TABLE weft.user_permissions ADD CONSTRAINT user_permissions_user_id_fkey FOREIGN KEY(tenant_id, user_id) REFERENCES weft.tenant_users (tenant_id, user_id) ON DELETE CASCADE;
 
 ALTER TABLE weft.workflow_counters ADD CONSTRAINT workflow_counters_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE weft.workflow_limits ADD CONSTRAINT workflow_limits_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE weft.workflow_triggers ADD CONSTRAINT workflow_triggers_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
 
@@ -662,6 +763,10 @@ ALTER TABLE weft.event_waits ADD CONSTRAINT event_waits_execution_id_fkey FOREIG
 ALTER TABLE weft.execution_logs ADD CONSTRAINT execution_logs_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id);
 
 ALTER TABLE weft.execution_logs ADD CONSTRAINT execution_logs_step_id_fkey FOREIGN KEY(tenant_id, step_id) REFERENCES weft.workflow_steps (tenant_id, id);
+
+ALTER TABLE weft.execution_places ADD CONSTRAINT execution_places_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE weft.execution_places ADD CONSTRAINT execution_places_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
 
 ALTER TABLE weft.questions ADD CONSTRAINT questions_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
 
@@ -735,6 +840,14 @@ create policy tenant_rw on weft.clients to weft_app using (tenant_id = nullif(cu
 
 create policy owner_maint on weft.clients to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
+alter table weft.dispatch_limits enable row level security;
+
+alter table weft.dispatch_limits force row level security;
+
+create policy tenant_rw on weft.dispatch_limits to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.dispatch_limits to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
 alter table weft.event_interests enable row level security;
 
 alter table weft.event_interests force row level security;
@@ -759,6 +872,14 @@ create policy tenant_rw on weft.message_templates to weft_app using (tenant_id =
 
 create policy owner_maint on weft.message_templates to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
+alter table weft.rate_limits enable row level security;
+
+alter table weft.rate_limits force row level security;
+
+create policy tenant_rw on weft.rate_limits to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.rate_limits to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
 alter table weft.roles enable row level security;
 
 alter table weft.roles force row level security;
@@ -782,6 +903,22 @@ alter table weft.tenant_keys force row level security;
 create policy tenant_rw on weft.tenant_keys to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.tenant_keys to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.tenant_limits enable row level security;
+
+alter table weft.tenant_limits force row level security;
+
+create policy tenant_rw on weft.tenant_limits to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.tenant_limits to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.rate_limit_states enable row level security;
+
+alter table weft.rate_limit_states force row level security;
+
+create policy tenant_rw on weft.rate_limit_states to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.rate_limit_states to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.role_permissions enable row level security;
 
@@ -838,6 +975,14 @@ alter table weft.workflow_counters force row level security;
 create policy tenant_rw on weft.workflow_counters to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.workflow_counters to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_limits enable row level security;
+
+alter table weft.workflow_limits force row level security;
+
+create policy tenant_rw on weft.workflow_limits to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_limits to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.workflow_triggers enable row level security;
 
@@ -910,6 +1055,14 @@ alter table weft.execution_logs force row level security;
 create policy tenant_rw on weft.execution_logs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.execution_logs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.execution_places enable row level security;
+
+alter table weft.execution_places force row level security;
+
+create policy tenant_rw on weft.execution_places to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.execution_places to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.questions enable row level security;
 
@@ -1093,17 +1246,25 @@ $$;
 create policy dispatch_all on weft.dispatch_jobs to weft_dispatch using (true) with check (true);
 grant usage on schema weft to weft_dispatch;
 grant select, update on weft.dispatch_jobs to weft_dispatch;
+create policy dispatch_all on weft.dispatch_limits to weft_dispatch using (true) with check (true);
+grant select, update on weft.dispatch_limits to weft_dispatch;
+create policy dispatch_counts on weft.dispatch_dead for select to weft_dispatch using (true);
+grant select on weft.dispatch_dead to weft_dispatch;
 
 -- Takes up to p_limit ready jobs, visiting the tenants that have any in the order of their ids, from
 -- p_after on and then from the beginning, at most p_quantum from each in the first round: a tenant with
--- 100,000 jobs costs another tenant's first job one round, not 100,000 turns.
+-- 100,000 jobs costs another tenant's first job one round, not 100,000 turns. A tenant's weight multiplies its
+-- part of the first round. Whoever has as many jobs in hand as it may is left alone; the lock on its limit makes that
+-- hold for all workers, and it is never waited for: another worker is claiming from this tenant just now.
 create function weft.claim_jobs(
   p_owner text, p_limit integer, p_quantum integer, p_after uuid, p_lease interval)
 returns table (tenant_id uuid, id uuid, kind text, execution_id uuid, visit integer, attempt integer,
-               detail jsonb, epoch integer, claims integer, run_at timestamptz)
+               detail jsonb, epoch integer, claims integer, run_at timestamptz, lapses smallint, limits integer)
 language plpgsql security definer set search_path = pg_catalog as $$
 #variable_conflict use_column
 declare
+  limit_ weft.dispatch_limits%rowtype;
+  room integer;
   cursor_ uuid := p_after;
   start_ uuid := p_after;
   found_ uuid;
@@ -1133,21 +1294,30 @@ begin
       continue;
     end if;
     cursor_ := found_;
+    room := p_limit - taken;
+    select * into limit_ from weft.dispatch_limits l where l.tenant_id = found_;
+    if limit_.concurrent_jobs is not null then
+      perform 1 from weft.dispatch_limits l where l.tenant_id = found_ for update skip locked;
+      continue when not found;
+      room := least(room, limit_.concurrent_jobs - (
+        select count(*) from weft.dispatch_jobs j where j.tenant_id = found_ and j.state = 'leased' and j.capped));
+      continue when room <= 0;
+    end if;
     return query
       with picked as (
         select j.tenant_id, j.id from weft.dispatch_jobs j
          where j.tenant_id = found_ and j.state = 'ready'
          order by j.priority desc, j.run_at, j.id
-         limit least(quantum, p_limit - taken)
+         limit least(quantum * coalesce(limit_.weight, 1), room)
          for update skip locked
       )
       update weft.dispatch_jobs j
          set state = 'leased', lease_owner = p_owner, lease_until = clock_timestamp() + p_lease,
-             epoch = j.epoch + 1, claims = j.claims + 1
+             epoch = j.epoch + 1, claims = j.claims + 1, capped = limit_.concurrent_jobs is not null
         from picked p
        where j.tenant_id = p.tenant_id and j.id = p.id
       returning j.tenant_id, j.id, j.kind, j.execution_id, j.visit, j.attempt, j.detail, j.epoch,
-                j.claims, j.run_at;
+                j.claims, j.run_at, j.lapses, coalesce(limit_.version, 0);
     get diagnostics n = row_count;
     taken := taken + n;
     in_round := in_round + n;
@@ -1155,10 +1325,29 @@ begin
   end loop;
 end $$;
 
--- Timers that are due become ready; leases that lapsed are given back. Returns what was moved, and when
--- the next timer is due.
-create function weft.promote_jobs(p_now timestamptz, p_limit integer)
-returns table (promoted integer, recovered integer, next_due timestamptz)
+-- The suspect that has waited longest, to be tried by a worker that has nothing else in hand.
+create function weft.claim_suspect(p_owner text, p_lease interval)
+returns table (tenant_id uuid, id uuid, kind text, execution_id uuid, visit integer, attempt integer,
+               detail jsonb, epoch integer, claims integer, run_at timestamptz, lapses smallint, limits integer)
+language sql security definer set search_path = pg_catalog as $$
+  with picked as (
+    select j.tenant_id, j.id from weft.dispatch_jobs j
+     where j.state = 'suspect' order by j.run_at limit 1 for update skip locked
+  )
+  update weft.dispatch_jobs j
+     set state = 'leased', lease_owner = p_owner, lease_until = clock_timestamp() + p_lease,
+         epoch = j.epoch + 1, claims = j.claims + 1, capped = false
+    from picked p
+   where j.tenant_id = p.tenant_id and j.id = p.id
+  returning j.tenant_id, j.id, j.kind, j.execution_id, j.visit, j.attempt, j.detail, j.epoch, j.claims, j.run_at,
+            j.lapses,
+            coalesce((select l.version from weft.dispatch_limits l where l.tenant_id = j.tenant_id), 0)
+$$;
+
+-- Timers that are due become ready; leases that lapsed are given back, those that lapsed p_most_lapses times as
+-- suspects. Returns what was moved, when the next timer is due, and whether there are suspects.
+create function weft.promote_jobs(p_now timestamptz, p_limit integer, p_most_lapses integer)
+returns table (promoted integer, recovered integer, next_due timestamptz, suspects boolean)
 language plpgsql security definer set search_path = pg_catalog as $$
 begin
   with due as (
@@ -1174,10 +1363,13 @@ begin
      where j.state = 'leased' and j.lease_until < clock_timestamp()
      order by j.lease_until limit p_limit for update skip locked
   )
-  update weft.dispatch_jobs j set state = 'ready', lease_owner = null, lease_until = null
+  update weft.dispatch_jobs j
+     set state = case when j.lapses + 1 >= p_most_lapses then 'suspect' else 'ready' end, lapses = j.lapses + 1,
+         lease_owner = null, lease_until = null
     from lapsed where j.tenant_id = lapsed.tenant_id and j.id = lapsed.id;
   get diagnostics recovered = row_count;
   select min(j.run_at) into next_due from weft.dispatch_jobs j where j.state = 'scheduled';
+  suspects := exists (select from weft.dispatch_jobs j where j.state = 'suspect');
   return next;
 end $$;
 
@@ -1190,25 +1382,29 @@ returns setof uuid language sql security definer set search_path = pg_catalog as
   returning j.id
 $$;
 
--- Gives jobs back unharmed (a graceful stop): the claim is not counted.
-create function weft.release_jobs(p_owner text, p_ids uuid[], p_epochs integer[])
+-- Gives jobs back unharmed (a graceful stop): the claim is not counted. Suspects stay suspects.
+create function weft.release_jobs(p_owner text, p_ids uuid[], p_epochs integer[], p_most_lapses integer)
 returns integer language plpgsql security definer set search_path = pg_catalog as $$
 declare
   n integer;
 begin
   update weft.dispatch_jobs j
-     set state = 'ready', lease_owner = null, lease_until = null, claims = j.claims - 1
+     set state = case when j.lapses >= p_most_lapses then 'suspect' else 'ready' end,
+         lease_owner = null, lease_until = null, claims = j.claims - 1
     from unnest(p_ids, p_epochs) as held (id, epoch)
    where j.id = held.id and j.epoch = held.epoch and j.state = 'leased' and j.lease_owner = p_owner;
   get diagnostics n = row_count;
   return n;
 end $$;
 
--- For metrics: how much waits, and since when. Counts only.
+-- For metrics: how much waits, and since when; how much is dead, counted up to 10,000. Counts only.
 create function weft.queue_depth()
 returns table (state text, jobs bigint, oldest timestamptz)
 language sql stable security definer set search_path = pg_catalog as $$
   select j.state, count(*), min(j.run_at) from weft.dispatch_jobs j group by j.state
+  union all
+  select 'dead', count(*), min(d.died_at)
+    from (select died_at from weft.dispatch_dead limit 10000) d having count(*) > 0
 $$;
 
 -- Events are kept for a time. Going across tenants, and by age alone, this is a definer function; it says only how many.
@@ -1229,6 +1425,154 @@ begin
   get diagnostics n = row_count;
   return n;
 end $$;
+
+-- Places of limited executions. They run as the caller, inside the tenant's row security. Whoever gives or takes a
+-- place locks the tenant's limit first, then those of the workflows in the order of their ids; so nobody waits in a
+-- circle, and two processes never count the same free place. Nothing here runs for executions without a limit.
+create function weft.lock_limits(p_tenant uuid, p_workflows uuid[]) returns void
+language plpgsql security invoker set search_path = pg_catalog as $$
+begin
+  perform 1 from weft.tenant_limits t where t.tenant_id = p_tenant for update;
+  perform 1 from weft.workflow_limits w
+    where w.tenant_id = p_tenant and w.workflow_id = any(p_workflows) order by w.workflow_id for update;
+end $$;
+
+-- Gives what is free in these scopes (a workflow and a value of its key), most urgent first, then the oldest; then
+-- what is free in the tenant. Jobs of those that may run now become ready. Reads as many rows as places are in use
+-- and given, never the whole queue. At most 10,000 at once. The caller holds the locks.
+create function weft.admit(p_tenant uuid, p_workflows uuid[], p_keys text[]) returns integer
+language plpgsql security invoker set search_path = pg_catalog as $$
+declare
+  most integer;
+  free integer := 10000;
+  admitted uuid[];
+begin
+  with scopes as (
+    select distinct s.workflow_id, s.key from unnest(p_workflows, p_keys) as s (workflow_id, key)
+  ),
+  room as (
+    select s.workflow_id, s.key,
+           case when w.concurrent is null then 10000
+                else w.concurrent - (select count(*) from weft.execution_places p
+                                      where p.tenant_id = p_tenant and p.workflow_id = s.workflow_id
+                                        and p.key = s.key and p.state in ('placed', 'held')) end as places
+      from scopes s
+      left join weft.workflow_limits w on w.tenant_id = p_tenant and w.workflow_id = s.workflow_id
+  ),
+  chosen as (
+    select c.execution_id
+      from room r
+     cross join lateral (
+           select p.execution_id from weft.execution_places p
+            where p.tenant_id = p_tenant and p.workflow_id = r.workflow_id and p.key = r.key and p.state = 'waiting'
+            order by p.priority desc, p.since, p.execution_id
+            limit greatest(r.places, 0)) c
+  )
+  update weft.execution_places p set state = 'placed'
+    from chosen c where p.tenant_id = p_tenant and p.execution_id = c.execution_id;
+
+  select t.concurrent_executions into most from weft.tenant_limits t where t.tenant_id = p_tenant;
+  if most is not null then
+    free := most - (select count(*) from weft.execution_places p
+                     where p.tenant_id = p_tenant and p.state = 'held' and p.tenant_wide);
+  end if;
+  with chosen as (
+    (select p.execution_id from weft.execution_places p
+      where p.tenant_id = p_tenant and p.state = 'placed' and not p.tenant_wide limit 10000)
+    union all
+    (select p.execution_id from weft.execution_places p
+      where p.tenant_id = p_tenant and p.state = 'placed' and p.tenant_wide
+      order by p.priority desc, p.since, p.execution_id
+      limit greatest(free, 0))
+  ),
+  moved as (
+    update weft.execution_places p set state = 'held'
+      from chosen c where p.tenant_id = p_tenant and p.execution_id = c.execution_id
+    returning p.execution_id
+  )
+  select coalesce(array_agg(m.execution_id), '{}') into admitted from moved m;
+  if cardinality(admitted) > 0 then
+    update weft.dispatch_jobs j set state = 'ready'
+     where j.tenant_id = p_tenant and j.execution_id = any(admitted) and j.state = 'parked';
+    perform pg_notify('weft_jobs', 'job');
+  end if;
+  return cardinality(admitted);
+end $$;
+
+-- New executions, or retried ones, ask for a place. The caller has saved them with parked jobs.
+create function weft.take_places(
+  p_tenant uuid, p_executions uuid[], p_workflows uuid[], p_keys text[], p_wide boolean[], p_priorities integer[])
+returns integer
+language plpgsql security invoker set search_path = pg_catalog as $$
+begin
+  perform weft.lock_limits(p_tenant, p_workflows);
+  insert into weft.execution_places (tenant_id, execution_id, workflow_id, key, tenant_wide, priority)
+  select p_tenant, n.execution_id, n.workflow_id, n.key, n.wide, n.priority
+    from unnest(p_executions, p_workflows, p_keys, p_wide, p_priorities) with ordinality
+         as n (execution_id, workflow_id, key, wide, priority, place)
+   order by n.place
+  on conflict do nothing;
+  return weft.admit(p_tenant, p_workflows, p_keys);
+end $$;
+
+-- Executions have ended: their places are free for the next ones.
+create function weft.free_places(p_tenant uuid, p_executions uuid[], p_workflows uuid[]) returns integer
+language plpgsql security invoker set search_path = pg_catalog as $$
+declare
+  workflows uuid[];
+  keys text[];
+begin
+  perform weft.lock_limits(p_tenant, p_workflows);
+  with freed as (
+    delete from weft.execution_places p
+     where p.tenant_id = p_tenant and p.execution_id = any(p_executions)
+    returning p.workflow_id, p.key
+  )
+  select coalesce(array_agg(f.workflow_id), '{}'), coalesce(array_agg(f.key), '{}') into workflows, keys from freed f;
+  delete from weft.dispatch_jobs j
+   where j.tenant_id = p_tenant and j.execution_id = any(p_executions) and j.state = 'parked';
+  return weft.admit(p_tenant, workflows, keys);
+end $$;
+
+-- For the chore: places whose execution is over and has no job that would go on with it are freed, and whatever
+-- waits beside a free place gets it. Returns how many places were wrong.
+create function weft.sweep_places(p_tenant uuid) returns integer
+language plpgsql security invoker set search_path = pg_catalog as $$
+declare
+  wrong uuid[];
+  workflows uuid[];
+  keys text[];
+begin
+  perform weft.lock_limits(p_tenant, array(
+    select distinct p.workflow_id from weft.execution_places p where p.tenant_id = p_tenant));
+  select coalesce(array_agg(p.execution_id), '{}') into wrong
+    from weft.execution_places p
+    join weft.workflow_executions e on e.tenant_id = p.tenant_id and e.id = p.execution_id
+   where p.tenant_id = p_tenant and e.status in ('COMPLETED', 'FAILED', 'CANCELLED')
+     and not exists (select from weft.dispatch_jobs j
+                      where j.tenant_id = p_tenant and j.execution_id = p.execution_id and j.kind = 'retry');
+  delete from weft.execution_places p where p.tenant_id = p_tenant and p.execution_id = any(wrong);
+  select coalesce(array_agg(s.workflow_id), '{}'), coalesce(array_agg(s.key), '{}') into workflows, keys
+    from (select distinct p.workflow_id, p.key from weft.execution_places p
+           where p.tenant_id = p_tenant and p.state = 'waiting') s;
+  perform weft.admit(p_tenant, workflows, keys);
+  return cardinality(wrong);
+end $$;
+
+-- For the chore: which tenants have any. Ids only.
+create policy dispatch_reads on weft.execution_places for select to weft_dispatch using (true);
+grant select on weft.execution_places to weft_dispatch;
+create function weft.tenants_with_places() returns setof uuid
+language sql stable security definer set search_path = pg_catalog as $$
+  with recursive t as (
+    (select p.tenant_id from weft.execution_places p order by p.tenant_id limit 1)
+    union all
+    select (select p.tenant_id from weft.execution_places p where p.tenant_id > t.tenant_id
+             order by p.tenant_id limit 1)
+      from t where t.tenant_id is not null
+  )
+  select t.tenant_id from t where t.tenant_id is not null
+$$;
 
 -- Monthly partitions of the journal and the audit log, from last month to p_ahead months ahead. Each gets
 -- forced row security and neither policy nor grant: reached directly it shows nothing to the application.
@@ -1324,6 +1668,10 @@ create policy retention_rw on weft.execution_logs to weft_retention using (tenan
 
 grant select, delete on weft.execution_logs to weft_retention;
 
+create policy retention_rw on weft.execution_places to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.execution_places to weft_retention;
+
 create policy retention_rw on weft.questions to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 grant select, delete on weft.questions to weft_retention;
@@ -1349,6 +1697,9 @@ begin
   get diagnostics n = row_count;
   belongings := belongings + n;
   delete from weft.execution_logs b where b.tenant_id = tenant and b.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.execution_places b where b.tenant_id = tenant and b.execution_id = any(p_ids);
   get diagnostics n = row_count;
   belongings := belongings + n;
   delete from weft.questions b where b.tenant_id = tenant and b.execution_id = any(p_ids);
@@ -1426,6 +1777,10 @@ create trigger audit after insert or update or delete on weft.clients for each r
 
 create trigger audit after insert or update or delete on weft.message_templates for each row execute function weft.audit_row('message_templates', '');
 
+create trigger touch before update on weft.rate_limits for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.rate_limits for each row execute function weft.audit_row('rate_limits', '');
+
 create trigger touch before update on weft.roles for each row execute function weft.touch_versioned();
 
 create trigger audit after insert or update or delete on weft.roles for each row execute function weft.audit_row('roles', '');
@@ -1461,6 +1816,10 @@ create trigger audit after insert or update or delete on weft.sessions for each 
 create trigger touch before update on weft.user_permissions for each row execute function weft.touch();
 
 create trigger audit after insert or update or delete on weft.user_permissions for each row execute function weft.audit_row('user_permissions', '');
+
+create trigger touch before update on weft.workflow_limits for each row execute function weft.touch_versioned();
+
+create trigger audit after insert or update or delete on weft.workflow_limits for each row execute function weft.audit_row('workflow_limits', '');
 
 create trigger touch before update on weft.workflow_triggers for each row execute function weft.touch_versioned();
 
@@ -1534,11 +1893,17 @@ grant execute on function weft.claim_jobs(text, integer, integer, uuid, interval
 
 alter function weft.claim_jobs(text, integer, integer, uuid, interval) owner to weft_dispatch;
 
-revoke all on function weft.promote_jobs(timestamptz, integer) from public;
+revoke all on function weft.claim_suspect(text, interval) from public;
 
-grant execute on function weft.promote_jobs(timestamptz, integer) to weft_app;
+grant execute on function weft.claim_suspect(text, interval) to weft_app;
 
-alter function weft.promote_jobs(timestamptz, integer) owner to weft_dispatch;
+alter function weft.claim_suspect(text, interval) owner to weft_dispatch;
+
+revoke all on function weft.promote_jobs(timestamptz, integer, integer) from public;
+
+grant execute on function weft.promote_jobs(timestamptz, integer, integer) to weft_app;
+
+alter function weft.promote_jobs(timestamptz, integer, integer) owner to weft_dispatch;
 
 revoke all on function weft.extend_leases(text, uuid[], integer[], interval) from public;
 
@@ -1546,11 +1911,11 @@ grant execute on function weft.extend_leases(text, uuid[], integer[], interval) 
 
 alter function weft.extend_leases(text, uuid[], integer[], interval) owner to weft_dispatch;
 
-revoke all on function weft.release_jobs(text, uuid[], integer[]) from public;
+revoke all on function weft.release_jobs(text, uuid[], integer[], integer) from public;
 
-grant execute on function weft.release_jobs(text, uuid[], integer[]) to weft_app;
+grant execute on function weft.release_jobs(text, uuid[], integer[], integer) to weft_app;
 
-alter function weft.release_jobs(text, uuid[], integer[]) owner to weft_dispatch;
+alter function weft.release_jobs(text, uuid[], integer[], integer) owner to weft_dispatch;
 
 revoke all on function weft.queue_depth() from public;
 
@@ -1563,6 +1928,32 @@ revoke all on function weft.prune_events(timestamptz, integer) from public;
 grant execute on function weft.prune_events(timestamptz, integer) to weft_app;
 
 alter function weft.prune_events(timestamptz, integer) owner to weft_dispatch;
+
+revoke all on function weft.tenants_with_places() from public;
+
+grant execute on function weft.tenants_with_places() to weft_app;
+
+alter function weft.tenants_with_places() owner to weft_dispatch;
+
+revoke all on function weft.lock_limits(uuid, uuid[]) from public;
+
+grant execute on function weft.lock_limits(uuid, uuid[]) to weft_app;
+
+revoke all on function weft.admit(uuid, uuid[], text[]) from public;
+
+grant execute on function weft.admit(uuid, uuid[], text[]) to weft_app;
+
+revoke all on function weft.take_places(uuid, uuid[], uuid[], text[], boolean[], integer[]) from public;
+
+grant execute on function weft.take_places(uuid, uuid[], uuid[], text[], boolean[], integer[]) to weft_app;
+
+revoke all on function weft.free_places(uuid, uuid[], uuid[]) from public;
+
+grant execute on function weft.free_places(uuid, uuid[], uuid[]) to weft_app;
+
+revoke all on function weft.sweep_places(uuid) from public;
+
+grant execute on function weft.sweep_places(uuid) to weft_app;
 
 revoke all on function weft.ensure_partitions(integer) from public;
 
@@ -1630,17 +2021,25 @@ grant select, insert on weft.archives to weft_app;
 
 grant select, insert, update on weft.clients to weft_app;
 
+grant select, insert, update, delete on weft.dispatch_limits to weft_app;
+
 grant select, insert, update on weft.event_interests to weft_app;
 
 grant select, insert, update on weft.events to weft_app;
 
 grant select, insert, update, delete on weft.message_templates to weft_app;
 
+grant select, insert, update, delete on weft.rate_limits to weft_app;
+
 grant select, insert, update, delete on weft.roles to weft_app;
 
 grant select, insert, update, delete on weft.secrets to weft_app;
 
 grant select, insert on weft.tenant_keys to weft_app;
+
+grant select, insert, update, delete on weft.tenant_limits to weft_app;
+
+grant select, insert, update, delete on weft.rate_limit_states to weft_app;
 
 grant select, insert, delete on weft.role_permissions to weft_app;
 
@@ -1655,6 +2054,8 @@ grant select, insert, update, delete on weft.sessions to weft_app;
 grant select, insert, update, delete on weft.user_permissions to weft_app;
 
 grant select, insert, update on weft.workflow_counters to weft_app;
+
+grant select, insert, update, delete on weft.workflow_limits to weft_app;
 
 grant select, insert, update, delete on weft.workflow_triggers to weft_app;
 
@@ -1673,6 +2074,8 @@ grant select, insert on weft.workflow_steps to weft_app;
 grant select, insert, update, delete on weft.event_waits to weft_app;
 
 grant select, insert, update on weft.execution_logs to weft_app;
+
+grant select, insert, update, delete on weft.execution_places to weft_app;
 
 grant select, insert, update on weft.questions to weft_app;
 
@@ -1693,6 +2096,8 @@ insert into weft.permissions (resource, action, description) values
   ('executions', 'start', 'Start executions'),
   ('keys', 'read', 'See API keys of the tenant'),
   ('keys', 'write', 'Create and revoke API keys'),
+  ('limits', 'read', 'See concurrency limits, rate limits and how much of them is used'),
+  ('limits', 'write', 'Set limits and priorities of workflows, and rate limits'),
   ('members', 'read', 'See members and their roles'),
   ('members', 'write', 'Add members, change their role or status, remove them'),
   ('roles', 'read', 'See roles and what they allow'),

@@ -276,7 +276,7 @@ async def _dead(connection: Connection) -> Answer:
     sentence = (
         f"{row['jobs']} jobs of {row['tenants']} tenants were given up, the last on {row['last']:%Y-%m-%d %H:%M} UTC."
     )
-    return warning("dead jobs", sentence, "The reasons are in weft.dispatch_dead; then retry the executions.")
+    return warning("dead jobs", sentence, "`weft dead list` explains those of a tenant; `weft dead retry` helps.")
 
 
 async def _stored_keys(connection: Connection, master: bytes) -> Answer:

@@ -1,0 +1,1 @@
+"""How much at once, how fast, and what first: concurrency limits, rate limits, priorities."""
