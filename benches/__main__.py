@@ -13,6 +13,7 @@ from benches.lab import surroundings
 SCENARIOS = {
     "B1": ("benches.b1", "five steps by webhook with a synchronous answer"),
     "B2": ("benches.b2", "queued executions drained by workers"),
+    "B3": ("benches.b3", "a hundred thousand executions that wait for an event"),
     "B4": ("benches.b4", "the same questions with little and with much history"),
     "B5": ("benches.b5", "one tenant's flood and another's starts"),
     "B6": ("benches.b6", "simulated runs and a backtest of the showcase"),
