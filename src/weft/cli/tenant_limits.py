@@ -10,19 +10,12 @@ import typer
 
 from weft.cli import output
 from weft.cli.common import card
-from weft.core.errors import Invalid, NotFound
+from weft.core.errors import Invalid
 
 if TYPE_CHECKING:
     from weft.domain.limits.schemas import TenantLimitsRead
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-
-
-class TenantUnknown(NotFound):
-    code = "tenant_unknown"
-
-    def __init__(self, slug: str) -> None:
-        super().__init__(f"There is no tenant '{slug}' in this installation. `weft tenant list` shows those there are.")
 
 
 @app.command()
@@ -66,6 +59,7 @@ def _number(name: str, said: str) -> int | None:
 async def _apply(dsn: str, slug: str, change: dict[str, Any]) -> TenantLimitsRead:
     from pydantic import ValidationError
 
+    from weft.cli.database_retention import TenantUnknown
     from weft.core.actor import system_actor
     from weft.db.database import Database
     from weft.db.scope import enter
