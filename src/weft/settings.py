@@ -177,6 +177,26 @@ class WorkerSettings(_Section):
     )
 
 
+class LimitSettings(_Section):
+    """How much workflows may hold."""
+
+    output_limit: int = Field(
+        default=10_000_000,
+        ge=10_000,
+        le=100_000_000,
+        description="Bytes of one value as JSON: an input, a step's output, an execution's output.",
+    )
+    max_items: int = Field(
+        default=100_000, ge=1, le=1_000_000, description="Items of one for-each; a longer list is the step's failure."
+    )
+    payload_quota: int = Field(
+        default=5_000_000_000,
+        ge=0,
+        description="Stored bytes of values above 256 KB that each tenant may keep, unless its own "
+        "`limits.payload_bytes` says otherwise.",
+    )
+
+
 class HttpSettings(_Section):
     """Calls that workflows make to other machines."""
 
@@ -270,6 +290,7 @@ class Settings(_Section):
     http: HttpSettings = HttpSettings()
     smtp: SmtpSettings = SmtpSettings()
     retention: RetentionSettings = RetentionSettings()
+    limits: LimitSettings = LimitSettings()
 
     @property
     def archives(self) -> Path:
@@ -290,6 +311,7 @@ SECTIONS: dict[str, tuple[type[_Section], str]] = {
     "http": (HttpSettings, "HTTP_"),
     "smtp": (SmtpSettings, "SMTP_"),
     "retention": (RetentionSettings, "RETENTION_"),
+    "limits": (LimitSettings, ""),
 }
 
 

@@ -79,6 +79,24 @@ async def test_waiting_shows_the_output(database: Database, actor: Actor, weft: 
     assert (answer["status"], answer["output"], answer["number"]) == ("COMPLETED", {"total": 8}, 2)
 
 
+async def test_a_large_output_is_hinted_at_and_fetched(database: Database, actor: Actor, weft: Weft) -> None:
+    copies = {"key": "copies", "type": "transform", "config": {"output": ["{{ input }}"] * 3}}
+    await executions.workflow(database, actor, name="Copies", steps=[copies], output="{{ steps.copies.output }}")
+    value = ["a line of an invoice"] * 20_000
+    said = weft("execution", "start", "Copies", "--wait", "10s", "--input", "-", "--json", stdin=json.dumps(value))
+    assert said.json()["output"] == [value] * 3
+    execution = said.json()["id"]
+    shown = weft("execution", "show", execution).out
+    payload = weft("execution", "show", execution, "--json").json()["payloads"]["output"]["id"]
+    assert f"bytes: weft execution payload {execution} {payload}" in shown
+    assert weft("execution", "payload", execution, payload).json() == [value] * 3
+    assert weft("execution", "payload", execution, execution).code == NOT_FOUND
+    assert "is no payload's id" in weft("execution", "payload", execution, "x").err
+    used = weft("tenant", "usage", "--json").json()
+    assert used["payloads"] == 2
+    assert weft("tenant", "usage").out.startswith(f"2 values above 256 KB, {used['size']:,} bytes as JSON.\nThey take ")
+
+
 async def test_waiting_for_a_failure_exits_with_one(database: Database, actor: Actor, weft: Weft) -> None:
     await executions.workflow(database, actor, name="Refuse", steps=[FAIL])
     said = weft("execution", "start", "Refuse", "--wait", "10s")

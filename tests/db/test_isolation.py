@@ -41,6 +41,7 @@ def value_for(column: Column[Any], table: Table) -> str:
     samples = {
         "UUID": f"'{new_id()}'", "TEXT": f"'x{new_id().hex}'", "JSONB": "'{}'", "BYTEA": "'\\x00'", "INTEGER": "1",
         "BIGINT": "1", "SMALLINT": "1", "BOOLEAN": "true", "TIMESTAMP WITH TIME ZONE": "now()", "TEXT[]": "'{}'",
+        "INTEGER[]": "'{}'",
     }  # fmt: skip
     return samples[kind if not kind.startswith("NUMERIC") else "INTEGER"]
 

@@ -112,12 +112,14 @@ class Engine:
         ports = self.ports or Ports(http=self.http)
         return Worker(self.database, self.driver, self.starter, ports, WorkerOptions(**chosen), clock=self.clock)
 
-    async def settle(self, *, until: Callable[[list[Any]], bool] | None = None, workers: int = 1) -> None:
-        """Run workers until no job is ready or in hand (or `until` holds of the jobs), at most 20 seconds."""
+    async def settle(
+        self, *, until: Callable[[list[Any]], bool] | None = None, workers: int = 1, seconds: float = 20
+    ) -> None:
+        """Run workers until no job is ready or in hand (or `until` holds of the jobs), at most so many seconds."""
         running = [self.worker() for _ in range(workers)]
         tasks = [asyncio.create_task(worker.run()) for worker in running]
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(seconds):
                 while True:
                     jobs = await self.jobs()
                     idle = not any(w.holding for w in running)

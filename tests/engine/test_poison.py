@@ -220,10 +220,10 @@ async def test_a_turn_that_raises(engine: Engine, monkeypatch: pytest.MonkeyPatc
     poison_flow = await engine.workflow({**FIVE, "name": "bad"})
     original = engine.driver._advance
 
-    async def advance(run: Any, news: Any, now: Any) -> None:
+    async def advance(run: Any, news: Any, now: Any, room: Any) -> None:
         if run.facts.workflow_id == poison_flow and any(isinstance(item.what, TakenUp) for item in news):
             raise ZeroDivisionError("a bug of ours")
-        await original(run, news, now)
+        await original(run, news, now, room)
 
     monkeypatch.setattr(engine.driver, "_advance", advance)
     poison = (await engine.start(poison_flow, INPUT)).id

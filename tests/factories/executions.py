@@ -28,7 +28,7 @@ from weft.domain.executions.routes import router as reading
 from weft.domain.identity import access
 from weft.domain.workflows import service
 from weft.domain.workflows.schemas import WorkflowCreate
-from weft.engine import control_routes, registry, routes
+from weft.engine import control_routes, registry, routes, usage_routes
 from weft.engine.news import News, StepEnded, TakenUp
 from weft.engine.outcomes import Done, Failed
 from weft.engine.process import EngineProcess
@@ -57,7 +57,9 @@ async def engine(database: Database, *, clock: Clock = utc_now, answers: bool = 
 async def client(database: Database, running: EngineProcess) -> AsyncIterator[httpx2.AsyncClient]:
     """The API with the routes of executions, those of the engine, and webhooks."""
     services = Services(database, access.open_scope, cursor_key=bytes(32), public_url="http://weft.example")
-    app = create_app(services, (reading, routes.router, control_routes.router), unversioned=(webhook.router,))
+    app = create_app(
+        services, (reading, routes.router, control_routes.router, usage_routes.router), unversioned=(webhook.router,)
+    )
     routes.attach(app, running)
     transport = httpx2.ASGITransport(app=app, client=("198.51.100.4", 4321))
     headers = {"User-Agent": "weft tests"}

@@ -151,6 +151,8 @@ class _Level:
         if self.draw(st.booleans()):
             more["retry"] = {"attempts": 2, "initial": "1s"}
         config = {"concurrency": self.number(1, 3), "body": body.document}
+        if self.draw(st.booleans()):
+            config["on_item_error"] = "continue"
         key = self.step("for_each", config=config, **more)
         return key, key
 

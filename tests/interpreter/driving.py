@@ -22,6 +22,7 @@ from weft.interpreter.commands import (
     Conclude,
     Finish,
     HoldStep,
+    ItemEnded,
     Judge,
     RunStep,
     Settle,
@@ -77,6 +78,7 @@ class Engine:
         self.events: list[Event] = []
         self.states: list[State] = [NEW]
         self.commands: list[Command] = []
+        self.results: Counter[tuple[int, int]] = Counter()  # origin -> items whose result was named
         self.todo: list[RunStep | Choose | Collect | Judge | Conclude | StartTimer] = []
         self.places: dict[int, tuple[str, str]] = {}  # visit -> (frame, step path)
         self.retries = 0
@@ -92,7 +94,12 @@ class Engine:
                 case RunStep():
                     self.places[command.visit] = (command.frame, command.step)
                     self.todo.append(command)
-                case Choose() | Collect() | Judge() | Conclude() | StartTimer():
+                case Collect():
+                    assert self.results[command.origin] == command.count - command.failed
+                    self.todo.append(command)
+                case ItemEnded():
+                    self.results[command.origin] += 1
+                case Choose() | Judge() | Conclude() | StartTimer():
                     self.todo.append(command)
                 case CancelStep() | HoldStep() | Settle() | BeginUndo() | Finish():
                     pass
@@ -160,7 +167,7 @@ class Engine:
             self.send(UndoRequested(self.at, order.visit, order.attempt))
         elif self.chance(self.chances.waits) and step.kind != FOR_EACH:
             self.send(StepWaiting(self.at, order.visit, order.attempt))
-            self.todo.append(Collect(order.visit, order.attempt, order.step, order.frame, ()))
+            self.todo.append(Collect(order.visit, order.attempt, order.step, order.frame, (order.visit, 0), 0))
         elif step.kind == FOR_EACH and not self.chance(self.chances.fails):
             count = Random(f"{self.item(order.frame)}{order.step}").randint(0, self.chances.most_items)
             self.send(ItemsFound(self.at, order.visit, order.attempt, count))
@@ -247,7 +254,11 @@ class Engine:
             assert state.overdue == ()
         known = state.visits.keys() | {visit.number for visit in state.interrupted}
         known |= {visit.resumes for visit in (*state.visits.values(), *state.interrupted)}
+        most = sum(step.concurrency for step in self.definition.all_steps()) ** 3 + 1
+        assert len(state.frames) <= most, "the state grows with what is live, not with the number of items"
         for number, visit in state.visits.items():
+            if visit.origin[0]:
+                assert visit.failed <= visit.done <= visit.next_item <= visit.count
             assert number == visit.number < state.next_visit
             assert visit.frame in state.frames
         for frame_id, frame in state.frames.items():

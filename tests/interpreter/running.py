@@ -7,7 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from weft.interpreter.advance import advance
-from weft.interpreter.commands import Collect, Command, Conclude, Finish, Judge, RunStep, Settle, StartTimer
+from weft.interpreter.commands import (
+    Collect,
+    Command,
+    Conclude,
+    Finish,
+    ItemEnded,
+    Judge,
+    RunStep,
+    Settle,
+    StartTimer,
+)
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.definition import Definition
 from weft.interpreter.events import (
@@ -234,3 +244,10 @@ class Run:
     def collected(self) -> Collect:
         (collect,) = self.latest(Collect)
         return collect
+
+    @property
+    def results(self) -> tuple[int | None, ...]:
+        """Of the items that are collected now: the visit that has each one's output; None for one passed over."""
+        collect = self.collected
+        named = {item.index: item.result for item in self.all(ItemEnded) if item.origin == collect.origin}
+        return tuple(named.get(index) for index in range(collect.count))

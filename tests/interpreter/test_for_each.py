@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 from tests.interpreter.running import Run, document, for_each
 
+from weft.interpreter.codec import dump_state
 from weft.interpreter.commands import CancelStep, Collect, RunStep, Settle, StartTimer
 from weft.interpreter.events import ItemsFound, StepSucceeded, StepWaiting
 from weft.interpreter.state import ROOT, Phase, Status, item_frame, item_of
@@ -36,7 +38,8 @@ def test_items_run_one_after_the_other() -> None:
     assert run.fresh == (RunStep(3, 1, "lines.x", "2.0"),)
     assert run.succeed("lines.x")[-1] == RunStep(4, 1, "lines.x", "2.1")
     run.succeed("lines.x", "lines.x")
-    assert run.collected == Collect(2, 1, "lines", ROOT, (3, 4, 5))
+    assert run.collected == Collect(2, 1, "lines", ROOT, (2, 1), 3)
+    assert run.results == (3, 4, 5)
     assert run.visit("lines").phase is Phase.collecting
     assert list(run.state.frames) == [ROOT]
     run.succeed("lines", "z")
@@ -50,25 +53,25 @@ def test_items_run_so_many_at_a_time() -> None:
     run.succeed("lines.x")
     assert run.live == ["lines"] + ["lines.x"] * 3
     run.succeed("lines.x", "lines.x", "lines.x", "lines.x")
-    assert run.collected.results == (3, 4, 5, 6, 7)
+    assert run.results == (3, 4, 5, 6, 7)
 
 
 def test_results_stand_in_the_order_of_the_items_and_not_of_their_ends() -> None:
     run = started(3, concurrency=3)
     for visit in (5, 3, 4):
         run.send(StepSucceeded(run.at, visit, 1))
-    assert run.collected.results == (3, 4, 5)
+    assert run.results == (3, 4, 5)
 
 
 def test_no_items_are_collected_at_once() -> None:
     run = started(0)
-    assert run.collected == Collect(2, 1, "lines", ROOT, ())
+    assert run.collected == Collect(2, 1, "lines", ROOT, (2, 1), 0)
     run.succeed("lines", "z")
     assert run.status() is Status.completed
 
 
 def test_fewer_than_no_items_are_none() -> None:
-    assert started(-4).collected.results == ()
+    assert started(-4).results == ()
 
 
 def test_only_a_for_each_finds_items() -> None:
@@ -97,11 +100,11 @@ def test_a_body_may_branch_and_join_and_nest() -> None:
         assert run.path(run.state.visits[first + 1]) == "lines.x"
         run.items("lines.inner", 2)
         run.succeed("lines.inner.x", "lines.inner.x")
-        assert run.collected.results == (first + 3, first + 4)
+        assert run.results == (first + 3, first + 4)
         run.succeed("lines.x", "lines.inner")
         assert "lines.j" in run.live
         run.succeed("lines.j")
-    assert run.collected.results == (8, 14)
+    assert run.results == (8, 14)
 
 
 def test_the_execution_waits_when_all_items_wait() -> None:
@@ -186,7 +189,7 @@ def test_the_next_attempt_of_a_for_each_runs_only_what_is_unfinished() -> None:
         ("lines.x", "2.2"),
     ]
     run.succeed("lines.y", "lines.x", "lines.y")
-    assert run.collected.results[0] == 5
+    assert run.results[0] == 5
     run.succeed("lines", "z")
     assert run.status() is Status.completed
     assert [how for step, how in run.journal if step == "lines.x"].count("COMPLETED") == 3
@@ -200,7 +203,7 @@ def test_other_items_than_before_all_run() -> None:
     run.items("lines", 3)
     assert list(run.state.frames) == [ROOT, "2.0"]
     run.succeed("lines.x", "lines.x", "lines.x")
-    assert len(run.collected.results) == 3
+    assert len(run.results) == 3
 
 
 def test_a_for_each_is_timed_from_its_beginning() -> None:
@@ -220,7 +223,8 @@ def test_collecting_may_fail_and_be_tried_again_without_the_items() -> None:
     run.fail("lines", "too_large")
     run.fire("retry")
     run.items("lines", 1)
-    assert run.collected == Collect(2, 2, "lines", ROOT, (3,))
+    assert run.collected == Collect(2, 2, "lines", ROOT, (2, 1), 1)
+    assert run.results == (3,)
 
 
 def test_an_item_whose_join_starves_fails_the_for_each() -> None:
@@ -258,7 +262,7 @@ def test_a_retried_execution_runs_only_the_unfinished_steps_of_unfinished_items(
     assert run.state.interrupted == ()
     run.succeed("lines.y", "lines.x", "lines.y")
     assert run.collected.visit == 8
-    assert run.collected.results[0] == 5
+    assert run.results[0] == 5
     run.succeed("lines", "z")
     assert run.status() is Status.completed
     assert run.ran.count("lines.x") == 3 + 1  # item 2 had not finished it
@@ -289,7 +293,7 @@ def test_nested_items_are_taken_over_level_by_level() -> None:
     run.items("lines.inner", 2)
     assert sorted(run.live) == ["lines", "lines.inner", "lines.inner", "lines.inner.x", "lines.inner.y"]
     run.succeed("lines.inner.y", "lines.inner.x", "lines.inner.y")
-    assert run.collected.results == (11, 13)
+    assert run.results == (11, 13)
 
 
 def test_a_cancelled_for_each_leaves_only_the_root_frame() -> None:
@@ -297,3 +301,74 @@ def test_a_cancelled_for_each_leaves_only_the_root_frame() -> None:
     run.cancel()
     assert list(run.state.frames) == [ROOT]
     assert sorted(row.step for row in run.latest(Settle)) == ["lines", "lines.x", "lines.x", "lines.x"]
+
+
+# Items that are passed over
+
+
+def tolerant(body: dict[str, Any], concurrency: int = 1) -> dict[str, Any]:
+    step = for_each("lines", body, concurrency)
+    step["config"]["on_item_error"] = "continue"
+    return document("s", step, "z", s="lines", lines="z")
+
+
+def test_an_item_that_fails_may_be_passed_over() -> None:
+    run = Run(tolerant(ONE))
+    run.succeed("s")
+    run.items("lines", 3)
+    run.succeed("lines.x")
+    run.fail("lines.x", "broken")
+    assert run.live == ["lines", "lines.x"]
+    run.succeed("lines.x")
+    assert run.collected == Collect(2, 1, "lines", ROOT, (2, 1), 3, failed=1)
+    assert run.results == (3, None, 5)
+    run.succeed("lines", "z")
+    assert run.status() is Status.completed
+    assert ("lines.x", "FAILED") in run.journal
+
+
+def test_all_items_may_fail_and_the_workflow_goes_on() -> None:
+    run = Run(tolerant(ONE, 2))
+    run.succeed("s")
+    run.items("lines", 2)
+    run.fail("lines.x")
+    run.fail("lines.x")
+    assert (run.collected.count, run.collected.failed, run.results) == (2, 2, (None, None))
+
+
+def test_what_else_an_item_was_doing_ends_when_it_is_passed_over() -> None:
+    inner = for_each("inner", ONE, 2)
+    body = document({"key": "p", "type": "parallel"}, "x", inner, p=["x", "inner"])
+    run = Run(tolerant(body, 2))
+    run.succeed("s")
+    run.items("lines", 2)
+    run.succeed("lines.p", "lines.p")
+    run.items("lines.inner", 2)
+    run.fail("lines.x", "broken")
+    assert run.live == ["lines", "lines.x", "lines.inner"], "the other item is left alone"
+    assert [frame for frame in run.state.frames if frame] == ["2.1"]
+    stopped = [(row.step, row.how.value) for row in run.latest(Settle)]
+    assert stopped.count(("lines.inner.x", "CANCELLED")) == 2
+    assert ("lines.x", "FAILED") in stopped
+
+
+def test_a_failure_within_is_passed_over_by_the_nearest_for_each_that_does_so() -> None:
+    run = Run(tolerant(document(for_each("inner", ONE, 1))))
+    run.succeed("s")
+    run.items("lines", 2)
+    run.items("lines.inner", 2)
+    run.fail("lines.inner.x", "broken")
+    assert run.live == ["lines", "lines.inner"]
+    assert [(row.step, row.how.value) for row in run.latest(Settle)] == [
+        ("lines.inner.x", "FAILED"),
+        ("lines.inner", "FAILED"),
+    ]
+
+
+def test_the_state_of_a_hundred_thousand_items_is_that_of_a_few() -> None:
+    run = started(100_000, concurrency=3)
+    few = len(json.dumps(dump_state(started(4, concurrency=3).state)))
+    for _ in range(500):
+        run.succeed("lines.x")
+        assert len(run.state.frames) == 4
+    assert len(json.dumps(dump_state(run.state))) < few + 60

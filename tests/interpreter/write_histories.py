@@ -150,6 +150,20 @@ def cancelled_while_everything_waits() -> Run:
     return run
 
 
+def items_that_fail_are_passed_over() -> Run:
+    step = for_each("lines", document("price", "tax", price="tax"), 2)
+    step["config"]["on_item_error"] = "continue"
+    run = Run(document("s", step, "z", s="lines", lines="z"))
+    run.succeed("s")
+    run.items("lines", 4)
+    run.fail("lines.price", "broken")
+    run.succeed("lines.price", "lines.tax")
+    run.succeed("lines.price")
+    run.fail("lines.price")
+    run.succeed("lines.tax")
+    return run
+
+
 def in_the_midst_of_everything() -> Run:
     """Stops half way: a late branch, a waiting join, open items and a choice that is not made yet."""
     run = Run(
@@ -316,6 +330,7 @@ HISTORIES: Final[tuple[Callable[[], Run], ...]] = (
     a_loop_in_a_for_each_until_its_turns_are_used_up,
     undone_after_a_failure,
     undone_in_the_midst_and_cancelled_while_more_is_undone,
+    items_that_fail_are_passed_over,
 )
 
 

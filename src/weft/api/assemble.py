@@ -13,6 +13,7 @@ from weft.domain.identity.access import settle
 from weft.domain.retention import routes as retention_routes
 from weft.domain.retention.rules import Bounds
 from weft.engine import routes as engine_routes
+from weft.engine.limits import USUAL, Limits
 from weft.engine.process import EngineProcess
 from weft.engine.watching import StreamLimits
 from weft.http.state import Services, before_leaving
@@ -28,13 +29,16 @@ async def assembled(
     trusted_proxies: Sequence[str] = (),
     streams: StreamLimits | None = None,
     retention: Bounds | None = None,
+    limits: Limits = USUAL,
 ) -> AsyncIterator[WeftApi]:
     """The application of one process while it runs. Leave the block before the database is closed.
 
     `listen_dsn` is a direct address for notifications where the database's own goes through a pooler.
     """
     database = services.database
-    async with EngineProcess(database, listen_dsn=listen_dsn, clock=services.clock, streams=streams) as engine:
+    async with EngineProcess(
+        database, listen_dsn=listen_dsn, clock=services.clock, streams=streams, limits=limits
+    ) as engine:
         app = create_app(
             services,
             ROUTERS,

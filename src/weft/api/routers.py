@@ -19,7 +19,7 @@ from weft.domain.secrets import routes as secrets
 from weft.domain.templates import routes as templates
 from weft.domain.workflows import routes as workflows
 from weft.engine import control_routes as control
-from weft.engine import dead
+from weft.engine import dead, usage_routes
 from weft.engine import event_routes as live
 from weft.engine import routes as engine
 from weft.engine.simulation import routes as simulation
@@ -41,6 +41,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     *limits.routers,
     dead_jobs.router,
     dead.router,
+    usage_routes.router,
     audit.router,
 )
 """Under `/v1`."""

@@ -29,6 +29,7 @@ from weft.core import logs
 from weft.core.errors import Unavailable
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
+from weft.engine.limits import limits_of
 from weft.engine.watching import StreamLimits
 from weft.http.state import Services, leave
 from weft.ops import keys, preflight
@@ -151,6 +152,7 @@ async def serve(
             trusted_proxies=settings.api.trusted_proxies,
             retention=bounds_of(settings),
             streams=StreamLimits(settings.api.streams, settings.api.streams_per_tenant),
+            limits=limits_of(settings.limits),
         ) as app:
             servers = [(server(app), listening.api)]
             if listening.metrics is not None:

@@ -241,6 +241,20 @@ def logs(
 
 
 @app.command()
+def payload(
+    which: Which,
+    payload: Annotated[str, typer.Argument(metavar="PAYLOAD", help="The payload's id, as `show` and `logs` name it.")],
+    url: Url = None,
+    tenant: TenantName = None,
+) -> None:
+    """Print a value that is too large for `show` and `logs`, as JSON."""
+    if not is_id(payload):
+        raise Invalid(f"'{payload[:80]}' is no payload's id. `weft execution show` names those that there are.")
+    value = connect(url, tenant).get(f"/executions/{identified(which)}/payloads/{payload}", timeout=_LONGEST)
+    output.result(value, lambda: execution_text.document(value))
+
+
+@app.command()
 def cancel(
     which: Which,
     reason: Annotated[str, typer.Option("--reason", "-m", help="Why; shown in the journal.")] = "",

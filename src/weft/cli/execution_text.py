@@ -37,7 +37,8 @@ def outcome(row: Row, workflow: str) -> str:
     """The status, and what the execution gave."""
     lines = [f"{row['status']}  {_named(row, workflow)}  {row['id']}"]
     if row["status"] == "COMPLETED":
-        lines.append(document(row["output"]))
+        hidden = row.get("payloads", {}).get("output")
+        lines.append(large(row["id"], hidden) if hidden else document(row["output"]))
     elif row["error"]:
         lines.append(failure(row["error"]))
     return "\n".join(lines)
@@ -65,6 +66,8 @@ def summary(row: Row) -> dict[str, Any]:
 
 def log(row: Row) -> dict[str, Any]:
     message = (row["error"] or {}).get("message") or row["message"] or ""
+    if row["payload"] and not message:
+        message = f"{row['payload']['size']:,} bytes, payload {row['payload']['id']}"
     item = row["frame"].partition(".")[2]
     return {
         "at": moment(row["started_at"], precise=True),
@@ -100,6 +103,8 @@ def detail(row: Row) -> str:
     for part in ("input", "output", "metadata"):
         if row[part] not in (None, {}):
             lines += ["", part, _indented(document(row[part]))]
+        elif hidden_part := row["payloads"].get(part):
+            lines += ["", part, f"  {large(row['id'], hidden_part)}"]
     return "\n".join(lines)
 
 
@@ -130,6 +135,11 @@ def failure(error: Mapping[str, Any]) -> str:
         at = f", at step '{cause['step']}'" if cause.get("step") else ""
         said += f"\nThe cause is in execution {cause['execution_id']}{at}."
     return said
+
+
+def large(execution_id: str, payload: Row) -> str:
+    """Where a value is that is not shown."""
+    return f"{payload['size']:,} bytes: weft execution payload {execution_id} {payload['id']}"
 
 
 def document(value: Any) -> str:

@@ -99,6 +99,13 @@ def show(url: Url = None, tenant: TenantName = None) -> None:
 
 
 @app.command()
+def usage(url: Url = None, tenant: TenantName = None) -> None:
+    """Show how much room the tenant's large values take, and how much they may."""
+    found = connect(url, tenant).get("/usage/storage")
+    output.result(found, lambda: _room(found))
+
+
+@app.command()
 def update(
     name: Annotated[str | None, typer.Option(help="The new name.")] = None,
     settings: Annotated[str | None, typer.Option(help="All settings, as a JSON object.")] = None,
@@ -142,6 +149,15 @@ def _welcome(made: NewTenant, email: str) -> str:
     elif not made.owner_is_new:
         lines.append("The account existed already and keeps its password.")
     return "\n".join([*lines, f"Next: weft login --email {email} --tenant {made.slug}"])
+
+
+def _room(found: dict[str, int]) -> str:
+    quota = found["quota"]
+    share = f" ({found['stored_size'] / quota:.0%})" if quota else ""
+    return (
+        f"{found['payloads']:,} values above 256 KB, {found['size']:,} bytes as JSON.\n"
+        f"They take {found['stored_size']:,} of {quota:,} bytes{share}."
+    )
 
 
 def _object(text: str) -> dict[str, Any]:

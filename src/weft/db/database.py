@@ -61,8 +61,28 @@ class Packed:
         self.value = value
 
 
+class Encoded:
+    """A JSON value that is text already: what had to be measured is not written a second time."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    @classmethod
+    def of(cls, value: Any) -> Encoded:
+        """Raises `ValueError` or `TypeError` for what JSON cannot hold."""
+        return cls(_encoder.encode(value))
+
+    def __len__(self) -> int:
+        """In bytes."""
+        return len(self.text)
+
+
 def _encode_jsonb(value: Any) -> bytes:
-    return b"\x01" + _encoder.encode(value.value if type(value) is Packed else value)
+    if type(value) is Packed:
+        value = value.value
+    return b"\x01" + (value.text if type(value) is Encoded else _encoder.encode(value))
 
 
 async def _prepare_connection(connection: Connection) -> None:

@@ -59,6 +59,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "delete_executions(uuid[], integer[])": ("weft_retention", True),
     "retention_tenants()": ("weft_auth", True),
     "drop_empty_partitions(date)": ("weft_owner", True),
+    "payloads_gone()": ("weft_owner", False),
 }
 
 
@@ -131,7 +132,7 @@ def triggers(tables: Sequence[Table]) -> Iterator[str]:
 
 
 def functions() -> Iterator[str]:
-    for name in ("touch", "audit", "auth", "dispatch", "events", "places", "partitions", "schedules"):
+    for name in ("touch", "audit", "auth", "dispatch", "events", "places", "partitions", "schedules", "payloads"):
         yield sql_file(name)
     yield f"create policy audit_insert on {SCHEMA}.audit_logs for insert to weft_audit with check (true)"
     yield f"grant usage on schema {SCHEMA} to weft_audit"

@@ -17,9 +17,12 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import Conflict
 from weft.db.database import Connection, Database
 from weft.db.hot import transaction
-from weft.engine import control, places, store
+from weft.domain.executions.payloads import unpacked
+from weft.engine import bulk, control, places, store
 from weft.engine.evaluate import Evaluator
 from weft.engine.events.hearing import Hearing
+from weft.engine.items import found_in
+from weft.engine.limits import USUAL, Limits
 from weft.engine.news import (
     Cancelled,
     ChildStarted,
@@ -38,6 +41,7 @@ from weft.engine.news import (
     TakenUp,
     TimerDue,
 )
+from weft.engine.payloads import Room, RoomLost
 from weft.engine.plans import Plans
 from weft.engine.records import Batch
 from weft.engine.run import Result, Run, from_row
@@ -68,11 +72,14 @@ class ExecutionBusy(Conflict):
 class Driver:
     """Advances executions of any tenant. One per process; it holds compiled plans and the guard."""
 
-    def __init__(self, database: Database, guard: Guard, *, clock: Clock = utc_now, wakes: bool = True) -> None:
+    def __init__(
+        self, database: Database, guard: Guard, *, clock: Clock = utc_now, wakes: bool = True, limits: Limits = USUAL
+    ) -> None:
         self.database = database
+        self.limits = limits
         self.plans = Plans()
         self.clock = clock
-        self.evaluator = Evaluator(guard, self._fetch)
+        self.evaluator = Evaluator(guard, self._fetch, database, limit=limits.output)
         self._wakes = wakes
 
     # -- loading -------------------------------------------------------------------------------------------
@@ -155,29 +162,34 @@ class Driver:
         for item in news:
             by_execution.setdefault(item.execution_id, []).append(item)
         moved = [runs[i] for i in by_execution if i in runs]
-        await _together(self._advance(run, by_execution[run.id], now) for run in moved)
+        room = Room(self.database, tenant_id, self.limits)
+        await _together(self._advance(run, by_execution[run.id], now, room) for run in moved)
         changed = [run for run in moved if run.is_changed]
         batch = gather(changed)
+        batch.payload_quota = self.limits.payloads
         batch.fences = [item.fence for item in news if item.fence is not None]
         dead = [(item.fence, item.what.reason) for item in news if isinstance(item.what, GivenUp) and item.fence]
         if not batch.fences and not changed:
             return set(by_execution)
-        async with transaction(self.database, actor) as connection:
-            if dead:
-                await store.bury(connection, tenant_id, dead)
-            saved = await store.save(connection, tenant_id, batch, now, wake=self._wakes)
-            if batch.audits:
-                await control.record(connection, [row for row in batch.audits if row.execution_id in saved])
-            await places.settle(connection, tenant_id, [run for run in changed if run.id in saved])
-            if within is not None:
-                await within(connection, set(saved))
+        try:
+            async with transaction(self.database, actor) as connection:
+                if dead:
+                    await store.bury(connection, tenant_id, dead)
+                saved = await store.save(connection, tenant_id, batch, now, wake=self._wakes)
+                if batch.audits:
+                    await control.record(connection, [row for row in batch.audits if row.execution_id in saved])
+                await places.settle(connection, tenant_id, [run for run in changed if run.id in saved])
+                if within is not None:
+                    await within(connection, set(saved))
+        except RoomLost:
+            return set(by_execution) - {run.id for run in changed}
         return set(saved) | (set(by_execution) - {run.id for run in changed})
 
-    async def _advance(self, run: Run, news: Sequence[News], now: datetime) -> None:
+    async def _advance(self, run: Run, news: Sequence[News], now: datetime, room: Room) -> None:
         if run.facts.simulation:
             await stored.advance(self.evaluator, run, news, now, self.apply)
             return
-        turn = Turn(run, self.evaluator, now)
+        turn = Turn(run, self.evaluator, now, room)
         for item in news:
             await self.apply(turn, item)
 
@@ -189,6 +201,7 @@ class Driver:
                 run.started_at = now
                 await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
             case StepEnded(visit=visit, attempt=attempt, outcome=outcome):
+                outcome = await turn.admit(visit, attempt, outcome)
                 await turn.hear(turn.news_of(visit, attempt, outcome), outcome)
             case TimerDue() | StepDue() | Noted() | GivenUp():
                 await _go_on(turn, item.what)
@@ -246,9 +259,12 @@ def _needs(run: Run) -> Iterable[int]:
 def remember(run: Run, row: Any) -> None:
     """Put a journal row where expressions look for it."""
     status, data, visit = row["status"], row["data"], row["visit"]
-    if status == "RUNNING" and isinstance(data, dict) and "items" in data:
-        run.items[visit] = data["items"]
-    run.results[visit] = Result(status, data if status == "COMPLETED" else None, row["error"])
+    live = run.state.visits.get(visit)
+    if status == "RUNNING" and live is not None and live.phase is Phase.iterating:
+        items = found_in(data)
+        if items is not None and visit not in run.items:
+            run.items[visit] = items
+    run.results[visit] = Result(status, unpacked(data) if status == "COMPLETED" else None, row["error"])
 
 
 def gather(runs: Iterable[Run]) -> Batch:
@@ -266,6 +282,8 @@ def gather(runs: Iterable[Run]) -> Batch:
         if run.hearing is not None:
             batch.hearing = batch.hearing or Hearing()
             batch.hearing.take(run.hearing)
+        if bulk.is_bulky(run):
+            batch.bulk.append(run)
     return batch
 
 

@@ -11,6 +11,11 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from weft.db.database import Database
+from weft.domain.executions.payloads import Reference
+from weft.engine.items import Chunks, ItemStore
+from weft.engine.limits import USUAL
+from weft.engine.payloads import Payloads
 from weft.engine.plans import Condition, StepPlan, Structured
 from weft.engine.run import Run
 from weft.expressions.compile import Compiled, Expression, Literal
@@ -35,11 +40,20 @@ NOT_RUN = {"output": None, "status": None, "error": None}
 
 
 class Evaluator:
-    """Evaluates for runs. `fetch` reads the journal when a result is not in memory."""
+    """Evaluates for runs. `fetch` reads the journal when a result is not in memory.
 
-    def __init__(self, guard: Guard, fetch: Fetch) -> None:
+    `database` has what does not lie with the run: None when everything is in memory. `limit`: bytes of what a plain
+    path or template gives; what needs the guard is bounded there, and lower.
+    """
+
+    def __init__(
+        self, guard: Guard, fetch: Fetch, database: Database | None = None, *, limit: int = USUAL.output
+    ) -> None:
         self.guard = guard
         self._fetch = fetch
+        self.payloads = Payloads(database)
+        self.item_store = ItemStore(database)
+        self._limit = limit
 
     async def context(
         self,
@@ -57,10 +71,7 @@ class Evaluator:
         `own` is the visit that is just ending: its conditions may ask for its output before it is settled. `visit` is
         the one that is about to run. `extra` are values that only this place knows; they go before all others.
         """
-        roots: dict[str, set[str]] = {}
-        for path in paths:
-            root, _, rest = path.partition(".")
-            roots.setdefault(root, set()).add(rest.partition(".")[0])
+        roots, with_output = _roots(paths)
         context: dict[str, Any] = {}
         for root, names in roots.items():
             if extra is not None and root in extra:
@@ -68,9 +79,10 @@ class Evaluator:
                 continue
             match root:
                 case "input":
-                    context["input"] = run.facts.input
+                    context["input"] = await self.payloads.open(run, run.facts.input)
                 case "steps":
                     context["steps"] = await self._steps(run, frame, names, own)
+                    await self._open(run, context["steps"], with_output)
                 case "vars":
                     context["vars"] = run.variables
                 case "execution":
@@ -78,7 +90,7 @@ class Evaluator:
                 case "now":
                     context["now"] = now.isoformat()
                 case "item" | "index":
-                    await self._item(run, frame, context)
+                    await self._item(run, frame, context, with_item=root == "item")
                 case "last":
                     context["last"] = await self._last(run, frame)
                 case "compensating":
@@ -109,20 +121,35 @@ class Evaluator:
             if visit in run.results
         }
 
-    async def _item(self, run: Run, frame: str, context: dict[str, Any]) -> None:
+    async def _item(self, run: Run, frame: str, context: dict[str, Any], *, with_item: bool) -> None:
         """The number of the innermost item or turn, and the item of the innermost for-each."""
         for one in run.frames(frame):
             if not one:
                 return
             visit, index = item_of(one)
             context.setdefault("index", index)
+            if not with_item:
+                return
             if run.is_turn(one):
                 continue  # of a loop: a for-each may lie around it
-            if visit not in run.items:
-                await self._fetch(run, [visit])
-            items = run.items.get(visit, [])
-            context["item"] = items[index] if index < len(items) else None
+            context["item"] = await self._item_of(run, visit, index)
             return
+
+    async def _item_of(self, run: Run, visit: int, index: int) -> Any:
+        if visit not in run.items:
+            await self._fetch(run, [visit])
+        items = run.items.get(visit)
+        if isinstance(items, Chunks):
+            if index not in items:
+                await self.item_store.fetch(run.facts.tenant_id, run.id, visit, items, index)
+            return items.get(index)
+        return items[index] if items is not None and index < len(items) else None
+
+    async def _open(self, run: Run, steps: dict[str, Any], wanted: set[str]) -> None:
+        """Read the large outputs that are asked for; of the others nobody sees more than that they are there."""
+        for key, seen in steps.items():
+            if type(seen["output"]) is Reference and (key in wanted or "" in wanted):
+                seen["output"] = await self.payloads.open(run, seen["output"])
 
     async def _last(self, run: Run, frame: str) -> Any:
         """What the turn before this one gave, in the innermost loop; null in its first."""
@@ -142,7 +169,7 @@ class Evaluator:
         """What a settled visit gave."""
         await self.fetch_missing(run, [visit])
         found = run.results.get(visit)
-        return found.output if found is not None else None
+        return await self.payloads.open(run, found.output) if found is not None else None
 
     async def fetch_missing(self, run: Run, visits: Sequence[int]) -> None:
         """Make sure that the results of these visits are in memory."""
@@ -156,14 +183,14 @@ class Evaluator:
             return compiled.value
         context = await self.context(run, frame, compiled.paths, now, visit=visit)
         if compiled.is_simple:
-            return evaluate_simple(compiled, context)
+            return evaluate_simple(compiled, context, limit=self._limit)
         return await self.guard.value(compiled, context, tenant=run.facts.tenant_id)
 
     async def of_input(self, compiled: Compiled, value: Any, tenant_id: UUID) -> Any:
         """The same for what reads nothing but an input, before there is a run."""
         context = {"input": value}
         if compiled.is_simple:
-            return evaluate_simple(compiled, context)
+            return evaluate_simple(compiled, context, limit=self._limit)
         return await self.guard.value(compiled, context, tenant=tenant_id)
 
     async def config(self, run: Run, frame: str, step: StepPlan, now: datetime, visit: int | None = None) -> Any:
@@ -245,6 +272,19 @@ class Evaluator:
                 if step.step.split is Split.one:
                     break
         return tuple(holding), said
+
+
+def _roots(paths: Iterable[str]) -> tuple[dict[str, set[str]], set[str]]:
+    """What is asked for at each root, and the steps whose output is asked for; empty words stand for all."""
+    roots: dict[str, set[str]] = {}
+    with_output: set[str] = set()
+    for path in paths:
+        root, _, rest = path.partition(".")
+        key, _, field = rest.partition(".")
+        roots.setdefault(root, set()).add(key)
+        if field.partition(".")[0] in ("", "output"):
+            with_output.add(key)
+    return roots, with_output
 
 
 def _found(value: Any) -> Any:

@@ -43,9 +43,9 @@ class WaitUntil:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A for-each has found its items."""
+    """A for-each has found its items. A range is so many runs of the body, with the number as the item."""
 
-    items: list[Any]
+    items: list[Any] | range
 
 
 @dataclass(frozen=True, slots=True)

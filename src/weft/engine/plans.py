@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -162,9 +162,7 @@ def evaluable(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Any]:
     for name in _conditions(kind):
         config.pop(name, None)
     for spot in kind.expressions:
-        value = config.get(spot[0]) if len(spot) == 1 else None
-        if isinstance(value, str) and "{{" not in value:
-            config[spot[0]] = "{{ " + value + " }}"
+        _brace(config, spot)
     return config
 
 
@@ -188,6 +186,17 @@ def _asks(kind: StepKind, raw: Mapping[str, Any]) -> dict[str, Condition]:
     """The conditions in a config, compiled; they are evaluated when somebody asks, not with the config."""
     compiled = {name: condition_of(raw.get(name)) for name in _conditions(kind)}
     return {name: condition for name, condition in compiled.items() if condition is not None}
+
+
+def _brace(config: dict[str, Any], spot: Sequence[str]) -> None:
+    """Put braces around a bare expression, if there is one in this place."""
+    first, rest = spot[0], spot[1:]
+    value = config.get(first)
+    if rest and isinstance(value, Mapping):
+        config[first] = dict(value)
+        _brace(config[first], rest)
+    elif not rest and isinstance(value, str) and "{{" not in value:
+        config[first] = "{{ " + value + " }}"
 
 
 def _in_order(transitions: list[Mapping[str, Any]], source: str) -> list[Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from weft.db.database import Database
 from weft.db.hot import AWAY
 from weft.engine import registry
 from weft.engine.drive import Driver
+from weft.engine.limits import USUAL, Limits
 from weft.engine.simulation.places import Places
 from weft.engine.starts import Starter
 from weft.engine.triggers.lookup import Triggers
@@ -43,13 +44,14 @@ class EngineProcess:
         clock: Clock | None = None,
         guard: Guard | None = None,
         streams: StreamLimits | None = None,
+        limits: Limits = USUAL,
     ) -> None:
         self.database = database
         self.guard = guard or Guard()
         self._synchronised = DatabaseClock(database) if clock is None else None
         self.clock: Clock = clock or self._synchronised or utc_now
         self._keeping: asyncio.Task[None] | None = None
-        self.driver = Driver(database, self.guard, clock=self.clock, wakes=wakes)
+        self.driver = Driver(database, self.guard, clock=self.clock, wakes=wakes, limits=limits)
         self.starter = Starter(self.driver)
         self.waiters = Waiters(database, listen_dsn=listen_dsn)
         self.watchers = Watchers(database, limits=streams)

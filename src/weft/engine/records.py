@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from weft.engine.limits import USUAL
+
 if TYPE_CHECKING:
     from weft.engine.events.hearing import Hearing
+    from weft.engine.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +122,5 @@ class Batch:
     audits: list[AuditRow] = field(default_factory=list)
     ended: list[UUID] = field(default_factory=list)  # executions that come to their end in this save
     hearing: Hearing | None = None  # of events; None when no run of the batch has to do with any
+    bulk: list[Run] = field(default_factory=list)  # those that have more to write than rows (`bulk.py`)
+    payload_quota: int = USUAL.payloads

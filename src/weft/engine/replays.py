@@ -18,9 +18,10 @@ from weft.core.ids import new_id
 from weft.db.database import Connection
 from weft.db.hot import transaction
 from weft.domain.executions import rules
-from weft.domain.executions.errors import ExecutionNotFound, ReplayInputsMissing, ReplayStepUnknown
+from weft.domain.executions.errors import ExecutionNotFound, PayloadQuotaReached, ReplayInputsMissing, ReplayStepUnknown
+from weft.domain.executions.payloads import Reference, unpacked
 from weft.domain.workflows.certainty import Fact, analyse
-from weft.engine import control, places, store
+from weft.engine import control, payloads, places, store
 from weft.engine.drive import Driver, ExecutionBusy, gather
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
@@ -71,6 +72,7 @@ select $1, $3, gen_random_uuid(), s.id, l.step_key, l.frame, l.visit, l.attempt,
     on l.tenant_id = $1 and l.execution_id = $2 and l.visit = k.visit and l.attempt = k.attempt
    and l.step_key = k.step_key and l.started_at >= $9 and l.started_at <= $10
   left join weft.workflow_steps s on s.tenant_id = $1 and s.version_id = $11 and s.key = l.step_key
+returning data
 """
 
 EARLIER: Final = """/* weft:engine.replayed_earlier */
@@ -106,9 +108,13 @@ class _Kept:
 async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartResult:
     """Store a new execution that repeats an older one. Raises what is wrong; then nothing is stored."""
     async with transaction(driver.database, actor, read_only=True) as connection:
-        original = await connection.fetchrow(ORIGINAL, actor.tenant_id, request.execution_id)
-        if original is None:
+        found = await connection.fetchrow(ORIGINAL, actor.tenant_id, request.execution_id)
+        if found is None:
             raise ExecutionNotFound(request.execution_id)
+        original = {
+            **found,
+            **await payloads.opened(connection, actor.tenant_id, found["id"], {"input": found["input"]}),
+        }
         plan = await _plan(driver, connection, actor, original, request)
         period = rules.journal_period(
             original["created_at"], original["completed_at"], original["status"], driver.clock()
@@ -119,8 +125,30 @@ async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartR
     new.settings, new.priority = limits.settings, limits.priority
     new.place_key = await places.scope_of(driver.evaluator, original["name"], limits, new.input, actor.tenant_id)
     run = _laid_out(actor, original, plan, request, new, kept)
+    room = payloads.Room(driver.database, actor.tenant_id, driver.limits)
+    new.input = await payloads.keep_input(run, room)
+    try:
+        stored = await _store(driver, actor, original, request, run, new, kept, period)
+    except payloads.RoomLost as lost:
+        await room.take(0)
+        raise PayloadQuotaReached(lost.size, room.quota) from lost
+    return stored or await _earlier(driver, actor, original, request, run)
+
+
+async def _store(
+    driver: Driver,
+    actor: Actor,
+    original: Mapping[str, Any],
+    request: ReplayRequest,
+    run: Run,
+    new: NewExecution,
+    kept: _Kept | None,
+    period: tuple[datetime, datetime],
+) -> StartResult | None:
+    """Write it all in one transaction; None when there is such an execution already, or may be none."""
     batch = gather([run])
     batch.starts = [new]
+    batch.payload_quota = driver.limits.payloads
     async with transaction(driver.database, actor) as connection:
         if new.place_key is not None:
             await places.lock(connection, actor.tenant_id, [new.workflow_id])
@@ -129,12 +157,13 @@ async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartR
             if new.place_key is not None:  # a repetition waits, even where new starts are refused
                 await places.take(connection, actor.tenant_id, [places.asking_of(run)])
             if kept is not None:
-                await _copy(connection, original, run, kept, period)
+                await _copy(connection, original, run, kept, period, driver.limits.payloads)
             await control.record(connection, [_audit(request, run)])
             return StartResult(
-                run.id, saved[run.id], run.facts.workflow_id, plan.version_id, run.state.status.value, None, None, True
-            )
-    return await _earlier(driver, actor, original, request, run)
+                run.id, saved[run.id], run.facts.workflow_id, run.plan.version_id, run.state.status.value, None, None,
+                True,
+            )  # fmt: skip
+    return None
 
 
 async def _plan(
@@ -171,7 +200,9 @@ async def _kept(
     graph = plan.definition.graph
     setting = [key for key, step in graph.steps.items() if step.kind == "set"]
     found = await connection.fetch(NEWEST, actor.tenant_id, original["id"], *period, setting)
-    rows = {row["step_key"]: row for row in found}
+    written = {row["step_key"]: row["variables"] for row in found}
+    variables = await payloads.opened(connection, actor.tenant_id, original["id"], written)
+    rows = {row["step_key"]: {**row, "variables": variables[row["step_key"]]} for row in found}
     after = downstream(graph, request.step)
     copied = {key: row for key, row in rows.items() if key in graph.steps and key not in after}
     missing = _missing(graph, request.step, copied)
@@ -256,18 +287,27 @@ def _link(original: Mapping[str, Any], request: ReplayRequest) -> dict[str, Any]
 
 
 async def _copy(
-    connection: Connection, original: Mapping[str, Any], run: Run, kept: _Kept, period: tuple[datetime, datetime]
+    connection: Connection,
+    original: Mapping[str, Any],
+    run: Run,
+    kept: _Kept,
+    period: tuple[datetime, datetime],
+    quota: int,
 ) -> None:
+    """Take over the kept steps' journal rows, and the large values that they refer to."""
     rows: Sequence[Any] = list(kept.copied.values())
     if not rows:
         return
-    done = await connection.execute(
+    copied = await connection.fetch(
         KEEP, run.facts.tenant_id, original["id"], run.id, run.facts.created_at, str(original["number"]),
         [row["step_key"] for row in rows], [row["visit"] for row in rows], [row["attempt"] for row in rows],
         *period, run.plan.version_id,
     )  # fmt: skip
-    if done != f"INSERT 0 {len(rows)}":
-        raise store.JournalIncomplete(len(rows), done)
+    if len(copied) != len(rows):
+        raise store.JournalIncomplete(len(rows), f"INSERT 0 {len(copied)}")
+    large = [value.id for row in copied if isinstance(value := unpacked(row["data"]), Reference)]
+    if large:
+        await payloads.copy(connection, run.facts.tenant_id, original["id"], run.id, large, quota)
 
 
 def _audit(request: ReplayRequest, run: Run) -> AuditRow:
@@ -289,12 +329,14 @@ async def _earlier(
         async with transaction(driver.database, actor, read_only=True) as connection:
             row = await connection.fetchrow(EARLIER, actor.tenant_id, original["workflow_id"], request.idempotency_key)
         if row is not None:
-            same = row["input"] == run.facts.input and row["version_id"] == run.plan.version_id
+            whole = driver.evaluator.payloads.whole
+            given = await whole(actor.tenant_id, row["id"], row["input"])
+            same = given == run.facts.input and row["version_id"] == run.plan.version_id
             if not same or row["metadata"].get("replay") != run.facts.metadata["replay"]:
                 raise IdempotencyKeyReused
             return StartResult(
-                row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"], row["output"],
-                row["error"], created=False,
+                row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"],
+                await whole(actor.tenant_id, row["id"], row["output"]), row["error"], created=False,
             )  # fmt: skip
     if original["workflow_status"] != "ACTIVE":
         raise WorkflowNotActive(original["name"], original["workflow_status"])

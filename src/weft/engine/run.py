@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from weft.core.ids import new_id
+from weft.db.database import Encoded
+from weft.domain.executions.payloads import PayloadRow, Reference, unpacked
+from weft.engine.items import ChunkRow, ItemList, Origin, kept_results, loaded_results
 from weft.engine.outcomes import Done, Failed, Outcome
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, ExecutionRow, JobRow, LogRow, NewExecution
@@ -68,7 +71,7 @@ class Run:
     before: State = NEW  # the state that was read
     variables: dict[str, Any] = field(default_factory=dict)
     results: dict[int, Result] = field(default_factory=dict)
-    items: dict[int, list[Any]] = field(default_factory=dict)
+    items: dict[int, ItemList] = field(default_factory=dict)
     outcomes: dict[tuple[int, int], Outcome] = field(default_factory=dict)
     rows: dict[tuple[int, int], LogRow] = field(default_factory=dict)  # journal rows made in this turn
     settled: list[LogRow] = field(default_factory=list)
@@ -88,6 +91,15 @@ class Run:
     simulated: dict[str, Any] | None = None  # the clock and the agenda of a simulated execution
     hearing: Hearing | None = None  # what is to be written about events
     asks_for_place: bool = False  # it was retried, and its jobs are parked until it has a place again
+    weight: int = 0  # bytes of what this turn has put out
+    stored: dict[tuple[int, int], Encoded | Reference] = field(default_factory=dict)  # outputs as the journal has them
+    opened: dict[UUID, Any] = field(default_factory=dict)  # payloads that are in memory
+    same: dict[bytes, Reference] = field(default_factory=dict)  # digest -> the payload of this turn that it is of
+    payloads: list[PayloadRow] = field(default_factory=list)
+    chunks: list[ChunkRow] = field(default_factory=list)
+    gathered: dict[Origin, dict[int, int]] = field(default_factory=dict)  # item -> the visit with its output
+    gone_chunks: list[tuple[int, int]] = field(default_factory=list)
+    gone_results: list[Origin] = field(default_factory=list)
 
     @property
     def id(self) -> UUID:
@@ -173,6 +185,8 @@ class Run:
             stored["v"] = self.variables
         if self.simulated is not None:
             stored["s"] = self.simulated
+        if results := kept_results(self.state, self.gathered):
+            stored["r"] = results
         return stored
 
 
@@ -191,7 +205,7 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
             version_id=row["version_id"],
             client_id=row["client_id"],
             number=row["number"],
-            input=row["input"],
+            input=unpacked(row["input"]),
             metadata=row["metadata"],
             trigger=row["trigger"],
             correlation_id=row["correlation_id"] or str(row["id"]),
@@ -210,7 +224,8 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
         variables=dict(stored.get("v") or {}),
         held=tuple((kind, visit, attempt) for kind, visit, attempt in stored.get("h", ())),
         simulated=stored.get("s"),
-        output=row["output"],
+        gathered=loaded_results(stored.get("r") or ()),
+        output=unpacked(row["output"]),
         error=row["error"],
         started_at=row["started_at"],
         completed_at=row["completed_at"],

@@ -19,10 +19,12 @@ from weft.core.actor import Actor
 from weft.core.errors import Conflict, NotFound, Unavailable, WeftError
 from weft.core.ids import new_id
 from weft.db.hot import transaction
+from weft.domain.executions.payloads import Reference
 from weft.engine import places, store
 from weft.engine.drive import Driver, gather
 from weft.engine.limited import LimitedStarts
 from weft.engine.news import News, TakenUp
+from weft.engine.payloads import Room, RoomLost, keep_input
 from weft.engine.plans import Plan
 from weft.engine.records import NewExecution
 from weft.engine.run import Run, from_start
@@ -296,6 +298,7 @@ class Starter:
     async def _prepare(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
         """Check each input and compute what can be computed, outside any transaction."""
         now = self._driver.clock()
+        room = Room(self._driver.database, tenant_id, self._driver.limits)
         for waiting in batch:
             request = waiting.request
             target = self._targets[tenant_id, request.workflow]
@@ -333,6 +336,11 @@ class Starter:
                 settings=target.limits.settings,
             )
             run = from_start(waiting.new, request.execution_id or new_id(), tenant_id, plan, None)
+            try:
+                waiting.new.input = await keep_input(run, room)
+            except WeftError as error:
+                _refuse(waiting, error)
+                continue
             if place_key is not None:
                 run.put_job("start", parked=True)
             elif request.inline and not plan.reads_number:
@@ -341,7 +349,7 @@ class Starter:
                     taken_up = [News(run.id, TakenUp())]
                     await stored.advance(self._driver.evaluator, run, taken_up, now, self._driver.apply)
                 else:
-                    turn = Turn(run, self._driver.evaluator, now)
+                    turn = Turn(run, self._driver.evaluator, now, room)
                     await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
             else:
                 run.put_job("start")
@@ -354,16 +362,20 @@ class Starter:
             by_actor.setdefault(waiting.actor.id, []).append(waiting)
         for group in by_actor.values():
             limited = any(w.new is not None and w.new.place_key is not None for w in group)
-            async with transaction(self._driver.database, group[0].actor) as connection:
-                if limited:
-                    group = await self._places.admitted(connection, tenant_id, group)
-                runs = [w.run for w in group if w.run is not None]
-                records = gather(runs)
-                records.starts = [w.new for w in group if w.new is not None]
-                saved = await store.save(connection, tenant_id, records, self._driver.clock(), wake=True)
-                if limited:
-                    asking = [run for run in runs if run.id in saved and run.facts.place_key is not None]
-                    await places.take(connection, tenant_id, [places.asking_of(run) for run in asking])
+            try:
+                async with transaction(self._driver.database, group[0].actor) as connection:
+                    if limited:
+                        group = await self._places.admitted(connection, tenant_id, group)
+                    runs = [w.run for w in group if w.run is not None]
+                    records = gather(runs)
+                    records.starts = [w.new for w in group if w.new is not None]
+                    records.payload_quota = self._driver.limits.payloads
+                    saved = await store.save(connection, tenant_id, records, self._driver.clock(), wake=True)
+                    if limited:
+                        asking = [run for run in runs if run.id in saved and run.facts.place_key is not None]
+                        await places.take(connection, tenant_id, [places.asking_of(run) for run in asking])
+            except RoomLost:
+                continue  # others took the room: who is not answered is prepared anew, and told
             for waiting in group:
                 run = waiting.run
                 if run is not None and run.id in saved and not waiting.answer.done():
@@ -379,13 +391,15 @@ class Starter:
                 row = await connection.fetchrow(EARLIER, tenant_id, waiting.new.workflow_id, key)
             if row is None:
                 continue
-            if row["input"] != waiting.request.input:
+            payloads = self._driver.evaluator.payloads
+            if await payloads.whole(tenant_id, row["id"], row["input"]) != waiting.request.input:
                 _refuse(waiting, IdempotencyKeyReused())
             else:
+                output = await payloads.whole(tenant_id, row["id"], row["output"])
                 waiting.answer.set_result(
                     StartResult(
                         row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"],
-                        row["output"], row["error"], created=False,
+                        output, row["error"], created=False,
                     )
                 )  # fmt: skip
 
@@ -418,7 +432,7 @@ def _result(run: Run, number: int) -> StartResult:
         workflow_id=run.facts.workflow_id,
         version_id=run.facts.version_id,
         status=run.state.status.value,
-        output=run.output,
+        output=run.opened[run.output.id] if isinstance(run.output, Reference) else run.output,
         error=run.error,
         created=True,
     )

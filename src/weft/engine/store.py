@@ -14,7 +14,9 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from weft.db.database import Connection, Packed
+from weft.db.database import Connection, Encoded, Packed
+from weft.domain.executions.payloads import packed
+from weft.engine import bulk
 from weft.engine.events import hearing
 from weft.engine.records import Batch, Fence, JobRow, LogRow, NewExecution
 
@@ -218,18 +220,26 @@ def _statement(
     return text + _TELL.format(ends=_ENDS if ends else "", wake=called)
 
 
-_JSON = frozenset({"state", "output", "error", "input", "metadata", "data", "detail"})
+_JSON = frozenset({"state", "error", "metadata", "detail"})
+_DOCUMENTS = frozenset({"input", "output", "data"})
+"""What a tenant writes: a value, or a reference to one that is large."""
 
 
 def _columns(rows: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
-    return [
-        [_packed(getattr(row, name)) for row in rows] if name in _JSON else [getattr(row, name) for row in rows]
-        for name in names
-    ]
+    return [_column([getattr(row, name) for row in rows], name) for name in names]
 
 
-def _packed(value: Any) -> Packed | None:
-    return None if value is None else Packed(value)
+def _column(values: list[Any], name: str) -> list[Any]:
+    if name in _JSON:
+        return [None if value is None else Packed(value) for value in values]
+    if name in _DOCUMENTS:
+        return [None if value is None else _document(value) for value in values]
+    return values
+
+
+def _document(value: Any) -> Encoded | Packed:
+    """What was measured is text already; everything else is written now."""
+    return value if type(value) is Encoded else Packed(packed(value))
 
 
 _EXECUTION_NAMES = ("id", "base", "status", "state", "output", "error", "started_at", "completed_at")
@@ -259,7 +269,8 @@ def _job_columns(jobs: Sequence[JobRow], now: datetime) -> list[list[Any]]:
 async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datetime, *, wake: bool) -> dict[UUID, int]:
     """Write a batch inside an open transaction of the tenant.
 
-    Returns the executions that were written, with their number when they are new. `wake` also tells workers
+    Returns the executions that were written, with their number when they are new. Raises `RoomLost` when large values
+    of the batch do not fit the tenant's quota any more. `wake` also tells workers
     that there are new jobs; a worker that will look by itself leaves it out.
     """
     fenced = bool(batch.fences)
@@ -297,6 +308,8 @@ async def save(connection: Connection, tenant_id: UUID, batch: Batch, now: datet
         await hearing.write(connection, tenant_id, batch.hearing, saved)
     if batch.ended and rows and rows[0]["ends"]:
         await hearing.tell_ends(connection, tenant_id, [i for i in batch.ended if i in saved], now)
+    if batch.bulk:
+        await bulk.save(connection, tenant_id, [run for run in batch.bulk if run.id in saved], batch.payload_quota)
     return saved
 
 

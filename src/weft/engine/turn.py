@@ -14,9 +14,11 @@ from typing import Any, assert_never
 from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.core.ids import new_id
 from weft.engine import looping
+from weft.engine.collect import begin, collect, forget_items, keep_result
 from weft.engine.endings import REASONS, cancelled, unsettled
 from weft.engine.evaluate import Evaluator
 from weft.engine.events import hearing
+from weft.engine.items import SHORT
 from weft.engine.kinds import Call, Instant
 from weft.engine.outcomes import (
     Ask,
@@ -32,6 +34,7 @@ from weft.engine.outcomes import (
     Waiting,
     WaitUntil,
 )
+from weft.engine.payloads import Room, admit, keep_output, result_as_stored
 from weft.engine.plans import StepPlan
 from weft.engine.records import LogRow
 from weft.engine.run import Result, Run, error_of, result_of
@@ -45,6 +48,7 @@ from weft.interpreter.commands import (
     Conclude,
     Finish,
     HoldStep,
+    ItemEnded,
     Judge,
     RunStep,
     Settle,
@@ -66,11 +70,11 @@ from weft.interpreter.state import Phase, Status, Visit, item_frame
 BUDGET = 1_000
 """Steps that one turn runs in memory. Beyond it they become jobs, so that no execution holds up a batch."""
 
+WEIGHT = 32_000_000
+"""Bytes that one turn puts out in memory; likewise."""
+
 _UNBEGUN = frozenset({Phase.retrying, Phase.queued, Phase.held})
 """Phases in which the attempt's journal row is not there: the last one has its own, the next one has not begun."""
-
-OUTPUT_LIMIT = 1_000_000
-"""Bytes of one step's output, as JSON."""
 
 
 CANCELLED = "The execution was cancelled."
@@ -79,9 +83,10 @@ CANCELLED = "The execution was cancelled."
 class Turn:
     """Applies events to one run, and the answers to the commands that come of them."""
 
-    def __init__(self, run: Run, evaluator: Evaluator, now: datetime) -> None:
+    def __init__(self, run: Run, evaluator: Evaluator, now: datetime, room: Room | None = None) -> None:
         self.run = run
         self.now = now
+        self.room = room
         self._evaluator = evaluator
         self._queue: deque[Event] = deque()
 
@@ -114,7 +119,7 @@ class Turn:
                 await self._choose(command)
             case Collect():
                 await self._collect(command)
-            case Judge() | Conclude() | BeginUndo():
+            case ItemEnded() | Judge() | Conclude() | BeginUndo():
                 await self._go_on(command)
             case Settle():
                 self._settle(command)
@@ -140,11 +145,17 @@ class Turn:
     async def _run_step(self, command: RunStep) -> None:
         step = self.run.plan.steps[command.step]
         self.run.turns += 1
-        if step.instant is None or self.run.turns > BUDGET:
+        if step.instant is None or self.run.turns > BUDGET or self.run.weight > WEIGHT:
             self._begin_row(command, step)
             self.run.put_job("step", visit=command.visit, attempt=command.attempt)
             return
-        await self.answer(command, step, await self.run_instant(command, step, step.instant))
+        await self._answer_instant(command, step, step.instant)
+
+    async def _answer_instant(self, command: RunStep, step: StepPlan, instant: Instant) -> None:
+        outcome = await self.run_instant(command, step, instant)
+        if isinstance(outcome, Done):
+            outcome = await self.admit(command.visit, command.attempt, outcome)
+        await self.answer(command, step, outcome)
 
     async def resume(self, visit: int, attempt: int) -> None:
         """Run an instant step that an earlier turn had no time for; its row is there."""
@@ -154,7 +165,7 @@ class Turn:
         step = self.run.plan.steps[self.run.path_of(live)]
         if step.instant is not None:
             command = RunStep(visit, attempt, step.step.path, live.frame)
-            await self.answer(command, step, await self.run_instant(command, step, step.instant))
+            await self._answer_instant(command, step, step.instant)
             await self._follow()
 
     async def pass_over(self, visit: int, attempt: int) -> bool:
@@ -168,6 +179,12 @@ class Turn:
         done = Done(None, message="Nothing came in time.")
         await self.hear(self.news_of(visit, attempt, done), done)
         return True
+
+    async def admit(self, visit: int, attempt: int, outcome: Done | Failed) -> Done | Failed:
+        """The outcome as it may be kept: an output that is too large, or for which there is no room, is a failure."""
+        if self.room is not None and isinstance(outcome, Done) and self.run.awaits(visit, attempt):
+            return await admit(self.run, visit, attempt, outcome, self.room)
+        return outcome
 
     async def run_instant(self, command: RunStep, step: StepPlan, instant: Instant) -> Outcome:
         """The outcome of a step that is a function of values."""
@@ -207,10 +224,13 @@ class Turn:
                 self._begin_row(command, step, data=outcome.output)
                 self.run.put_job("delay", visit=visit, attempt=attempt, run_at=at)
                 self._queue.append(StepWaiting(self.now, visit, attempt))
-            case Items(items=items):
-                self.run.items[visit] = items
-                self._begin_row(command, step, data={"items": items})
-                self._queue.append(ItemsFound(self.now, visit, attempt, len(items)))
+            case Items():
+                begun = begin(self.run, visit, attempt, outcome, self.room)
+                if isinstance(begun, Failed):
+                    await self.answer(command, step, begun)
+                    return
+                self._begin_row(command, step, data=begun)
+                self._queue.append(ItemsFound(self.now, visit, attempt, len(outcome.items)))
             case StartChild():
                 self._begin_row(command, step, data={"workflow": outcome.workflow})
                 self.run.put_job("child", visit=visit, attempt=attempt)
@@ -261,12 +281,14 @@ class Turn:
         self._queue.append(TransitionsChosen(self.now, command.visit, holding))
 
     async def _collect(self, command: Collect) -> None:
-        visits = [visit for visit in command.results if visit is not None]
-        await self._evaluator.fetch_missing(self.run, visits)
-        output = [None if visit is None else self.run.results[visit].output for visit in command.results]
-        done = Done(output)
-        self._queue.append(self.news_of(command.visit, command.attempt, done))
-        self._remember(command.visit, command.attempt, done)
+        step = self.run.plan.steps[command.step]
+        collected = await self.admit(
+            command.visit, command.attempt, await collect(self.run, command, step, self._evaluator, self.room)
+        )
+        if isinstance(collected, Done) and command.count > SHORT:
+            self.run.gone_results.append(command.origin)
+        self._queue.append(self.news_of(command.visit, command.attempt, collected))
+        self._remember(command.visit, command.attempt, collected)
 
     # -- loops and undoing -------------------------------------------------------------------------------------
 
@@ -277,8 +299,10 @@ class Turn:
             again = await looping.asks(self._evaluator, self.run, visit.number, visit.frame, step, self.now)
         self._queue.append(TurnDecided(self.now, visit.number, visit.attempt, visit.done, again))
 
-    async def _go_on(self, command: Judge | Conclude | BeginUndo) -> None:
+    async def _go_on(self, command: ItemEnded | Judge | Conclude | BeginUndo) -> None:
         match command:
+            case ItemEnded():
+                keep_result(self.run, command)
             case Judge():
                 await self._judge(command)
             case Conclude():
@@ -297,6 +321,7 @@ class Turn:
     async def _conclude(self, command: Conclude) -> None:
         step = self.run.plan.steps[command.step]
         outcome = await looping.conclusion(self._evaluator, self.run, command, step)
+        outcome = await self.admit(command.visit, command.attempt, outcome)
         self._queue.append(self.news_of(command.visit, command.attempt, outcome))
         self._remember(command.visit, command.attempt, outcome)
 
@@ -361,6 +386,7 @@ class Turn:
         self._fill(row, command)
         if run.plan.hears and run.plan.steps[command.step].hears:
             hearing.settle(run, *key, run.outcomes.get(key))
+        forget_items(run, command.visit, command.attempt)
         if command.how is Settlement.skipped:
             run.results[command.visit] = Result("SKIPPED", None, row.error)
 
@@ -376,7 +402,7 @@ class Turn:
         outcome = self.run.outcomes.get((command.visit, command.attempt))
         match outcome:
             case Done(output=output, message=message):
-                row.data = output
+                row.data = self.run.stored.get((command.visit, command.attempt), output)
                 row.message = row.message or message
             case Failed():
                 row.error = error_of(outcome)
@@ -418,14 +444,19 @@ class Turn:
         run.error = None
         if run.plan.output is not None:
             try:
-                run.output = await self._evaluator.value(run, "", run.plan.output, self.now)
+                output = await self._evaluator.value(run, "", run.plan.output, self.now)
+                kept = await keep_output(run, output, self.room)
+                if isinstance(kept, Failed):
+                    run.error = error_of(kept)
+                else:
+                    run.output = kept
             except (Exhausted, Unavailable):
                 raise
             except WeftError as error:
                 run.error = {"kind": "expression", "message": f"The workflow's output: {error.message}"}
         elif command.result is not None:
             await self._evaluator.fetch_missing(run, [command.result])
-            run.output = run.results[command.result].output
+            run.output = result_as_stored(run, command.result)
 
     def _failure(self, command: Finish | BeginUndo) -> dict[str, Any]:
         result = self.run.results.get(command.visit) if command.visit is not None else None

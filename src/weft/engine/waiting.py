@@ -23,6 +23,7 @@ from weft.core.actor import Actor, system_actor
 from weft.core.ids import new_id
 from weft.db.database import Database
 from weft.db.hot import transaction
+from weft.engine.payloads import Payloads
 from weft.engine.starts import Starter, StartRequest, StartResult
 from weft.interpreter.state import Status
 
@@ -246,4 +247,5 @@ async def _outcome_after(
         return result
     async with transaction(database, actor, read_only=True) as connection:
         row = await connection.fetchrow(OUTCOME, actor.tenant_id, result.id)
-    return replace(result, status=row["status"], output=row["output"], error=row["error"])
+    output = await Payloads(database).whole(actor.tenant_id, result.id, row["output"])
+    return replace(result, status=row["status"], output=output, error=row["error"])

@@ -101,15 +101,15 @@ def _dump_visit(visit: Visit) -> dict[str, Any]:
         found["f"] = visit.frame
     if visit.attempt != 1:
         found["a"] = visit.attempt
-    if visit.results:
-        found["r"] = list(visit.results)
+    if visit.origin[0]:
+        found["y"] = list(visit.origin)
     if visit.reason:
         found["w"] = visit.reason
     if visit.settled:
         found["z"] = 1
     if visit.ordered_as:
         found["k"] = visit.ordered_as
-    numbers = {"c": visit.count, "x": visit.next_item, "d": visit.done, "u": visit.resumes}
+    numbers = {"c": visit.count, "x": visit.next_item, "d": visit.done, "e": visit.failed, "u": visit.resumes}
     numbers |= {"l": visit.last, "b": visit.undoes, "o": visit.owner}
     return found | {key: number for key, number in numbers.items() if number}
 
@@ -124,8 +124,9 @@ def _load_visit(document: Mapping[str, Any]) -> Visit:
         entered_at=_EPOCH + timedelta(microseconds=document["t"]),
         count=document.get("c", 0),
         next_item=document.get("x", 0),
-        results=tuple(document.get("r", ())),
         done=document.get("d", 0),
+        failed=document.get("e", 0),
+        origin=tuple(document.get("y", (0, 0))),
         resumes=document.get("u", 0),
         last=document.get("l", 0),
         undoes=document.get("b", 0),

@@ -39,16 +39,32 @@ class Choose:
 
 @dataclass(frozen=True, slots=True)
 class Collect:
-    """All items of a for-each are done: gather `results` (one final visit per item, or None) as its output.
+    """All items of a for-each are done: gather their results as its output.
 
-    Answer with `StepSucceeded` (or `StepFailed`) for the for-each's own visit.
+    The results are those that `ItemEnded` named for this `origin`; an item of which none was named failed and was
+    passed over. Answer with `StepSucceeded` (or `StepFailed`) for the for-each's own visit.
     """
 
     visit: int
     attempt: int
     step: str
     frame: str
-    results: tuple[int | None, ...]
+    origin: tuple[int, int]
+    count: int
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEnded:
+    """An item of a for-each is done: remember the visit whose output is the item's, until `Collect` asks for it.
+
+    The state knows how many items have ended, not what came of them: so it does not grow with their number.
+    """
+
+    step: str
+    origin: tuple[int, int]
+    index: int
+    result: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +175,16 @@ class Finish:
 
 
 Command = (
-    RunStep | Choose | Collect | Judge | Conclude | BeginUndo | StartTimer | CancelStep | HoldStep | Settle | Finish
+    RunStep
+    | Choose
+    | Collect
+    | ItemEnded
+    | Judge
+    | Conclude
+    | BeginUndo
+    | StartTimer
+    | CancelStep
+    | HoldStep
+    | Settle
+    | Finish
 )

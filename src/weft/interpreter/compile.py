@@ -151,6 +151,7 @@ class _Reader:
             ends_well=kind == LOOP and self._config.get("on_max") == "continue",
             compensate=self._handler(),
             undoes=self._undone() if kind == COMPENSATE else (),
+            passes_items=kind == FOR_EACH and self._config.get("on_item_error") == "continue",
         )
 
     def _fault(self, message: str, code: str, *at: str) -> None:

@@ -118,6 +118,8 @@ class Step:
     ends_well: bool = False
     compensate: str | None = None
     undoes: tuple[str, ...] = ()
+    # for-each only: an item that fails is passed over, and the others go on
+    passes_items: bool = False
 
     @property
     def joins(self) -> bool:

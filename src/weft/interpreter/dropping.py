@@ -69,7 +69,19 @@ def suspend_items(work: Work, visit: Visit, failed: tuple[Visit, ...], kind: str
 
 def drop_items(work: Work, visit: Visit, failed: tuple[Visit, ...] = (), kind: str = "") -> None:
     """End everything inside a for-each's visit, however deep, and forget its frames."""
-    frames = inside(work, visit)
+    _drop(work, inside(work, visit), failed, kind)
+
+
+def drop_item(work: Work, frame_id: str, failed: tuple[Visit, ...], kind: str) -> None:
+    """End everything inside one item of a for-each, and forget it."""
+    frames = {frame_id}
+    for inner in (*work.visits.values(), *work.interrupted):
+        if inner.frame == frame_id:
+            frames |= inside(work, inner)
+    _drop(work, frames, failed, kind)
+
+
+def _drop(work: Work, frames: set[str], failed: tuple[Visit, ...], kind: str) -> None:
     for inner in failed:
         work.settle(inner, work.step_of(inner), Settlement.failed, reason=kind)
     numbers = {inner.number for inner in failed}

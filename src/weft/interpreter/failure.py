@@ -16,7 +16,7 @@ from weft.interpreter.compensation import begin_end, fail_handler, give_up
 from weft.interpreter.definition import FAIL, Step
 from weft.interpreter.dropping import cancel, drop_items, interrupt, suspend_items
 from weft.interpreter.flow import RETRY, complete
-from weft.interpreter.items import reenter, resumed
+from weft.interpreter.items import pass_over_item, reenter, resumed
 from weft.interpreter.state import ROOT, Phase, Status, Visit, item_of
 from weft.interpreter.work import Entry, Trouble, Work
 
@@ -106,6 +106,9 @@ def _give_up(work: Work, failed: tuple[Visit, ...], frame_id: str, failure: Fail
     while frame_id != ROOT:
         owner = work.visits[item_of(frame_id)[0]]
         step = work.step_of(owner)
+        if step.passes_items:
+            pass_over_item(work, owner, frame_id, failed, failure.kind)
+            return
         if _deal(work, owner, step, replace(failure, wish=None), failed):
             return
         failed = (*failed, owner)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weft.interpreter.commands import Choose, Collect
-from weft.interpreter.dropping import drop_items
+from weft.interpreter.commands import Choose, Collect, ItemEnded
+from weft.interpreter.dropping import drop_item, drop_items
 from weft.interpreter.flow import run
 from weft.interpreter.state import Phase, Visit, item_frame, item_of
 from weft.interpreter.work import Entry, FrameDraft, Work
@@ -18,42 +18,50 @@ def found(work: Work, visit: Visit, count: int) -> None:
     """
     if visit.resumes and count == visit.count:
         take_over(work, visit)
-        work.put(replace(visit, phase=Phase.iterating, resumes=0))
+        begun = replace(visit, phase=Phase.iterating, resumes=0)
     else:
         if visit.resumes:
             drop_items(work, visit)
-        work.put(
-            replace(visit, phase=Phase.iterating, count=count, next_item=0, results=(None,) * count, done=0, resumes=0)
+        origin = (visit.number, visit.attempt)
+        begun = replace(
+            visit, phase=Phase.iterating, count=count, next_item=0, done=0, failed=0, origin=origin, resumes=0
         )
-    open_items(work, visit.number)
+    open_items(work, begun, done=begun.done, failed=begun.failed)
 
 
-def open_items(work: Work, number: int) -> None:
+def open_items(work: Work, visit: Visit, *, done: int, failed: int) -> None:
     """Open as many items as the concurrency allows; when all are done, have their results collected."""
-    visit = work.visits[number]
     step = work.step_of(visit)
     body = step.body
     next_item = visit.next_item
-    while body is not None and next_item < visit.count and next_item - visit.done < step.concurrency:
-        frame_id = item_frame(number, next_item)
+    while body is not None and next_item < visit.count and next_item - done < step.concurrency:
+        frame_id = item_frame(visit.number, next_item)
         work.add_frame(frame_id, step.path)
         work.agenda.append(Entry(frame_id, body.start, None))
         next_item += 1
-    if visit.done >= visit.count:
-        work.put(replace(visit, phase=Phase.collecting))
-        work.commands.append(Collect(number, visit.attempt, step.path, visit.frame, visit.results))
-    elif next_item != visit.next_item:
-        work.put(replace(visit, next_item=next_item))
+    phase = visit.phase
+    if done >= visit.count:
+        phase = Phase.collecting
+        work.commands.append(
+            Collect(visit.number, visit.attempt, step.path, visit.frame, visit.origin, visit.count, failed)
+        )
+    work.put(replace(visit, phase=phase, next_item=next_item, done=done, failed=failed))
 
 
 def finish_item(work: Work, draft: FrameDraft) -> None:
-    """The item's last token has ended: keep its result, forget its frame, open the next."""
+    """The item's last token has ended: say what its result is, forget its frame, open the next."""
     number, index = item_of(draft.id)
     visit = work.visits[number]
-    results = (*visit.results[:index], draft.result, *visit.results[index + 1 :])
-    work.put(replace(visit, results=results, done=visit.done + 1))
+    if draft.result is not None:
+        work.commands.append(ItemEnded(draft.path, visit.origin, index, draft.result))
     work.drop_frame(draft.id)
-    open_items(work, number)
+    open_items(work, visit, done=visit.done + 1, failed=visit.failed)
+
+
+def pass_over_item(work: Work, owner: Visit, frame_id: str, failed: tuple[Visit, ...], kind: str) -> None:
+    """The item has failed, and the for-each goes on without it."""
+    drop_item(work, frame_id, failed, kind)
+    open_items(work, owner, done=owner.done + 1, failed=owner.failed + 1)
 
 
 def reenter(work: Work, visit: Visit, frame_id: str) -> None:

@@ -55,8 +55,10 @@ class Visit:
     # for-each only
     count: int = 0
     next_item: int = 0
-    results: tuple[int | None, ...] = ()
     done: int = 0  # items that have ended
+    failed: int = 0  # those of them that failed and were passed over
+    # Visit and attempt under which the results of its items are kept. An attempt that takes over keeps the first one's.
+    origin: tuple[int, int] = (0, 0)
     resumes: int = 0  # the interrupted visit whose unfinished items it takes over when its items are found again
     # loop only: `done` counts its turns
     last: int = 0  # the visit whose output is that of the last turn

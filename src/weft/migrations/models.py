@@ -9,6 +9,7 @@ import weft.db.key_tables
 import weft.domain.audit.models
 import weft.domain.clients.models
 import weft.domain.events.models
+import weft.domain.executions.bulk_models
 import weft.domain.executions.models
 import weft.domain.identity.models
 import weft.domain.limits.models

@@ -272,6 +272,12 @@ async def children_of(driver: Driver, tenant_id: UUID, jobs: Sequence[Job]) -> l
     return rows
 
 
+async def with_output(driver: Driver, tenant_id: UUID, children: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The same, with outputs that are large read from where they lie."""
+    whole = driver.evaluator.payloads.whole
+    return [{**child, "output": await whole(tenant_id, child["id"], child["output"])} for child in children]
+
+
 def child_ended(job: Job, family: Sequence[Mapping[str, Any]]) -> What:
     """What a child's end means for the step that waits for it."""
     for child in family:

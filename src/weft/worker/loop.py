@@ -214,6 +214,7 @@ class Worker:
         ended = [job for job in jobs if job.kind == "child_done"]
         if ended:
             family = await errands.children_of(self._driver, tenant_id, ended)
+            family = await errands.with_output(self._driver, tenant_id, family)
             for job in ended:
                 self._outbox.put(tenant_id, job, errands.child_ended(job, family))
         cancelled = [job for job in jobs if job.kind == "cancel_child"]

@@ -25,6 +25,7 @@ from weft.db.hot import AWAY
 from weft.domain.events.rules import KEPT as EVENTS_KEPT
 from weft.engine.code_sandbox import CodeSandbox
 from weft.engine.kinds import Ports
+from weft.engine.limits import limits_of
 from weft.engine.message_templates import Templates
 from weft.engine.process import EngineProcess
 from weft.engine.triggers.schedules import Schedules
@@ -82,7 +83,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
     )
     client = SafeHttpClient(Allow.parse(settings.http.allow))
     code = CodeSandbox()
-    engine = EngineProcess(database, wakes=False, answers=False)
+    engine = EngineProcess(database, wakes=False, answers=False, limits=limits_of(settings.limits))
     await engine.open()
     chosen = settings.worker
     worker = Worker(

@@ -11,7 +11,7 @@ from tests.engine.steps.calls import NOW, call_of
 from weft.engine import registry
 from weft.engine.kinds import Instant
 from weft.engine.outcomes import Done, Failed, Items, Outcome, StartChild, WaitUntil
-from weft.engine.steps.for_each import MAX_ITEMS
+from weft.engine.steps.for_each import MOST
 
 HOUR = timedelta(hours=1)
 
@@ -41,7 +41,8 @@ def until(moment: datetime) -> dict[str, str]:
         ("join", {}, Done()),
         ("for_each", {"items": [1, 2], "concurrency": 5}, Items([1, 2])),
         ("for_each", {"items": ()}, Items([])),
-        ("for_each", {"items": list(range(MAX_ITEMS))}, Items(list(range(MAX_ITEMS)))),
+        ("for_each", {"items": {"count": 3}}, Items(range(3))),
+        ("for_each", {"items": {"count": 3.0}}, Items(range(3))),
         ("sub_workflow", {"workflow": "refund"}, StartChild("refund", {}, None)),
         ("sub_workflow", {"workflow": " refund ", "input": {"a": 1}, "version": 3}, StartChild("refund", {"a": 1}, 3)),
         ("sub_workflow", {"workflow": "refund", "input": None, "version": 2.0}, StartChild("refund", None, 2)),
@@ -73,7 +74,10 @@ def test_what_a_step_answers(name: str, config: dict[str, Any], outcome: Outcome
         ("for_each", {"items": "input.lines"}, "config.items must be a list, but it is the text 'input.lines'."),
         ("for_each", {"items": None}, "config.items must be a list, but there is none."),
         ("for_each", {"items": {"a": 1}}, "config.items must be a list, but it is an object with 1 fields."),
-        ("for_each", {"items": [0] * (MAX_ITEMS + 1)}, "10,001 items; at most 10,000"),
+        ("for_each", {"items": {"count": -1}}, "config.items.count must be a whole number, 0 or more"),
+        ("for_each", {"items": {"count": True}}, "config.items.count must be a whole number"),
+        ("for_each", {"items": {"count": "3"}}, "config.items.count must be a whole number"),
+        ("for_each", {"items": {"count": MOST + 1}}, "at most 1,000,000 runs"),
         ("delay", {}, "exactly one of config.for and config.until"),
         ("delay", {"for": 1, "until": "2030-06-01T13:00:00Z"}, "exactly one"),
         ("delay", {"for": "soon"}, "is not a duration"),

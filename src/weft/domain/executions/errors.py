@@ -118,3 +118,45 @@ class EventIdUnclear(Invalid):
             f"'{event_id[:60]}' is no id of an event of an execution. Send the `id` of the last event that you got, or "
             "none to begin with a snapshot."
         )
+
+
+class PayloadNotFound(NotFound):
+    code = "payload_not_found"
+
+    def __init__(self, payload_id: UUID) -> None:
+        super().__init__(
+            f"The execution has no payload {payload_id}. `GET /v1/executions/{{id}}` and its logs name those it has."
+        )
+
+
+class PayloadQuotaReached(Conflict):
+    code = "payload_quota"
+
+    def __init__(self, size: int, quota: int) -> None:
+        super().__init__(quota_reached(size, quota))
+
+
+def quota_reached(size: int, quota: int) -> str:
+    """The same words for a start and for a step."""
+    return (
+        f"The value ({size:,} bytes as JSON) does not fit into what is left of the tenant's {quota:,} bytes for large "
+        "values. Delete executions that are no longer needed, hand on less (a link, or the fields that are used), or "
+        "ask the operator to raise `limits.payload_bytes`; `weft tenant usage` shows what is used."
+    )
+
+
+class InputTooLarge(Invalid):
+    code = "input_too_large"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"The input has {size:,} bytes as JSON; at most {limit:,} are taken (WEFT_OUTPUT_LIMIT). Hand on less, "
+            "such as a link to it; nothing was started."
+        )
+
+
+class InputUnfit(Invalid):
+    code = "input_unfit"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The input cannot be written as JSON: {reason[:200]}. Correct it; nothing was started.")

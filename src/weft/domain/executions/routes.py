@@ -6,10 +6,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 
 from weft.db.scope import Scope
+from weft.domain.executions import large
 from weft.domain.executions import service as executions
-from weft.domain.executions.models import ExecutionLog, LogStatus
+from weft.domain.executions.models import LogStatus
+from weft.domain.executions.payloads import inflated
 from weft.domain.executions.queries import Filters
 from weft.domain.executions.schemas import ExecutionCounts, ExecutionRead, ExecutionSummary, LogRead
 from weft.http.bodies import Moment
@@ -78,8 +81,19 @@ async def list_execution_logs(
     query: Paging,
     step: Annotated[str | None, Query(min_length=1, max_length=500, description="The step's path.")] = None,
     status: LogStatus | None = None,
-) -> Paged[ExecutionLog]:
+) -> Paged[LogRead]:
     """The journal: one row for each attempt of each visit of a step. `order=asc` tells it as it happened."""
     return await executions.journal(
         scope, execution_id, query, step=step, status=status.value if status is not None else None
     )
+
+
+@router.get(
+    "/{execution_id}/payloads/{payload_id}",
+    response_class=StreamingResponse,
+    responses={200: {"description": "The value, whole.", "content": {"application/json": {"schema": {}}}}},
+)
+async def get_execution_payload(scope: Reader, execution_id: UUID, payload_id: UUID) -> StreamingResponse:
+    """A large value of an execution: its input, its output or that of a step, as JSON."""
+    data = await large.payload(scope, execution_id, payload_id)
+    return StreamingResponse(inflated(data), media_type="application/json")

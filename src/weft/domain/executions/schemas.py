@@ -101,9 +101,20 @@ class LiveStepRead(Output):
     items_done: int | None = Field(description="Of a for-each or a loop: how many are done.")
 
 
+class PayloadRead(Output):
+    """A value that is too large to be shown among others."""
+
+    id: UUID
+    size: int = Field(description="Bytes of its JSON.")
+    href: str = Field(description="The address that gives it whole.")
+
+
 class ExecutionRead(ExecutionSummary):
-    input: Any | None
-    output: Any | None
+    input: Any | None = Field(description="Null, and in `payloads`, when it is larger than a megabyte.")
+    output: Any | None = Field(description="Likewise.")
+    payloads: dict[str, PayloadRead] = Field(
+        description="Of `input` and `output`, those that are too large to be shown here, and where they are."
+    )
     error: dict[str, Any] | None
     metadata: dict[str, Any]
     trigger_id: UUID | None
@@ -137,7 +148,8 @@ class LogRead(Output):
     attempt: int
     status: LogStatus
     message: str | None
-    data: Any | None = Field(description="What the step gave.")
+    data: Any | None = Field(description="What the step gave; null, and in `payload`, when it is too large for a page.")
+    payload: PayloadRead | None = Field(description="Where it is, when it is not shown here.")
     error: dict[str, Any] | None
     started_at: datetime
     completed_at: datetime | None

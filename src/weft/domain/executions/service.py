@@ -7,11 +7,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from weft.db.scope import Scope
-from weft.domain.executions import queries, rules
+from weft.domain.executions import large, queries, rules
 from weft.domain.executions.errors import ExecutionNotFound, PeriodInvalid
 from weft.domain.executions.models import Execution, ExecutionLog
 from weft.domain.executions.queries import Filters
-from weft.domain.executions.schemas import ExecutionCounts, ExecutionRead, LiveStepRead
+from weft.domain.executions.schemas import ExecutionCounts, ExecutionRead, LiveStepRead, LogRead
 from weft.domain.limits.models import PlaceState
 from weft.domain.limits.rules import in_use
 from weft.domain.workflows.errors import ClientUnknown
@@ -37,9 +37,13 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
     now = rules.standing(row.state)
     waits = await timers(scope, execution_id) if now.live else {}
     message = (row.error or {}).get("message")
+    documents = await large.shown(scope, execution_id, {"input": row.input, "output": row.output})
     return ExecutionRead.model_validate(
         {column: getattr(row, column) for column in _COLUMNS}
         | {
+            "input": documents.values["input"],
+            "output": documents.values["output"],
+            "payloads": documents.hidden,
             "workflow_name": found.workflow_name,
             "version": found.version,
             "metadata": row.meta,
@@ -54,7 +58,7 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
 
 _COLUMNS: Final = (
     "id", "number", "workflow_id", "version_id", "client_id", "status", "trigger", "correlation_id", "parent_id",
-    "created_at", "started_at", "completed_at", "input", "output", "error", "trigger_id", "started_by",
+    "created_at", "started_at", "completed_at", "error", "trigger_id", "started_by",
     "idempotency_key", "parent_visit", "priority", "depth", "cost", "updated_at", "simulation",
 )  # fmt: skip
 
@@ -106,12 +110,25 @@ def live_step(step: rules.LiveStep, waits: Timers) -> LiveStepRead:
 
 async def journal(
     scope: Scope, execution_id: UUID, query: PageQuery, *, step: str | None = None, status: str | None = None
-) -> Paged[ExecutionLog]:
+) -> Paged[LogRead]:
     """One page of an execution's journal. Only the months in which it can have rows are read."""
     row = await _bounds(scope, execution_id)
     period = rules.journal_period(row.created_at, row.completed_at, row.status, scope.now())
     select = queries.journal(scope.tenant_id, execution_id, period, step=step, status=status)
-    return await page(scope, select, (ExecutionLog.started_at, ExecutionLog.id), query)
+    rows = await page(scope, select, (ExecutionLog.started_at, ExecutionLog.id), query)
+    documents = await large.shown(scope, execution_id, {str(one.id): one.data for one in rows.items})
+    return Paged([_log(one, documents) for one in rows.items], rows.next_cursor)
+
+
+_LOG_COLUMNS: Final = tuple(name for name in LogRead.model_fields if name not in ("step", "data", "payload"))
+
+
+def _log(row: ExecutionLog, documents: large.Shown) -> LogRead:
+    key = str(row.id)
+    return LogRead.model_validate(
+        {name: getattr(row, name) for name in _LOG_COLUMNS}
+        | {"step_key": row.step_key, "data": documents.values[key], "payload": documents.hidden.get(key)}
+    )
 
 
 async def status_of(scope: Scope, execution_id: UUID) -> str:

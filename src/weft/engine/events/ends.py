@@ -10,6 +10,7 @@ from weft.db.hot import transaction
 from weft.domain.events import rules
 from weft.domain.events.models import EventSource
 from weft.domain.events.storing import NewEvent, store
+from weft.domain.executions.payloads import Reference, unpacked
 from weft.engine.drive import Driver
 from weft.engine.events.hearing import loops_refused
 from weft.engine.news import News, Noted
@@ -78,7 +79,11 @@ class Ends:
 
 
 def _event(row: Any, kind: str, driver: Driver) -> NewEvent:
-    """One end, one event, whatever is delivered twice. A retried execution may end again."""
+    """One end, one event, whatever is delivered twice. A retried execution may end again.
+
+    An output above 256 KB is not part of it: whoever hears of the end has the execution's id.
+    """
+    output = unpacked(row["output"])
     return NewEvent(
         type=kind,
         received_at=driver.clock(),
@@ -89,7 +94,7 @@ def _event(row: Any, kind: str, driver: Driver) -> NewEvent:
             "execution": str(row["id"]),
             "number": row["number"],
             "status": row["status"],
-            "output": row["output"],
+            "output": None if isinstance(output, Reference) else output,
             "error": row["error"],
             "correlation_id": row["correlation_id"],
         },

@@ -10,8 +10,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from weft.core.actor import Actor
+from weft.db.database import Connection
 from weft.db.hot import transaction
 from weft.engine.drive import Driver
+from weft.engine.payloads import opened
 from weft.engine.run import Facts
 from weft.engine.simulation.backtest import Past
 from weft.engine.simulation.recorded import recording_of
@@ -83,7 +85,17 @@ async def pasts(driver: Driver, actor: Actor, rows: Sequence[Any]) -> AsyncItera
             }
             ids = [row["id"] for row in group]
             journal = await connection.fetch(JOURNALS, actor.tenant_id, ids, since, until)
-        by_execution = {key: list(found) for key, found in groupby(journal, key=lambda row: row["execution_id"])}
+            by_execution = {
+                key: await _opened(connection, actor, key, list(found))
+                for key, found in groupby(journal, key=lambda row: row["execution_id"])
+            }
+            group = [
+                {
+                    **row,
+                    **await opened(connection, actor.tenant_id, row["id"], {k: row[k] for k in ("input", "output")}),
+                }
+                for row in group
+            ]
         yield [
             Past(
                 facts=_facts(actor.tenant_id, row),
@@ -98,6 +110,13 @@ async def pasts(driver: Driver, actor: Actor, rows: Sequence[Any]) -> AsyncItera
             )
             for row in group
         ]
+
+
+async def _opened(connection: Connection, actor: Actor, execution_id: UUID, rows: list[Any]) -> list[dict[str, Any]]:
+    """Rows of one journal with what their steps gave, wherever it lies."""
+    data = {str(number): row["data"] for number, row in enumerate(rows)}
+    whole = await opened(connection, actor.tenant_id, execution_id, data)
+    return [{**row, "data": whole[str(number)]} for number, row in enumerate(rows)]
 
 
 def _facts(tenant_id: UUID, row: Any) -> Facts:

@@ -89,6 +89,7 @@ def _clock(run: Run, now: datetime | None = None) -> datetime:
 async def advance(evaluator: Evaluator, run: Run, news: Sequence[News], now: datetime, apply: Apply) -> None:
     """Apply news to a simulated execution, and play it as far as one turn may."""
     stage = ScriptStage(read_script(run.facts.metadata.get("script")), evaluator.guard)
+    await evaluator.payloads.open(run, run.facts.input)  # the script may read it, and has no way to the database
     play = _StoredPlay(evaluator, stage, run, now)
     for item in news:
         await play.take(item, apply)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from weft.engine.kinds import Call
 from weft.engine.outcomes import Items, Outcome
-from weft.engine.steps.base import ConfigWrong, InstantStep, config_of
+from weft.engine.steps.base import ConfigWrong, InstantStep, config_of, output_of
 from weft.engine.steps.values import wrong
 from weft.interpreter.definition import FOR_EACH
 
-MAX_ITEMS: Final = 10_000
-"""More than this would make the execution's state too large to be saved often; page through them instead."""
+MOST: Final = 1_000_000
+"""What the setting `WEFT_MAX_ITEMS` may allow."""
 
-
-_RESULTS: Final = {"type": "array", "description": "One output of the body for every item, in the items' order."}
+_COUNTED: Final = output_of({"count": {"type": "integer"}, "failed": {"type": "integer"}})
+_NUMBER: Final = {"type": "integer", "description": "How many items came to their end."}
+_RESULTS: Final = {
+    "type": "array",
+    "description": "One output of the body for every item, in the items' order; null for an item that failed. "
+    "With `collect: none` it is `{count, failed}`, with `collect: count` the number of items that came to their end.",
+}
 
 
 class ForEach(InstantStep):
@@ -24,10 +30,14 @@ class ForEach(InstantStep):
     config_schema = config_of(
         {
             "items": {
-                "type": ["array", "string"],
+                "type": ["array", "string", "object"],
                 "minLength": 1,
-                "maxItems": MAX_ITEMS,
-                "description": f"The list: an expression such as `input.lines`, or a literal; at most {MAX_ITEMS:,}.",
+                "maxItems": MOST,
+                "properties": {"count": {"type": ["integer", "string"], "minimum": 0, "minLength": 1}},
+                "required": ["count"],
+                "additionalProperties": False,
+                "description": "The list: an expression such as `input.lines`, or a literal; or `{count: 12}`, whose "
+                "items are the numbers from 0. At most 100,000 (`WEFT_MAX_ITEMS`).",
             },
             "concurrency": {
                 "type": "integer",
@@ -35,6 +45,18 @@ class ForEach(InstantStep):
                 "maximum": 100,
                 "default": 1,
                 "description": "How many items are worked on at the same time.",
+            },
+            "collect": {
+                "enum": ["all", "none", "count"],
+                "default": "all",
+                "description": "What the output is: the outputs of all items, only how many there were and how many "
+                "failed, or the number of items that came to their end.",
+            },
+            "on_item_error": {
+                "enum": ["fail", "continue"],
+                "default": "fail",
+                "description": "What becomes of the others when an item fails: they stop and the step fails, or they "
+                "go on and the item's result is null.",
             },
             "body": {
                 "type": "object",
@@ -44,18 +66,35 @@ class ForEach(InstantStep):
         required=("items", "body"),
     )
     outputs_schema = _RESULTS
-    expressions = (("items",),)
+    expressions = (("items",), ("items", "count"))
+
+    def outputs(self, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        match config.get("collect", "all"):
+            case "none":
+                return _COUNTED
+            case "count":
+                return _NUMBER
+            case _:
+                return self.outputs_schema
 
     def answer(self, call: Call) -> Outcome:
         items = call.config.get("items")
+        if isinstance(items, Mapping) and items.keys() == {"count"}:
+            return Items(range(_whole(items["count"])))
         if not isinstance(items, (list, tuple)):
             raise wrong("items", "a list", items)
-        if len(items) > MAX_ITEMS:
-            raise ConfigWrong(
-                f"config.items has {len(items):,} items; at most {MAX_ITEMS:,} fit into one for-each. "
-                "Cut the list into batches and give each to a sub-workflow."
-            )
         return Items(list(items))
+
+
+def _whole(count: Any) -> int:
+    """A number of runs. JSON knows `3.0`, which is as good as 3."""
+    if isinstance(count, float) and count.is_integer():
+        count = int(count)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise wrong("items.count", "a whole number, 0 or more", count)
+    if count > MOST:
+        raise ConfigWrong(f"config.items.count is {count:.6g}; at most {MOST:,} runs fit into one for-each.")
+    return count
 
 
 STEP = ForEach()

@@ -3,6 +3,9 @@
 drop table
   weft.workflow_transitions,
   weft.questions,
+  weft.payloads,
+  weft.item_results,
+  weft.item_chunks,
   weft.execution_places,
   weft.execution_logs,
   weft.event_waits,
@@ -27,6 +30,7 @@ drop table
   weft.secrets,
   weft.roles,
   weft.rate_limits,
+  weft.payload_usage,
   weft.message_templates,
   weft.events,
   weft.event_interests,
@@ -41,6 +45,7 @@ drop table
   weft.audit_logs;
 
 drop function
+  weft.payloads_gone(),
   weft.drop_empty_partitions(date),
   weft.retention_tenants(),
   weft.delete_executions(uuid[], integer[]),

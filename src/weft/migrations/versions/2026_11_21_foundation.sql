@@ -224,6 +224,14 @@ CREATE TABLE weft.message_templates (
 
 CREATE UNIQUE INDEX message_templates_newest_key ON weft.message_templates (tenant_id, name) WHERE is_newest;
 
+CREATE TABLE weft.payload_usage (
+	tenant_id UUID NOT NULL, 
+	payloads BIGINT NOT NULL, 
+	size BIGINT NOT NULL, 
+	stored_size BIGINT NOT NULL, 
+	CONSTRAINT payload_usage_pkey PRIMARY KEY (tenant_id)
+) with (fillfactor = 50);
+
 CREATE TABLE weft.rate_limits (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -646,6 +654,39 @@ CREATE INDEX execution_places_state_idx ON weft.execution_places (tenant_id, sta
 
 CREATE INDEX execution_places_workflow_idx ON weft.execution_places (tenant_id, workflow_id, key, state, priority desc, since, execution_id);
 
+CREATE TABLE weft.item_chunks (
+	tenant_id UUID NOT NULL, 
+	execution_id UUID NOT NULL, 
+	visit INTEGER NOT NULL, 
+	attempt INTEGER NOT NULL, 
+	first INTEGER NOT NULL, 
+	count INTEGER NOT NULL, 
+	items JSONB NOT NULL, 
+	CONSTRAINT item_chunks_pkey PRIMARY KEY (tenant_id, execution_id, visit, attempt, first)
+);
+
+CREATE TABLE weft.item_results (
+	tenant_id UUID NOT NULL, 
+	execution_id UUID NOT NULL, 
+	visit INTEGER NOT NULL, 
+	attempt INTEGER NOT NULL, 
+	first INTEGER NOT NULL, 
+	indexes INTEGER[] NOT NULL, 
+	results INTEGER[] NOT NULL, 
+	CONSTRAINT item_results_pkey PRIMARY KEY (tenant_id, execution_id, visit, attempt, first)
+);
+
+CREATE TABLE weft.payloads (
+	tenant_id UUID NOT NULL, 
+	execution_id UUID NOT NULL, 
+	id UUID NOT NULL, 
+	size BIGINT NOT NULL, 
+	stored_size BIGINT NOT NULL, 
+	encoding TEXT NOT NULL, 
+	data BYTEA NOT NULL, 
+	CONSTRAINT payloads_pkey PRIMARY KEY (tenant_id, execution_id, id)
+);
+
 CREATE TABLE weft.questions (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -699,6 +740,8 @@ ALTER TABLE weft.event_interests ADD CONSTRAINT event_interests__fkey FOREIGN KE
 ALTER TABLE weft.events ADD CONSTRAINT events__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.message_templates ADD CONSTRAINT message_templates__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
+ALTER TABLE weft.payload_usage ADD CONSTRAINT payload_usage__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.rate_limits ADD CONSTRAINT rate_limits__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
@@ -767,6 +810,12 @@ ALTER TABLE weft.execution_logs ADD CONSTRAINT execution_logs_step_id_fkey FOREI
 ALTER TABLE weft.execution_places ADD CONSTRAINT execution_places_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE weft.execution_places ADD CONSTRAINT execution_places_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
+
+ALTER TABLE weft.item_chunks ADD CONSTRAINT item_chunks_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE weft.item_results ADD CONSTRAINT item_results_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE weft.payloads ADD CONSTRAINT payloads_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE weft.questions ADD CONSTRAINT questions_execution_id_fkey FOREIGN KEY(tenant_id, execution_id) REFERENCES weft.workflow_executions (tenant_id, id) ON DELETE CASCADE;
 
@@ -871,6 +920,14 @@ alter table weft.message_templates force row level security;
 create policy tenant_rw on weft.message_templates to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.message_templates to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.payload_usage enable row level security;
+
+alter table weft.payload_usage force row level security;
+
+create policy tenant_rw on weft.payload_usage to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.payload_usage to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.rate_limits enable row level security;
 
@@ -1063,6 +1120,30 @@ alter table weft.execution_places force row level security;
 create policy tenant_rw on weft.execution_places to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.execution_places to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.item_chunks enable row level security;
+
+alter table weft.item_chunks force row level security;
+
+create policy tenant_rw on weft.item_chunks to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.item_chunks to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.item_results enable row level security;
+
+alter table weft.item_results force row level security;
+
+create policy tenant_rw on weft.item_results to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.item_results to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.payloads enable row level security;
+
+alter table weft.payloads force row level security;
+
+create policy tenant_rw on weft.payloads to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.payloads to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.questions enable row level security;
 
@@ -1650,6 +1731,30 @@ begin
   return n;
 end $$;
 
+-- Payloads are compressed before they come: PostgreSQL stores them as they are, and out of line.
+alter table weft.payloads alter column data set storage external;
+
+-- Whoever deletes payloads (with their execution, or one by one) gives their room back to the tenant.
+create function weft.payloads_gone() returns trigger
+language plpgsql set search_path = pg_catalog as $$
+begin
+  update weft.payload_usage u
+     set payloads = u.payloads - g.payloads, size = u.size - g.size, stored_size = u.stored_size - g.stored_size
+    from (select tenant_id, count(*) as payloads, sum(size) as size, sum(stored_size) as stored_size
+            from gone group by tenant_id) g
+   where u.tenant_id = g.tenant_id;
+  return null;
+end $$;
+
+create trigger gone after delete on weft.payloads
+  referencing old table as gone for each statement execute function weft.payloads_gone();
+
+-- Retention deletes within the tenant of its transaction, like everybody else.
+create policy retention_rw on weft.payload_usage to weft_retention
+  using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid)
+  with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+grant select, update on weft.payload_usage to weft_retention;
+
 create policy audit_insert on weft.audit_logs for insert to weft_audit with check (true);
 
 grant usage on schema weft to weft_audit;
@@ -1671,6 +1776,18 @@ grant select, delete on weft.execution_logs to weft_retention;
 create policy retention_rw on weft.execution_places to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 grant select, delete on weft.execution_places to weft_retention;
+
+create policy retention_rw on weft.item_chunks to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.item_chunks to weft_retention;
+
+create policy retention_rw on weft.item_results to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.item_results to weft_retention;
+
+create policy retention_rw on weft.payloads to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+grant select, delete on weft.payloads to weft_retention;
 
 create policy retention_rw on weft.questions to weft_retention using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
@@ -1700,6 +1817,15 @@ begin
   get diagnostics n = row_count;
   belongings := belongings + n;
   delete from weft.execution_places b where b.tenant_id = tenant and b.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.item_chunks b where b.tenant_id = tenant and b.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.item_results b where b.tenant_id = tenant and b.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.payloads b where b.tenant_id = tenant and b.execution_id = any(p_ids);
   get diagnostics n = row_count;
   belongings := belongings + n;
   delete from weft.questions b where b.tenant_id = tenant and b.execution_id = any(p_ids);
@@ -1993,6 +2119,8 @@ revoke all on function weft.drop_empty_partitions(date) from public;
 
 grant execute on function weft.drop_empty_partitions(date) to weft_app;
 
+revoke all on function weft.payloads_gone() from public;
+
 revoke create on schema weft from weft_auth, weft_audit, weft_dispatch, weft_retention;
 
 set local role weft_audit;
@@ -2028,6 +2156,8 @@ grant select, insert, update on weft.event_interests to weft_app;
 grant select, insert, update on weft.events to weft_app;
 
 grant select, insert, update, delete on weft.message_templates to weft_app;
+
+grant select, insert, update on weft.payload_usage to weft_app;
 
 grant select, insert, update, delete on weft.rate_limits to weft_app;
 
@@ -2076,6 +2206,12 @@ grant select, insert, update, delete on weft.event_waits to weft_app;
 grant select, insert, update on weft.execution_logs to weft_app;
 
 grant select, insert, update, delete on weft.execution_places to weft_app;
+
+grant select, insert, delete on weft.item_chunks to weft_app;
+
+grant select, insert, delete on weft.item_results to weft_app;
+
+grant select, insert, delete on weft.payloads to weft_app;
 
 grant select, insert, update on weft.questions to weft_app;
 
