@@ -372,3 +372,20 @@ def test_the_state_of_a_hundred_thousand_items_is_that_of_a_few() -> None:
         run.succeed("lines.x")
         assert len(run.state.frames) == 4
     assert len(json.dumps(dump_state(run.state))) < few + 60
+
+
+def test_enough_good_ends_cancel_the_other_items() -> None:
+    config = {"enough": 2, "on_item_error": "continue"}
+    step = for_each("lines", document("x"), concurrency=3)
+    step["config"].update(config)
+    run = Run(document(step, "z", lines="z"))
+    run.items("lines", 9)
+    run.fail("lines.x", retryable=False)
+    run.succeed("lines.x")
+    assert run.live.count("lines.x") == 3
+    run.succeed("lines.x")
+    assert (run.collected.count, run.collected.failed, run.collected.left) == (9, 1, 6)
+    assert run.live == ["lines"]
+    run.succeed("lines", "z")
+    assert run.status() is Status.completed
+    assert [row for row in run.journal if row == ("lines.x", "CANCELLED")] == [("lines.x", "CANCELLED")] * 2

@@ -65,9 +65,10 @@ async def collect(run: Run, command: Collect, step: StepPlan, evaluator: Evaluat
     """The output of a for-each whose items are all done."""
     mode = _mode(step)
     if mode == "none":
-        return Done({"count": command.count, "failed": command.failed})
+        numbers = {"count": command.count, "failed": command.failed}
+        return Done(numbers if step.step.enough is None else {**numbers, "left": command.left})
     if mode == "count":
-        return Done(command.count - command.failed)
+        return Done(command.count - command.failed - command.left)
     named = dict(run.gathered.get(command.origin, ()))
     if command.count > SHORT:
         named |= await evaluator.item_store.results(run.facts.tenant_id, run.id, command.origin)

@@ -42,7 +42,8 @@ class Collect:
     """All items of a for-each are done: gather their results as its output.
 
     The results are those that `ItemEnded` named for this `origin`; an item of which none was named failed and was
-    passed over. Answer with `StepSucceeded` (or `StepFailed`) for the for-each's own visit.
+    passed over, or was left out because enough others were done. Answer with `StepSucceeded` (or `StepFailed`) for
+    the for-each's own visit.
     """
 
     visit: int
@@ -52,6 +53,7 @@ class Collect:
     origin: tuple[int, int]
     count: int
     failed: int = 0
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)

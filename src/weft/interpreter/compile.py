@@ -146,6 +146,7 @@ class _Reader:
             exclusive=self._exclusive(),
             body=self._body(path) if kind in (FOR_EACH, LOOP) else None,
             concurrency=self._concurrency() if kind == FOR_EACH else 1,
+            enough=self._count(self._config.get("enough"), "config", "enough") if kind == FOR_EACH else None,
             max_turns=self._turns() if kind == LOOP else 0,
             asks_first=kind == LOOP and "while" in self._config,
             ends_well=kind == LOOP and self._config.get("on_max") == "continue",

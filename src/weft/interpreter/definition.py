@@ -113,6 +113,7 @@ class Step:
     exclusive: str | None = None
     body: Graph | None = None
     concurrency: int = 1
+    enough: int | None = None  # so many items of a for-each that come to a good end; the others are then cancelled
     max_turns: int = 0
     asks_first: bool = False
     ends_well: bool = False

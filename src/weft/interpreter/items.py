@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from weft.interpreter.commands import Choose, Collect, ItemEnded
+from weft.interpreter.definition import Step
 from weft.interpreter.dropping import drop_item, drop_items
 from weft.interpreter.flow import run
 from weft.interpreter.state import Phase, Visit, item_frame, item_of
@@ -42,10 +43,16 @@ def open_items(work: Work, visit: Visit, *, done: int, failed: int) -> None:
     phase = visit.phase
     if done >= visit.count:
         phase = Phase.collecting
-        work.commands.append(
-            Collect(visit.number, visit.attempt, step.path, visit.frame, visit.origin, visit.count, failed)
-        )
+        _collect(work, visit, step, done, failed)
     work.put(replace(visit, phase=phase, next_item=next_item, done=done, failed=failed))
+
+
+def _collect(work: Work, visit: Visit, step: Step, done: int, failed: int) -> None:
+    """Have the results gathered. What was left out because enough were done has none."""
+    left = visit.count - done
+    work.commands.append(
+        Collect(visit.number, visit.attempt, step.path, visit.frame, visit.origin, visit.count, failed, left)
+    )
 
 
 def finish_item(work: Work, draft: FrameDraft) -> None:
@@ -55,7 +62,13 @@ def finish_item(work: Work, draft: FrameDraft) -> None:
     if draft.result is not None:
         work.commands.append(ItemEnded(draft.path, visit.origin, index, draft.result))
     work.drop_frame(draft.id)
-    open_items(work, visit, done=visit.done + 1, failed=visit.failed)
+    done, step = visit.done + 1, work.step_of(visit)
+    if step.enough is not None and done - visit.failed >= step.enough and done < visit.count:
+        drop_items(work, visit)
+        work.put(replace(visit, phase=Phase.collecting, done=done))
+        _collect(work, visit, step, done, visit.failed)
+    else:
+        open_items(work, visit, done=done, failed=visit.failed)
 
 
 def pass_over_item(work: Work, owner: Visit, frame_id: str, failed: tuple[Visit, ...], kind: str) -> None:

@@ -15,6 +15,7 @@ MOST: Final = 1_000_000
 """What the setting `WEFT_MAX_ITEMS` may allow."""
 
 _COUNTED: Final = output_of({"count": {"type": "integer"}, "failed": {"type": "integer"}})
+_SOME: Final = output_of({name: {"type": "integer"} for name in ("count", "failed", "left")})
 _NUMBER: Final = {"type": "integer", "description": "How many items came to their end."}
 _RESULTS: Final = {
     "type": "array",
@@ -58,6 +59,12 @@ class ForEach(InstantStep):
                 "description": "What becomes of the others when an item fails: they stop and the step fails, or they "
                 "go on and the item's result is null.",
             },
+            "enough": {
+                "type": "integer",
+                "minimum": 1,
+                "description": "So many items that come to a good end are enough: the others are cancelled, and their "
+                "results are null.",
+            },
             "body": {
                 "type": "object",
                 "description": "`steps` and `transitions` that every item goes through, written like a workflow's.",
@@ -71,7 +78,7 @@ class ForEach(InstantStep):
     def outputs(self, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
         match config.get("collect", "all"):
             case "none":
-                return _COUNTED
+                return _SOME if "enough" in config else _COUNTED
             case "count":
                 return _NUMBER
             case _:
