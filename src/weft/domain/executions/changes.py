@@ -18,6 +18,7 @@ from weft.db.scope import Scope
 from weft.domain.executions import queries, rules, service
 from weft.domain.executions.errors import ExecutionNotFound
 from weft.domain.executions.models import ExecutionLog
+from weft.domain.executions.payloads import Reference, unpacked
 from weft.domain.executions.rules import Position
 from weft.domain.executions.schemas import EndEvent, ExecutionEvent, StepEvent
 from weft.interpreter.state import Status
@@ -136,7 +137,7 @@ def _step(row: Row[Any], *, data: bool) -> StepEvent:
         started_at=row.started_at,
         completed_at=row.completed_at,
         data_bytes=row.data_bytes,
-        data=row.data if data else None,
+        data=_here(row.data) if data else None,
     )
 
 
@@ -159,12 +160,18 @@ async def _execution(scope: Scope, row: Row[Any], *, earlier: bool) -> Execution
     )
 
 
+def _here(stored: Any) -> Any:
+    """The value, unless it is so large that it lies elsewhere: then whoever wants it asks for the execution."""
+    value = unpacked(stored)
+    return None if isinstance(value, Reference) else value
+
+
 def _end(row: Row[Any], *, data: bool) -> EndEvent:
     return EndEvent(
         id=row.id,
         status=row.status,
         error=row.error,
-        output=row.output if data else None,
+        output=_here(row.output) if data else None,
         started_at=row.started_at,
         completed_at=row.completed_at,
     )
