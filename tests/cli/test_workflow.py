@@ -293,7 +293,7 @@ async def test_triggers(signed_in: Served, weft: Weft, write: Write) -> None:
     changed = await calling(
         weft, "workflow", "trigger", "update", "Invoice", "shop", "--respond", "sync", "--wait", "3", "--json"
     )
-    assert changed.json()["config"] == {"verify": "github", "respond": "sync", "wait_seconds": 3.0}
+    assert changed.json()["config"].items() >= {"verify": "github", "respond": "sync", "wait_seconds": 3.0}.items()
     assert changed.json()["enabled"] is False
     assert (await calling(weft, "workflow", "trigger", "enable", "Invoice", row["id"])).code == 0
     renewed = await calling(weft, "workflow", "trigger", "rotate-token", "Invoice", "shop", "--yes")

@@ -291,8 +291,8 @@ async def test_a_hundred_thousand_items(engine: Engine, monkeypatch: pytest.Monk
     monkeypatch.setattr(hot, "_acquire", acquire)
     before = Driver._advance_and_save
 
-    async def watched(self: Driver, tenant_id: UUID, news: Any, runs: Any, actor: Any) -> Any:
-        saved = await before(self, tenant_id, news, runs, actor)
+    async def watched(self: Driver, tenant_id: UUID, news: Any, runs: Any, *more: Any) -> Any:
+        saved = await before(self, tenant_id, news, runs, *more)
         states.extend(len(json.dumps(run.row().state)) for run in runs.values())
         return saved
 
