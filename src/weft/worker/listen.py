@@ -13,10 +13,16 @@ log = structlog.get_logger("weft.listen")
 
 
 class Listener:
-    """Calls `heard` for every notification on a channel. `run` reconnects until it is cancelled."""
+    """Calls `heard` for every notification on a channel. `run` reconnects until it is cancelled.
 
-    def __init__(self, dsn: str, channel: str, heard: Callable[[str], None]) -> None:
+    `name` is what the server calls the connection. Workers are counted by the usual one: each has one of it.
+    """
+
+    def __init__(
+        self, dsn: str, channel: str, heard: Callable[[str], None], *, name: str = "weft worker listen"
+    ) -> None:
         self._dsn = dsn
+        self._name = name
         self._channel = channel
         self._heard = heard
 
@@ -30,9 +36,7 @@ class Listener:
 
     async def _listen(self) -> None:
         lost = asyncio.Event()
-        connection = await asyncpg.connect(
-            self._dsn, timeout=10, server_settings={"application_name": "weft worker listen"}
-        )
+        connection = await asyncpg.connect(self._dsn, timeout=10, server_settings={"application_name": self._name})
         try:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.add_listener(self._channel, lambda _connection, _pid, _channel, said: self._heard(said))

@@ -66,7 +66,9 @@ class ScheduleLoop:
         self._lease = lease
         self._longest = longest
         self._wake = asyncio.Event()
-        self._listener = Listener(listen_dsn or database.dsn, CHANNEL, lambda _: self._wake.set())
+        self._listener = Listener(
+            listen_dsn or database.dsn, CHANNEL, lambda _: self._wake.set(), name="weft schedules"
+        )
         self._pruned_at: datetime | None = None
 
     async def run(self) -> None:
