@@ -290,12 +290,21 @@ def _resumed(definition: Definition, state: State, event: ResumeRequested) -> Wo
     return work
 
 
+def _is_under_way(state: State, frame_id: str) -> bool:
+    """Whether anything may move in this frame. Those of an interrupted for-each or loop wait until it goes on."""
+    if frame_id == ROOT:
+        return True
+    owner = state.visits.get(item_of(frame_id)[0])
+    return owner is not None and owner.phase is Phase.iterating
+
+
 def _looked_again(definition: Definition, state: State, event: VersionChanged) -> Work | None:
     if state.status.is_final or ROOT not in state.frames:
         return None
     work = Work(definition, state, event.at)
     for frame_id in state.frames:
-        work.frame(frame_id).ended = True
+        if _is_under_way(state, frame_id):
+            work.frame(frame_id).ended = True
     while run_queued(work):  # the name that it waited for may be no name any more
         pass
     return work
