@@ -195,3 +195,9 @@ def test_fields_are_named_as_people_know_them() -> None:
     assert fields_of("nowhere", "workflows_name_key") == ()
     assert fields_of(None, None) == ()
     assert Workflow.__tablename__ == "workflows"
+
+
+def test_a_connection_that_was_broken_before_it_was_asked_is_no_bug() -> None:
+    found = refusal(asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"))
+    assert found is not None
+    assert found.code == "database_unavailable"

@@ -11,12 +11,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
@@ -24,7 +22,7 @@ from starlette.responses import Response
 
 from weft.core.errors import Invalid, Issue, Kind, NotFound, WeftError
 from weft.db.database import dumps
-from weft.http.refusals import refusal
+from weft.http.refusals import DATABASE_ERRORS, refusal
 from weft.http.state import correlation_of
 
 log = structlog.get_logger("weft.http")
@@ -212,7 +210,7 @@ def install(app: Starlette) -> None:
     app.add_exception_handler(WeftError, _weft_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
-    for database_error in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    for database_error in DATABASE_ERRORS:
         app.add_exception_handler(database_error, _database_error)
 
 

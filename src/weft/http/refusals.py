@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 from sqlalchemy import Index, Table
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.schema import ColumnCollectionConstraint
 
@@ -125,6 +125,18 @@ _OURS: Final = frozenset({"tenant_id", "deleted_at"})  # columns that nobody sen
 _FULL: Final = "53"  # insufficient resources: connections, memory, disk
 
 
+_RAISED: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError)
+
+DATABASE_ERRORS: Final = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+"""What `refusal` may know an answer to."""
+
+
 def refusal(error: BaseException) -> WeftError | None:
     """The error to show for what the database said, or None when it is a bug of ours."""
     if isinstance(error, PoolTimeout):
@@ -134,6 +146,8 @@ def refusal(error: BaseException) -> WeftError | None:
         return None
     if isinstance(driver.__cause__, OverflowError | UnicodeError):
         return ValueUnstorable()  # the driver could not encode an argument; the server never saw it
+    if isinstance(driver, asyncpg.InternalClientError):
+        return DatabaseUnavailable()  # the connection was broken before it was asked anything
     if isinstance(driver, asyncpg.InterfaceError):
         return DatabaseUnavailable() if _lost(driver) else None
     if isinstance(driver, OSError):
@@ -145,7 +159,7 @@ def _driver_error(error: BaseException) -> Any:
     """asyncpg's own exception, from under SQLAlchemy's two wrappers."""
     if isinstance(error, DBAPIError):
         return error.orig.__cause__ if error.orig is not None else None
-    return error if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | ConnectionError) else None
+    return error if isinstance(error, _RAISED) else None
 
 
 def _lost(error: asyncpg.InterfaceError) -> bool:

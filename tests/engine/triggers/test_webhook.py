@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import httpx2
 import pytest
 from tests.engine.triggers.hooks import hook, rows, told
@@ -268,3 +269,18 @@ async def test_a_repeated_synchronous_call_gets_the_first_ones_output(
     assert (first.json(), again.json()) == ({"n": 1}, {"n": 1})
     assert again.headers["idempotency-replayed"] == "true"
     assert len(await rows(database, ada)) == 1
+
+
+async def test_a_database_that_is_gone_for_a_moment_is_no_bug(
+    database: Database, http: httpx2.AsyncClient, ada: Actor, running: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = await hook(database, ada)
+
+    async def gone(*_: object) -> None:
+        raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    monkeypatch.setattr(running.triggers, "read", gone)
+    answer = await http.post(orders.path, json={})
+    assert told(answer) == (503, "/errors/database_unavailable")
+    assert "Retry-After" in answer.headers
+    assert orders.path not in answer.text

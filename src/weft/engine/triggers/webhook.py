@@ -39,6 +39,7 @@ from weft.engine.triggers import content, signatures
 from weft.engine.triggers.lookup import Hook
 from weft.engine.waiting import FINAL, LONGEST, start_and_wait
 from weft.http.problems import of_error, of_protocol, problem
+from weft.http.refusals import DATABASE_ERRORS, refusal
 from weft.http.state import facts_of
 from weft.interpreter.state import Status
 
@@ -92,6 +93,11 @@ async def receive(request: Request) -> Response:
     except WeftError as error:
         log.info("webhook refused", code=error.code)
         return of_error(shown, error)
+    except DATABASE_ERRORS as error:
+        refused = refusal(error)
+        if refused is None:
+            raise
+        return of_error(shown, refused)
 
 
 class _Delivery:
