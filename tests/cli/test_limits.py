@@ -89,6 +89,8 @@ async def test_the_operator_sets_what_a_tenant_may_use(
     monkeypatch.setenv("WEFT_DATABASE_URL", test_database.app)
     shown = await _in_thread(weft, "tenant", "limits", "acme", "--concurrent-executions", "3", "--weight", "2")
     assert (shown["concurrent_executions"], shown["weight"], shown["concurrent_jobs"]) == (3, 2, None)
+    shown = await _in_thread(weft, "tenant", "limits", "acme", "--payload-bytes", "1000000")
+    assert shown["payload_bytes"] == 1_000_000
     shown = await _in_thread(weft, "tenant", "limits", "acme", "--concurrent-executions", "none")
     assert (shown["concurrent_executions"], shown["weight"]) == (None, 2)
     for wrong in (["--concurrent-jobs", "many"], ["--concurrent-executions", "0"]):

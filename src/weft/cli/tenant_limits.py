@@ -27,6 +27,9 @@ def limits(
     concurrent_jobs: Annotated[
         str | None, typer.Option(help="Jobs in workers' hands at once (1 to 100000), or none for any number.")
     ] = None,
+    payload_bytes: Annotated[
+        str | None, typer.Option(help="Bytes of large values it may keep, or none for what the setting says.")
+    ] = None,
     weight: Annotated[
         int | None, typer.Option(min=1, max=100, help="Its part of the workers' time; 1 unless said otherwise.")
     ] = None,
@@ -37,7 +40,11 @@ def limits(
 
     change: dict[str, Any] = {
         name: _number(name, said)
-        for name, said in (("concurrent_executions", concurrent_executions), ("concurrent_jobs", concurrent_jobs))
+        for name, said in (
+            ("concurrent_executions", concurrent_executions),
+            ("concurrent_jobs", concurrent_jobs),
+            ("payload_bytes", payload_bytes),
+        )
         if said is not None
     }
     if weight is not None:

@@ -121,6 +121,7 @@ async def test_members_see_what_the_operator_allows_and_cannot_raise_it(database
         await start(desk, workflow)
     assert (await desk.mine.get("/limits")).json() == {
         "concurrent_executions": 2, "in_use": 2, "waiting": 1, "concurrent_jobs": 7, "weight": 3,
+        "payload_bytes": None,
     }  # fmt: skip
     tenant = (await desk.mine.get("/tenant")).json()
     assert tenant["limits"] == {"concurrent_executions": 2, "concurrent_jobs": 7, "weight": 3}

@@ -141,7 +141,7 @@ def quota_reached(size: int, quota: int) -> str:
     return (
         f"The value ({size:,} bytes as JSON) does not fit into what is left of the tenant's {quota:,} bytes for large "
         "values. Delete executions that are no longer needed, hand on less (a link, or the fields that are used), or "
-        "ask the operator to raise `limits.payload_bytes`; `weft tenant usage` shows what is used."
+        "ask the operator for more (`weft tenant limits --payload-bytes`); `weft tenant usage` shows what is used."
     )
 
 

@@ -60,7 +60,8 @@ select (select t.concurrent_executions from weft.tenant_limits t where t.tenant_
        (select count(*) from (select from weft.execution_places p
                                where p.tenant_id = $1 and p.state = 'placed' and p.tenant_wide limit 10000) t)
          as waiting,
-       d.concurrent_jobs, coalesce(d.weight, 1) as weight
+       d.concurrent_jobs, coalesce(d.weight, 1) as weight,
+       (select (t.limits ->> 'payload_bytes')::bigint from weft.tenants t where t.id = $1) as payload_bytes
   from (select) x left join weft.dispatch_limits d on d.tenant_id = $1
 """
 

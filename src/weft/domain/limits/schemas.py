@@ -55,6 +55,7 @@ class TenantLimitsRead(Output):
     waiting: int = Field(description="Executions that wait for a place among those of the tenant; up to 10,000.")
     concurrent_jobs: int | None = Field(description="Jobs in workers' hands at once.")
     weight: int = Field(description="The tenant's part of the workers' time, beside the others'.")
+    payload_bytes: int | None = Field(description="Bytes of large values, as stored; null: what the setting says.")
 
 
 class TenantLimitsWrite(Input):
@@ -63,6 +64,7 @@ class TenantLimitsWrite(Input):
     concurrent_executions: Concurrent | None = None
     concurrent_jobs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     weight: Annotated[int, Field(ge=1, le=100)] = 1
+    payload_bytes: Annotated[int, Field(ge=0, le=2**50)] | None = None
 
 
 class RateLimitWrite(Input):
