@@ -173,5 +173,5 @@ async def test_a_start_for_which_there_is_no_room_is_refused(
         await connection.execute("update weft.tenants set limits = $1", {"payload_bytes": 10})
     answer = await http.post(f"/v1/workflows/{workflow}/executions", headers=signed, json={"input": LARGE})
     assert (answer.status_code, answer.json()["type"]) == (409, "/errors/payload_quota")
-    assert "ask the operator to raise `limits.payload_bytes`" in answer.json()["detail"]
+    assert "ask the operator for more" in answer.json()["detail"]
     assert (await get(http, signed, "/executions"))["items"] == [], "nothing was started"
