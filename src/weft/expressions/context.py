@@ -55,7 +55,7 @@ def follow(context: Mapping[str, Any], route: Sequence[str | int]) -> tuple[Any,
     """
     value: Any = context
     for found, step in enumerate(route):
-        if isinstance(value, Mapping):
+        if type(value) is dict or isinstance(value, Mapping):  # the first is quick, and nearly always the answer
             if isinstance(step, int) or step not in value:
                 return MISSING, found
         elif not isinstance(step, int) or not isinstance(value, list | tuple | str) or step >= len(value):
