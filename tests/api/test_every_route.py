@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import httpx2
 import pytest
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from tests.api.conftest import Whole
 from tests.factories import identity
@@ -199,3 +201,23 @@ def codes_in_source() -> Iterator[str]:
                     match line:
                         case ast.Assign(targets=[ast.Name(id="code")], value=ast.Constant(value=str(code))):
                             yield code
+
+
+def test_no_dependency_runs_in_a_thread() -> None:
+    """FastAPI hands what is not async to a thread pool: under load each hop waits for the interpreter's lock."""
+    routes = [context.route for context in iter_route_contexts(_APP.routes)]
+    slow = {
+        f"{call.__module__}.{call.__qualname__}"
+        for route in routes
+        if isinstance(route, APIRoute)
+        for call in _calls(route.dependant)
+        if not inspect.iscoroutinefunction(call) and not inspect.isasyncgenfunction(call)
+    }
+    assert slow == set()
+
+
+def _calls(dependant: Dependant) -> Iterator[Any]:
+    if dependant.call is not None:
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _calls(inner)

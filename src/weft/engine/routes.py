@@ -37,7 +37,7 @@ ENGINE = Slot[EngineProcess]("engine")
 
 router = APIRouter(tags=["executions"])
 
-Engine = Annotated[EngineProcess, Depends(ENGINE.of)]
+Engine = Annotated[EngineProcess, Depends(ENGINE.wanted)]
 Beginner = Annotated[Actor, acting("executions:start")]
 Manager = Annotated[Actor, acting("executions:manage")]
 
@@ -50,7 +50,7 @@ def attach(app: Starlette, engine: EngineProcess) -> None:
 # -- starting ------------------------------------------------------------------------------------------------
 
 
-def _seconds(
+async def _seconds(
     wait: Annotated[
         str | None,
         Query(

@@ -79,7 +79,7 @@ class PageQuery:
     fingerprint: bytes = b""
 
 
-def _page_query(
+async def _page_query(
     request: Request,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows per page.")] = DEFAULT_LIMIT,
     cursor: Annotated[

@@ -68,7 +68,8 @@ def check(expected: int | None, actual: int) -> None:
         raise VersionStale(expected, actual)
 
 
-def _if_match(
+# Async, all of these: FastAPI runs a dependency that is not in another thread, and the hop costs more than the request.
+async def _if_match(
     if_match: Annotated[
         str | None,
         Header(description='The `ETag` that you read, such as `"7"`: refuse the change if it is no longer that.'),
@@ -77,7 +78,7 @@ def _if_match(
     return expected_version(if_match)
 
 
-def _tag(response: Response) -> Callable[[int], None]:
+async def _tag(response: Response) -> Callable[[int], None]:
     def show(row_version: int) -> None:
         response.headers["ETag"] = etag(row_version)
 

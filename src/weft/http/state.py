@@ -5,7 +5,7 @@ object to its own routes declares a `Slot`, attaches the object once and reads i
 
     STARTER = Slot[Starter]("execution starter")
     STARTER.attach(app, starter)                          # where the process is put together
-    starter: Annotated[Starter, Depends(STARTER.of)]      # in a route
+    starter: Annotated[Starter, Depends(STARTER.wanted)]      # in a route
 """
 
 from __future__ import annotations
@@ -89,6 +89,10 @@ class Slot(Generic[Attached]):
 
     def attach(self, app: Starlette, value: Attached) -> None:
         _slots(app)[self] = value
+
+    async def wanted(self, request: HTTPConnection) -> Attached:
+        """`of`, as a dependency of a route: FastAPI would run one that is not async in another thread."""
+        return self.of(request)
 
     def of(self, request: HTTPConnection) -> Attached:
         """The attached object. A route that asks for what nobody attached is a mistake in how the process was built."""

@@ -21,7 +21,7 @@ Reader = Annotated[Scope, allowed("executions:read")]
 Manager = Annotated[Scope, allowed("executions:manage")]
 
 
-def _filters(
+async def _filters(
     kind: Annotated[str | None, Query(min_length=1, max_length=50, description="start, step, timer, ...")] = None,
     execution_id: UUID | None = None,
     workflow_id: UUID | None = None,

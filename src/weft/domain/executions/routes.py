@@ -28,7 +28,7 @@ From = Annotated[Moment | None, Query(description="Created at this time or later
 To = Annotated[Moment | None, Query(description="Created before this time.")]
 
 
-def _filters(
+async def _filters(
     status: Status | None = None,
     workflow_id: UUID | None = None,
     client_id: UUID | None = None,

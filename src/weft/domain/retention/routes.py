@@ -23,7 +23,7 @@ router = APIRouter(tags=["retention"])
 
 Reader = Annotated[Scope, allowed("tenants:read")]
 Writer = Annotated[Scope, allowed("tenants:write")]
-Installation = Annotated[Bounds, Depends(BOUNDS.of)]
+Installation = Annotated[Bounds, Depends(BOUNDS.wanted)]
 
 
 @router.get("/retention", response_model=RetentionRead)
