@@ -39,7 +39,7 @@ async def transaction(database: Database, actor: Actor, *, read_only: bool = Fal
             raise
         await connection.execute("COMMIT")
     finally:
-        if not connection.is_closed() and connection.is_in_transaction():
+        if not _is_gone(connection) and connection.is_in_transaction():
             connection.terminate()  # never hand an open transaction to the next user
         await database.pool.release(connection)
 
@@ -60,9 +60,17 @@ async def _open(connection: Connection, statement: str) -> None:
         raise DatabaseUnavailable from error
 
 
+def _is_gone(connection: Connection) -> bool:
+    """Whether it is closed. One that was terminated is no longer ours, and cannot even be asked."""
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True
+
+
 async def _end(connection: Any, statement: str) -> None:
     try:
-        if not connection.is_closed():
+        if not _is_gone(connection):
             await connection.execute(statement)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         connection.terminate()
