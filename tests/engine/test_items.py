@@ -278,17 +278,17 @@ async def test_a_hundred_thousand_items(engine: Engine, monkeypatch: pytest.Monk
     count = 100_000
     states: list[int] = []
     statements: Counter[str] = Counter()
-    original = hot._acquire
+    original = hot._begun
 
     def log(record: Any) -> None:
         statements.update([record.query.partition("*/")[0]])
 
-    async def acquire(database: Database) -> Any:
-        connection = await original(database)
+    async def begun(database: Database, statement: str) -> Any:
+        connection = await original(database, statement)
         connection.add_query_logger(log)
         return connection
 
-    monkeypatch.setattr(hot, "_acquire", acquire)
+    monkeypatch.setattr(hot, "_begun", begun)
     before = Driver._advance_and_save
 
     async def watched(self: Driver, tenant_id: UUID, news: Any, runs: Any, *more: Any) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from weft.core.ports import Email, Mailbox, MailDelivery, MailError, RecipientRefused
-from weft.settings import SmtpSettings
+from weft.settings_sections import SmtpSettings
 
 if TYPE_CHECKING:
     import aiosmtplib

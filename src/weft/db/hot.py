@@ -29,9 +29,8 @@ AWAY = (
 @asynccontextmanager
 async def transaction(database: Database, actor: Actor, *, read_only: bool = False) -> AsyncIterator[Connection]:
     """A transaction in the actor's tenant. Commits on a clean exit, rolls back on any exception."""
-    connection = await _acquire(database)
+    connection = await _begun(database, opening(actor, read_only=read_only))
     try:
-        await _open(connection, opening(actor, read_only=read_only))
         try:
             yield connection
         except BaseException:
@@ -44,20 +43,29 @@ async def transaction(database: Database, actor: Actor, *, read_only: bool = Fal
         await database.pool.release(connection)
 
 
-async def _acquire(database: Database) -> Connection:
-    try:
-        return await database.pool.acquire()
-    except AWAY as error:
-        raise DatabaseUnavailable from error
+async def _begun(database: Database, statement: str) -> Connection:
+    """A connection of the pool in a transaction.
 
-
-async def _open(connection: Connection, statement: str) -> None:
-    """Begin. A pooled connection may have lost its server while nobody looked: it is thrown away, nothing was done."""
-    try:
-        await connection.execute(statement)
-    except AWAY as error:
-        connection.terminate()
-        raise DatabaseUnavailable from error
+    A pooled connection may have lost its server while nobody looked: it is thrown away and the next one is asked, for
+    nothing was done yet. When none is left a new one is made, and that says whether the server is there.
+    """
+    for _ in range(database.pool.get_max_size() + 1):
+        try:
+            connection = await database.pool.acquire()
+        except AWAY as error:
+            raise DatabaseUnavailable from error
+        try:
+            await connection.execute(statement)
+        except BaseException as error:
+            connection.terminate()  # it may have begun: never hand it to the next user
+            await database.pool.release(connection)
+            if isinstance(error, TimeoutError):  # a network that swallows packets: asking again would take as long
+                raise DatabaseUnavailable from error
+            if not isinstance(error, AWAY):
+                raise
+        else:
+            return connection
+    raise DatabaseUnavailable
 
 
 def _is_gone(connection: Connection) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weft.settings import LimitSettings
+from weft.settings_sections import LimitSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ import ssl
 from typing import Final
 
 from weft.ops.doctor.answers import Answer, fail, ok
-from weft.settings import Settings, SmtpSettings
+from weft.settings import Settings
+from weft.settings_sections import SmtpSettings
 
 TOPIC: Final = "mail"
 PATIENCE: Final = 10.0
