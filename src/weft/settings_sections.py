@@ -118,7 +118,12 @@ class LogSettings(Section):
 class WorkerSettings(Section):
     """The process that runs steps."""
 
-    concurrency: int = Field(default=100, ge=1, le=10_000, description="Jobs that one worker has in hand at once.")
+    concurrency: int = Field(
+        default=100,
+        ge=1,
+        le=10_000,
+        description="Jobs that one worker has in hand at once, and a quarter more for tenants with none of them.",
+    )
     batch: int = Field(default=100, ge=1, le=1000, description="Jobs claimed in one round trip at most.")
     lease_seconds: float = Field(
         default=30.0, ge=1, le=3600, description="After this long without a heartbeat another worker takes a job over."

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 from tests.conftest import TestDatabase, make_tenant
 from tests.engine.conftest import Engine
-from tests.engine.documents import FIVE, INPUT
+from tests.engine.documents import FIVE, INPUT, call, chain, step
 
 from weft.core.actor import Actor
 from weft.core.ids import new_id
@@ -35,6 +35,12 @@ async def put(engine: Engine, actor: Actor, number: int) -> None:
 async def allow(engine: Engine, actor: Actor, **limits: Any) -> None:
     async with enter(engine.database, actor) as scope:
         await tenants.set_limits(scope, TenantLimitsWrite(**limits))
+
+
+async def ended(engine: Engine, execution_id: UUID, actor: Actor) -> None:
+    async with asyncio.timeout(20):
+        while (await engine.execution(execution_id, actor))["completed_at"] is None:
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - a worker of the same loop ends it, and tells nobody
 
 
 def queue(engine: Engine, owner: str = "me") -> Queue:
@@ -67,6 +73,37 @@ async def test_a_tenant_has_no_more_jobs_in_hand_than_it_may(engine: Engine) -> 
     assert len(await workers[3].claim(10)) == 10
 
 
+async def test_places_are_kept_for_a_tenant_that_has_none(engine: Engine) -> None:
+    """One tenant's calls hold all four places of a worker and more wait: another's first job does not wait for them."""
+    other = await make_tenant(engine.database, "other")
+    mine, theirs = await engine.workflow(chain(call())), await engine.workflow(chain(step("a", "set")), other)
+    engine.http.gate = asyncio.Event()
+    for number in range(6):
+        await engine.start(mine, None, inline=True, priority=number)
+    worker = engine.worker(concurrency=4, poll=60)
+    running = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(20):
+            while len(engine.http.requests) < 4:
+                await engine.http.asked.wait()
+                engine.http.asked.clear()
+        result = await engine.start(theirs, None, actor=other)
+        await ended(engine, result.id, other)
+        assert (worker.holding, len(engine.http.requests)) == (4, 4), "the flood has its four places, and not one more"
+    finally:
+        engine.http.gate.set()
+        worker.stop()
+        await running
+
+
+async def test_a_claim_passes_over_tenants(engine: Engine) -> None:
+    other = await make_tenant(engine.database, "other")
+    for actor in (engine.actor, other):
+        await put(engine, actor, 10)
+    claimed = await queue(engine).claim(100, but=[engine.actor.tenant_id])
+    assert by_tenant(claimed) == {other.tenant_id: 10}
+
+
 async def test_weights_share_the_first_round(engine: Engine) -> None:
     light = await make_tenant(engine.database, "light")
     await allow(engine, engine.actor, weight=3)
@@ -95,8 +132,6 @@ async def test_urgent_jobs_go_first_within_a_tenant_and_gain_nothing_against_oth
 
 
 async def test_priority_is_carried_to_the_next_jobs(engine: Engine) -> None:
-    from tests.engine.documents import call, chain
-
     await engine.start(await engine.workflow(chain(call())), None, priority=42, inline=True)
     assert [(job["kind"], job["priority"]) for job in await engine.jobs()] == [("step", 42)]
 
@@ -118,7 +153,7 @@ async def test_a_claim_does_not_cost_what_the_backlog_costs(engine: Engine, test
         async with admin.transaction():
             before = await admin.fetchval(read)
             rows = await admin.fetch(
-                "select * from weft.claim_jobs('me', 100, 12, $1, interval '30 seconds')", UUID(int=0)
+                "select * from weft.claim_jobs('me', 100, 12, $1, interval '30 seconds', '{}')", UUID(int=0)
             )
             cost = await admin.fetchval(read) - before
     finally:

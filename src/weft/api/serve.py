@@ -25,7 +25,7 @@ from weft.api import metrics as measuring
 from weft.api.assemble import assembled
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics
-from weft.core import logs
+from weft.core import logs, memory
 from weft.core.errors import Unavailable
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
@@ -157,6 +157,7 @@ async def serve(
             servers = [(server(app), listening.api)]
             if listening.metrics is not None:
                 servers.append((server(measuring.listener(measured, database)), listening.metrics))
+            memory.settle()
             log.info("serving", address=settings.api.address)
             await until_stopped(servers)
     log.info("stopped")

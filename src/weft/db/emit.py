@@ -39,7 +39,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "ensure_user(uuid, text, text, text, text)": ("weft_auth", True),
     "set_password(uuid, text)": ("weft_auth", True),
     "mark_sign_in(uuid)": ("weft_auth", True),
-    "claim_jobs(text, integer, integer, uuid, interval)": ("weft_dispatch", True),
+    "claim_jobs(text, integer, integer, uuid, interval, uuid[])": ("weft_dispatch", True),
     "claim_suspect(text, interval)": ("weft_dispatch", True),
     "promote_jobs(timestamptz, integer, integer)": ("weft_dispatch", True),
     "extend_leases(text, uuid[], integer[], interval)": ("weft_dispatch", True),

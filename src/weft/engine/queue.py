@@ -13,7 +13,7 @@ from weft.db.database import Database
 from weft.db.hot import transaction
 from weft.engine.records import Fence
 
-CLAIM = "/* weft:queue.claim */ select * from weft.claim_jobs($1, $2, $3, $4, $5)"
+CLAIM = "/* weft:queue.claim */ select * from weft.claim_jobs($1, $2, $3, $4, $5, $6)"
 SUSPECT = "/* weft:queue.suspect */ select * from weft.claim_suspect($1, $2)"
 PROMOTE = "/* weft:queue.promote */ select * from weft.promote_jobs($1, $2, $3)"
 EXTEND = "/* weft:queue.extend */ select * from weft.extend_leases($1, $2, $3, $4)"
@@ -76,11 +76,11 @@ class Queue:
         self._lease = lease
         self._after = UUID(int=0)
 
-    async def claim(self, limit: int) -> list[Job]:
-        """Up to `limit` ready jobs, fairly from the tenants that have any."""
+    async def claim(self, limit: int, *, but: Sequence[UUID] = ()) -> list[Job]:
+        """Up to `limit` ready jobs, fairly from the tenants that have any, but not from those in `but`."""
         quantum = max(1, limit // 8)
         async with self._database.pool.acquire() as connection:
-            rows = await connection.fetch(CLAIM, self._owner, limit, quantum, self._after, self._lease)
+            rows = await connection.fetch(CLAIM, self._owner, limit, quantum, self._after, self._lease, but)
         if rows:
             self._after = rows[-1]["tenant_id"]
         return [_job(row) for row in rows]

@@ -27,6 +27,7 @@ from weft.engine.queue import Job, Queue
 from weft.engine.run import Run
 from weft.engine.starts import Starter
 from weft.worker import burial, children, errands
+from weft.worker.hand import Hand
 from weft.worker.listen import Listener
 from weft.worker.outbox import Outbox
 from weft.worker.suspects import Suspects
@@ -35,9 +36,19 @@ from weft.worker.turnstile import Turnstile
 log = structlog.get_logger("weft.worker")
 
 
+LATE_PLACES = 4
+"""One place for every four is kept for tenants that have nothing in hand when all others are taken."""
+
+FEW_TENANTS = 8
+"""With more tenants than this in hand no place is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """`concurrency`: jobs in hand at once. `batch`: jobs of one claim. Times in seconds."""
+    """`concurrency`: jobs in hand at once, and a quarter more for tenants that have none of them.
+
+    `batch`: jobs of one claim. Times in seconds.
+    """
 
     concurrency: int = 200
     batch: int = 100
@@ -73,7 +84,8 @@ class Worker:
         self._suspects = Suspects()
         self._database = database
         self._listener = Listener(listen_dsn or database.dsn, "weft_jobs", self._heard)
-        self._held: dict[UUID, int] = {}
+        self._held = Hand()
+        self._heard_of_jobs = False
         self._errands: dict[UUID, asyncio.Task[None]] = {}
         self._groups: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -95,6 +107,7 @@ class Worker:
         """Somebody has put a job. A new timer may be due before the one that we know of: ask again."""
         if said != "job":
             self._next_poll = None
+        self._heard_of_jobs = True
         self._wake.set()
 
     def stop(self) -> None:
@@ -129,15 +142,13 @@ class Worker:
         self._wake.clear()
         await self._promote()
         room = self._options.concurrency - len(self._held)
-        if room <= 0:
-            return False
-        jobs = await self._claim(min(room, self._options.batch))
+        jobs = await self._claim(min(room, self._options.batch)) if room > 0 else await self._claim_late()
         if not jobs:
             return False
         self.claimed += len(jobs)
         by_tenant: dict[UUID, list[Job]] = {}
         for job in jobs:
-            self._held[job.id] = job.epoch
+            self._held.take(job)
             by_tenant.setdefault(job.tenant_id, []).append(job)
         for tenant_id, group in by_tenant.items():
             task = asyncio.create_task(self._work(tenant_id, group))
@@ -159,6 +170,24 @@ class Worker:
         if self._suspects.holds_back(now):
             return []
         return await self._queue.claim(most)
+
+    async def _claim_late(self) -> list[Job]:
+        """All places are taken: jobs of tenants that have none of them, for places that are kept for this.
+
+        Otherwise one tenant's flood, which takes every place that comes free, would let another's first job wait for a
+        batch of the flood. With many tenants in hand places come free all the time, and nobody needs to be asked.
+        """
+        room = self._options.concurrency + self._options.concurrency // LATE_PLACES - len(self._held)
+        tenants = self._held.tenants
+        if (
+            room <= 0
+            or not self._heard_of_jobs
+            or len(tenants) > FEW_TENANTS
+            or self._suspects.holds_back(self._clock())
+        ):
+            return []
+        self._heard_of_jobs = False
+        return await self._queue.claim(min(room, self._options.batch), but=tenants)
 
     async def _promote(self) -> None:
         now = self._clock()
@@ -319,7 +348,7 @@ class Worker:
 
     def _settled(self, job: Job, next_due: datetime | None) -> None:
         """The outbox has answered a job; whatever it put may be claimed at once."""
-        self._held.pop(job.id, None)
+        self._held.drop(job.id)
         if next_due is not None and (self._next_due is None or next_due < self._next_due):
             self._next_due = next_due
         self._wake.set()
@@ -334,7 +363,7 @@ class Worker:
         """
         said = errands.said(error)
         for job in jobs:
-            if self._held.pop(job.id, None) is None:
+            if not self._held.drop(job.id):
                 continue
             self._outbox.forget(job)
             until = self._clock() + timedelta(seconds=min(60.0, 0.5 * 2**job.claims))
@@ -351,7 +380,7 @@ class Worker:
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(self._options.lease / 3)
-            held = list(self._held.items())
+            held = self._held.leases()
             if not held:
                 continue
             try:
@@ -359,12 +388,12 @@ class Worker:
             except AWAY:
                 continue
             for job_id, epoch in held:
-                if job_id not in kept and self._held.get(job_id) == epoch:
+                if job_id not in kept and self._held.epoch(job_id) == epoch:
                     self._lose(job_id)
 
     def _lose(self, job_id: UUID) -> None:
         """Somebody else has the job now: what we still do for it would be done twice."""
-        self._held.pop(job_id, None)
+        self._held.drop(job_id)
         task = self._errands.get(job_id)
         if task is not None:
             task.cancel()
@@ -381,5 +410,5 @@ class Worker:
         if self._held:
             log.info("giving jobs back", jobs=len(self._held))
             with suppress(*AWAY):
-                await self._queue.release(list(self._held.items()))
+                await self._queue.release(self._held.leases())
         await self._starter.close()

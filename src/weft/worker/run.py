@@ -18,7 +18,7 @@ import uvloop
 from weft.adapters.addresses import Allow
 from weft.adapters.http_client import SafeHttpClient
 from weft.adapters.mail import mailer_of
-from weft.core import logs
+from weft.core import logs, memory
 from weft.core.clock import utc_now
 from weft.db.database import Database
 from weft.db.hot import AWAY
@@ -69,6 +69,7 @@ async def work(settings: Settings, master_key: bytes) -> None:
         loop = asyncio.get_running_loop()
         for order in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(order, worker.stop)
+        memory.settle()
         log.info("working", owner=worker.owner, concurrency=settings.worker.concurrency)
         await worker.run()
     log.info("stopped")

@@ -193,7 +193,7 @@ async def test_a_claim_reads_the_queue_and_nothing_else(history: History, test_d
     admin = await asyncpg.connect(test_database.admin)
     try:
         async with admin.transaction():
-            await admin.fetch("select * from weft.claim_jobs('me', 10, 2, $1, '30 s')", UUID(int=0))
+            await admin.fetch("select * from weft.claim_jobs('me', 10, 2, $1, '30 s', '{}')", UUID(int=0))
             rows = await admin.fetch(
                 "select relname from pg_stat_xact_user_tables where seq_scan + coalesce(idx_scan, 0) > 0"
                 " and schemaname = 'weft'"

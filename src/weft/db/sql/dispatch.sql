@@ -13,8 +13,9 @@ grant select on weft.dispatch_dead to weft_dispatch;
 -- 100,000 jobs costs another tenant's first job one round, not 100,000 turns. A tenant's weight multiplies its
 -- part of the first round. Whoever has as many jobs in hand as it may is left alone; the lock on its limit makes that
 -- hold for all workers, and it is never waited for: another worker is claiming from this tenant just now.
+-- Tenants in p_but are passed over: few, for each costs a probe.
 create function weft.claim_jobs(
-  p_owner text, p_limit integer, p_quantum integer, p_after uuid, p_lease interval)
+  p_owner text, p_limit integer, p_quantum integer, p_after uuid, p_lease interval, p_but uuid[])
 returns table (tenant_id uuid, id uuid, kind text, execution_id uuid, visit integer, attempt integer,
                detail jsonb, epoch integer, claims integer, run_at timestamptz, lapses smallint, limits integer)
 language plpgsql security definer set search_path = pg_catalog as $$
@@ -51,6 +52,7 @@ begin
       continue;
     end if;
     cursor_ := found_;
+    continue when found_ = any(p_but);
     room := p_limit - taken;
     select * into limit_ from weft.dispatch_limits l where l.tenant_id = found_;
     if limit_.concurrent_jobs is not null then

@@ -65,7 +65,7 @@ drop function
   weft.extend_leases(text, uuid[], integer[], interval),
   weft.promote_jobs(timestamptz, integer, integer),
   weft.claim_suspect(text, interval),
-  weft.claim_jobs(text, integer, integer, uuid, interval),
+  weft.claim_jobs(text, integer, integer, uuid, interval, uuid[]),
   weft.mark_sign_in(uuid),
   weft.set_password(uuid, text),
   weft.ensure_user(uuid, text, text, text, text),

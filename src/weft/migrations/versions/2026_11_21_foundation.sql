@@ -1337,8 +1337,9 @@ grant select on weft.dispatch_dead to weft_dispatch;
 -- 100,000 jobs costs another tenant's first job one round, not 100,000 turns. A tenant's weight multiplies its
 -- part of the first round. Whoever has as many jobs in hand as it may is left alone; the lock on its limit makes that
 -- hold for all workers, and it is never waited for: another worker is claiming from this tenant just now.
+-- Tenants in p_but are passed over: few, for each costs a probe.
 create function weft.claim_jobs(
-  p_owner text, p_limit integer, p_quantum integer, p_after uuid, p_lease interval)
+  p_owner text, p_limit integer, p_quantum integer, p_after uuid, p_lease interval, p_but uuid[])
 returns table (tenant_id uuid, id uuid, kind text, execution_id uuid, visit integer, attempt integer,
                detail jsonb, epoch integer, claims integer, run_at timestamptz, lapses smallint, limits integer)
 language plpgsql security definer set search_path = pg_catalog as $$
@@ -1375,6 +1376,7 @@ begin
       continue;
     end if;
     cursor_ := found_;
+    continue when found_ = any(p_but);
     room := p_limit - taken;
     select * into limit_ from weft.dispatch_limits l where l.tenant_id = found_;
     if limit_.concurrent_jobs is not null then
@@ -2013,11 +2015,11 @@ grant execute on function weft.mark_sign_in(uuid) to weft_app;
 
 alter function weft.mark_sign_in(uuid) owner to weft_auth;
 
-revoke all on function weft.claim_jobs(text, integer, integer, uuid, interval) from public;
+revoke all on function weft.claim_jobs(text, integer, integer, uuid, interval, uuid[]) from public;
 
-grant execute on function weft.claim_jobs(text, integer, integer, uuid, interval) to weft_app;
+grant execute on function weft.claim_jobs(text, integer, integer, uuid, interval, uuid[]) to weft_app;
 
-alter function weft.claim_jobs(text, integer, integer, uuid, interval) owner to weft_dispatch;
+alter function weft.claim_jobs(text, integer, integer, uuid, interval, uuid[]) owner to weft_dispatch;
 
 revoke all on function weft.claim_suspect(text, interval) from public;
 
