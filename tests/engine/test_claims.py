@@ -37,12 +37,6 @@ async def allow(engine: Engine, actor: Actor, **limits: Any) -> None:
         await tenants.set_limits(scope, TenantLimitsWrite(**limits))
 
 
-async def ended(engine: Engine, execution_id: UUID, actor: Actor) -> None:
-    async with asyncio.timeout(20):
-        while (await engine.execution(execution_id, actor))["completed_at"] is None:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - a worker of the same loop ends it, and tells nobody
-
-
 def queue(engine: Engine, owner: str = "me") -> Queue:
     return Queue(engine.database, owner, timedelta(seconds=30))
 
@@ -88,7 +82,9 @@ async def test_places_are_kept_for_a_tenant_that_has_none(engine: Engine) -> Non
                 await engine.http.asked.wait()
                 engine.http.asked.clear()
         result = await engine.start(theirs, None, actor=other)
-        await ended(engine, result.id, other)
+        async with asyncio.timeout(20):
+            while (await engine.execution(result.id, other))["completed_at"] is None:
+                await engine.fetch("select pg_sleep(0.01)", actor=other)
         assert (worker.holding, len(engine.http.requests)) == (4, 4), "the flood has its four places, and not one more"
     finally:
         engine.http.gate.set()
