@@ -214,7 +214,7 @@ class RetentionSettings(Section):
         default=True, description="Executions of tenants that say nothing are archived before they are deleted."
     )
     every_minutes: float = Field(
-        default=60.0, ge=0.1, le=10_080, description="How often a worker looks what is too old."
+        default=60.0, ge=0.01, le=10_080, description="How often a worker looks what is too old."
     )
     round_seconds: float = Field(default=60.0, ge=1, le=3600, description="How long one round may take before a pause.")
 

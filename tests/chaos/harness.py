@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,6 +39,7 @@ class Effects:
 
     def __init__(self) -> None:
         self.calls: dict[str, list[float]] = defaultdict(list)
+        self.spans: list[tuple[str, str, float, float]] = []
         self.lock = threading.Lock()
         effects = self
 
@@ -48,10 +49,13 @@ class Effects:
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers.get("content-length", "0")))
                 key = self.headers["idempotency-key"]
+                begun = time.time()
                 with effects.lock:
-                    effects.calls[key].append(time.time())
+                    effects.calls[key].append(begun)
                     count = len(effects.calls)
                 time.sleep(random.random() * 0.02)
+                with effects.lock:
+                    effects.spans.append((self.path.strip("/"), key.partition(":")[0], begun, time.time()))
                 status = 503 if count % 37 == 0 else 200
                 body = json.dumps({"key": key}).encode()
                 self.send_response(status)
@@ -72,6 +76,18 @@ class Effects:
         self.server = Server(("127.0.0.1", 0), Handler)
         self.port: int = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def most_at_once(self, path: str) -> int:
+        """How many executions had a call to this path open at the same moment, at most."""
+        spans = [(execution, begun, ended) for where, execution, begun, ended in self.spans if where == path]
+        moments = [(begun, 1, execution) for execution, begun, _ in spans]
+        moments += [(ended, 0, execution) for execution, _, ended in spans]
+        open_now: Counter[str] = Counter()
+        most = 0
+        for _, begins, execution in sorted(moments):
+            open_now[execution] += 1 if begins else -1
+            most = max(most, sum(count > 0 for count in open_now.values()))
+        return most
 
     def close(self) -> None:
         self.server.shutdown()
@@ -137,18 +153,22 @@ class Installation:
     lab: Lab
     effects: Effects
     port: int = field(default_factory=labs.free_port)
-    kills: dict[str, int] = field(default_factory=lambda: {"serve": 0, "worker": 0, "far": 0, "postgres": 0})
+    kills: Counter[str] = field(default_factory=Counter)
+    more: dict[str, str] = field(default_factory=dict)
     network: Network | None = None
     clock: Path | None = None
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str) -> None:
-        """`far` is a worker behind a network that can be cut, with a clock of its own that can be set."""
-        more: dict[str, str] = {}
-        words: tuple[str, ...] = ("weft", name)
+        """`far` is a worker behind a network that can be cut, with a clock of its own that can be set.
+
+        What stands behind a hyphen tells processes of a kind apart.
+        """
+        more = dict(self.more)
+        words: tuple[str, ...] = ("weft", name.partition("-")[0])
         if name == "far" and self.network is not None and self.clock is not None:
             words = ("tests.chaos.far_worker", str(self.clock))
-            more = {"WEFT_DATABASE_URL": self.network.dsn(self.lab.app_dsn)}
+            more["WEFT_DATABASE_URL"] = self.network.dsn(self.lab.app_dsn)
         self.running[name] = self.lab.start(
             *words,
             WEFT_PORT=str(self.port),

@@ -77,8 +77,8 @@ def expected(made: dict[UUID, dict[str, Any]], until: datetime) -> Counter[str]:
 
 
 ANALYZE = "analyze weft.workflow_executions, weft.execution_logs, weft.schedule_runs, weft.dispatch_jobs"
-"""What autovacuum does for a growing table. Tests run without it, and a statement that was planned while the tables were
-empty would read all of them for ever: 200 schedules then took minutes instead of seconds."""
+"""What autovacuum does for a growing table. Tests run without it, and a statement that was planned while the tables
+were empty would read all of them for ever: 200 schedules then took minutes instead of seconds."""
 
 
 async def test_a_day_is_replayed_and_each_due_time_is_one_execution(
