@@ -206,6 +206,12 @@ class RetentionSettings(Section):
     executions_days: int | None = Field(
         default=None, ge=1, le=36_600, description="Days for tenants that say nothing; without it they keep everything."
     )
+    journal_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_600,
+        description="Days after which journals go before their executions, for tenants that say nothing.",
+    )
     shortest_days: int = Field(default=1, ge=1, le=36_600, description="What a tenant may choose at least.")
     longest_days: int | None = Field(
         default=None, ge=1, le=36_600, description="No tenant keeps an execution longer than this after its end."

@@ -62,7 +62,11 @@ async def test_a_policy_is_shown_and_set(actor: Actor, weft: Weft) -> None:
     refused = weft("retention", "set", "--archive", "no")
     assert (refused.code, "--yes" in refused.err) == (INVALID, True)
     assert "without an archive" in weft("retention", "set", "--archive", "no", "--yes").out
-    assert weft("retention", "show", "--json").json()["effective"] == {"executions_days": 30, "archive": False}
+    assert weft("retention", "show", "--json").json()["effective"] == {
+        "executions_days": 30,
+        "journal_days": None,
+        "archive": False,
+    }
     weft("retention", "set", "--executions", "default", "--archive", "default")
     assert weft("retention", "show", "--json").json()["executions_days"] is None
 
@@ -87,7 +91,7 @@ async def test_old_executions_are_counted_taken_and_read_back(database: Database
 
     (row,) = weft("archive", "list", "--json").json()
     assert done["files"] == [row["file"]]
-    assert weft("archive", "list").out.splitlines()[1].split()[2] == "3"
+    assert weft("archive", "list").out.splitlines()[1].split()[2:4] == ["executions", "3"]
     assert "is whole: 3 executions" in weft("archive", "verify", row["file"], "--sha256", row["sha256"]).out
     held = weft("archive", "show", row["file"], "--json").json()
     assert len(held) == 3

@@ -264,7 +264,7 @@ async def test_a_crash_before_the_commit_loses_nothing(
 ) -> None:
     """The file is there and the rows are, too; the next round writes the same file again."""
     await shelf.put(OLD)
-    broken = queries.INSERT_ARCHIVE.replace("$5, $6", "$5 / 0, $6")
+    broken = queries.INSERT_ARCHIVE.replace("$6, $7", "$6 / 0, $7")
     monkeypatch.setattr(queries, "INSERT_ARCHIVE", broken)
     with pytest.raises(asyncpg.DivisionByZeroError):
         await rounds.run(NOW)

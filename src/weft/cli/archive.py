@@ -26,7 +26,7 @@ def list_(limit: Limit = 20, everything: Everything = False, url: Url = None, te
     shown = rows if output.as_json() else [_row(row) for row in rows]
     output.rows(
         shown,
-        ["written", "executions", "rows", "from", "to", "bytes", "file"],
+        ["written", "kind", "executions", "rows", "from", "to", "bytes", "file"],
         empty="No archives: no execution has been too old yet. `weft retention show` tells how long they are kept.",
     )
 
@@ -34,6 +34,7 @@ def list_(limit: Limit = 20, everything: Everything = False, url: Url = None, te
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "written": moment(row["created_at"]),
+        "kind": row["kind"].lower(),
         "executions": row["executions"],
         "rows": row["rows"],
         "from": moment(row["period_from"]),

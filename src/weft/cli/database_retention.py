@@ -99,7 +99,9 @@ def report_text(report: Mapping[str, Any]) -> str:
         lines = ["No execution was too old."]
     else:
         lines = [f"{report['executions']} executions are gone, {report['archived']} of them archived."]
-        lines += [f"  {file}" for file in report["files"]]
+    if report["journals"]:
+        lines.append(f"The journals of {report['journals']} executions are gone.")
+    lines += [f"  {file}" for file in report["files"]]
     if report["months"]:
         lines.append(f"Dropped empty months: {', '.join(report['months'])}.")
     if report["failures"]:

@@ -89,6 +89,8 @@ def detail(row: Row) -> str:
         lines.append(_repeated(row["metadata"]["replay"]))
     if row["simulation"]:
         lines.append("simulated: nothing outside was reached, and it took its time on a clock of its own")
+    if row["journal_gone"]:
+        lines.append("its journal has gone (`weft retention show`): it can be started anew, but not retried")
     if row["waits_for"]:
         lines.append(row["waits_for"])
     if row["steps"]:

@@ -1,4 +1,4 @@
-"""`weft retention`: how long this tenant keeps its finished executions."""
+"""`weft retention`: how long this tenant keeps its finished executions and their journals."""
 
 from __future__ import annotations
 
@@ -30,6 +30,14 @@ def set_(
         str | None,
         typer.Option("--executions", metavar="DAYS|forever|default", help="Days after its end that one is kept."),
     ] = None,
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            "--journal",
+            metavar="DAYS|forever|default",
+            help="Days after its end that an execution keeps its journal, if that shall go before it.",
+        ),
+    ] = None,
     archive: Annotated[
         str | None,
         typer.Option("--archive", metavar="yes|no|default", help="Whether they are archived before they go."),
@@ -39,12 +47,14 @@ def set_(
     tenant: TenantName = None,
 ) -> None:
     """Say how long executions are kept. What is not named stays as it is."""
-    given(executions=executions, archive=archive)
+    given(executions=executions, journal=journal, archive=archive)
     client = connect(url, tenant)
     now = client.get("/retention")
-    wanted: dict[str, Any] = {name: now[name] for name in ("executions_days", "archive")}
+    wanted: dict[str, Any] = {name: now[name] for name in ("executions_days", "journal_days", "archive")}
     if executions is not None:
-        wanted["executions_days"] = _days(executions)
+        wanted["executions_days"] = _days("--executions", executions)
+    if journal is not None:
+        wanted["journal_days"] = _days("--journal", journal)
     if archive is not None:
         wanted["archive"] = _choice(archive)
     if wanted["archive"] is False and now["effective"]["archive"]:
@@ -75,11 +85,11 @@ def run(
     output.result(report, lambda: report_text(report))
 
 
-def _days(text: str) -> int | str | None:
+def _days(option: str, text: str) -> int | str | None:
     if text in ("default", "forever"):
         return None if text == "default" else text
     if not (text.isascii() and text.isdigit()):
-        raise Invalid(f"--executions '{text[:40]}': write a number of days, forever, or default.")
+        raise Invalid(f"{option} '{text[:40]}': write a number of days, forever, or default.")
     return int(text)
 
 
@@ -98,6 +108,10 @@ def _policy(found: Mapping[str, Any]) -> str:
     else:
         after = "are archived and deleted" if holds["archive"] else "are deleted, without an archive,"
         lines = [f"Finished executions {after} {days} day{'s' if days != 1 else ''} after their end."]
+    journal = holds["journal_days"]
+    if journal is not None:
+        after = "are archived and deleted" if holds["archive"] else "are deleted, without an archive,"
+        lines.append(f"Their journals {after} {journal} day{'s' if journal != 1 else ''} after their end.")
     said = found["executions_days"]
     origin = "The installation says so" if said is None else f"The tenant says so ({said})"
     if said is not None and said != days and not (said == "forever" and days is None):
@@ -108,8 +122,17 @@ def _policy(found: Mapping[str, Any]) -> str:
 
 
 def _due(due: Mapping[str, Any]) -> str:
+    journals = (
+        f"\nThe journals of executions that had ended before {moment(due['journal_cutoff'])} would go."
+        if due["journal_cutoff"] is not None
+        else ""
+    )
+    return _executions_due(due) + journals
+
+
+def _executions_due(due: Mapping[str, Any]) -> str:
     if due["cutoff"] is None:
-        return "Nothing would go: executions are kept for ever. `weft retention set --executions DAYS` changes that."
+        return "No execution would go: they are kept for ever. `weft retention set --executions DAYS` changes that."
     if not due["executions"]:
         return f"Nothing would go: no execution had ended before {moment(due['cutoff'])}."
     count = f"More than {due['executions']}" if due["is_more"] else str(due["executions"])

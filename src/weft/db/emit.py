@@ -57,6 +57,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "next_schedule()": ("weft_dispatch", True),
     "prune_schedule_runs(timestamptz, integer)": ("weft_dispatch", True),
     "delete_executions(uuid[], integer[])": ("weft_retention", True),
+    "delete_journals(uuid[], integer[])": ("weft_retention", True),
     "retention_tenants()": ("weft_auth", True),
     "drop_empty_partitions(date)": ("weft_owner", True),
     "payloads_gone()": ("weft_owner", False),
@@ -154,6 +155,7 @@ def retention(tables: Sequence[Table]) -> Iterator[str]:
         test = f"tenant_id = {TENANT}"
         yield (f"create policy retention_rw on {SCHEMA}.{name} to weft_retention using ({test}) with check ({test})")
         yield f"grant select, delete on {SCHEMA}.{name} to weft_retention"
+    yield f"grant update (journal_gone, row_version) on {SCHEMA}.{EXECUTIONS} to weft_retention"
     deletions = "\n".join(
         f"  delete from {SCHEMA}.{table.name} b where b.tenant_id = tenant and b.{column} = any(p_ids);\n"
         "  get diagnostics n = row_count;\n"

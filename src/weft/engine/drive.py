@@ -17,6 +17,7 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import Conflict
 from weft.db.database import Connection, Database
 from weft.db.hot import transaction
+from weft.domain.executions.errors import JournalGone
 from weft.domain.executions.payloads import unpacked
 from weft.engine import bulk, control, places, store
 from weft.engine.evaluate import Evaluator
@@ -212,6 +213,8 @@ class Driver:
                 if await turn.hear(CancelRequested(now, reason)):
                     run.note("CANCELLED", f"Cancelled by {by}." + (f" {reason}" if reason else ""), now)
             case Retried(by=by):
+                if run.facts.journal_gone:
+                    raise JournalGone
                 if places.must_wait(run, item):
                     places.ask_again(run, by, now)
                 else:

@@ -18,7 +18,13 @@ from weft.core.ids import new_id
 from weft.db.database import Connection
 from weft.db.hot import transaction
 from weft.domain.executions import rules
-from weft.domain.executions.errors import ExecutionNotFound, PayloadQuotaReached, ReplayInputsMissing, ReplayStepUnknown
+from weft.domain.executions.errors import (
+    ExecutionNotFound,
+    JournalGone,
+    PayloadQuotaReached,
+    ReplayInputsMissing,
+    ReplayStepUnknown,
+)
 from weft.domain.executions.payloads import Reference, unpacked
 from weft.domain.workflows.certainty import Fact, analyse
 from weft.engine import control, payloads, places, store
@@ -46,7 +52,7 @@ _NAMED: Final = 10
 
 ORIGINAL: Final = """/* weft:engine.replayed */
 select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.state, e.input, e.metadata, e.created_at,
-       e.completed_at, w.name, w.status as workflow_status
+       e.completed_at, e.journal_gone, w.name, w.status as workflow_status
   from weft.workflow_executions e
   join weft.workflows w on w.tenant_id = $1 and w.id = e.workflow_id
  where e.tenant_id = $1 and e.id = $2
@@ -111,6 +117,8 @@ async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartR
         found = await connection.fetchrow(ORIGINAL, actor.tenant_id, request.execution_id)
         if found is None:
             raise ExecutionNotFound(request.execution_id)
+        if request.keeps and found["journal_gone"]:
+            raise JournalGone
         original = {
             **found,
             **await payloads.opened(connection, actor.tenant_id, found["id"], {"input": found["input"]}),

@@ -51,6 +51,7 @@ class Facts:
     simulation: bool = False  # nothing of it may reach the world outside
     priority: int = 0
     place_key: str | None = None  # set when it needs a place to run
+    journal_gone: bool = False  # retention has taken the results of its steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ def from_row(tenant_id: UUID, row: Mapping[str, Any], plan: Plan) -> Run:
             simulation=row["simulation"],
             priority=row["priority"],
             place_key=row["place_key"],
+            journal_gone=row["journal_gone"],
         ),
         plan=plan,
         base=row["row_version"],

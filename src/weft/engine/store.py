@@ -23,7 +23,7 @@ from weft.engine.records import Batch, Fence, JobRow, LogRow, NewExecution
 LOAD = """/* weft:engine.load */
 select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.state, e.input, e.output, e.error,
        e.metadata, e.trigger, e.correlation_id, e.parent_id, e.parent_visit, e.depth, e.awaited,
-       e.priority, e.place_key, e.row_version, e.created_at, e.started_at, e.completed_at, e.simulation
+       e.priority, e.place_key, e.row_version, e.created_at, e.started_at, e.completed_at, e.simulation, e.journal_gone
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.id = any($2::uuid[])
 """

@@ -2,6 +2,7 @@
 
     archive/TENANT/2026/03/executions-20260301-1f0c6a52d0b3e9aa.jsonl.gz            one line for each execution
     archive/TENANT/2026/03/executions-20260301-1f0c6a52d0b3e9aa.jsonl.gz.sha256     for `sha256sum -c`
+    archive/TENANT/2026/03/journals-20260301-77b0cf2be0d4a1f3.jsonl.gz              executions that stay
 
 A line is `{"execution": {...}, "execution_logs": [...], ...}`: the row and whatever belonged to it, by table. The name
 comes from the content: the same executions written twice are the same file. A file is there whole or not at all: it
@@ -73,7 +74,8 @@ class Written:
 class Writer:
     """Writes one file. `finish` makes it be there; leaving it without removes every trace."""
 
-    def __init__(self, directory: Path, tenant_id: UUID, since: datetime) -> None:
+    def __init__(self, directory: Path, tenant_id: UUID, since: datetime, *, what: str = "executions") -> None:
+        self._what = what
         self._root = directory
         self._since = since
         self._folder = directory / str(tenant_id) / f"{since:%Y}" / f"{since:%m}"
@@ -97,7 +99,7 @@ class Writer:
 
     def finish(self) -> Written:
         """Force it to the disk and give it its name."""
-        path = self._folder / f"executions-{self._since:%Y%m%d}-{self._content.hexdigest()[:16]}{SUFFIX}"
+        path = self._folder / f"{self._what}-{self._since:%Y%m%d}-{self._content.hexdigest()[:16]}{SUFFIX}"
         try:
             self._packed.close()
             self._raw.flush()

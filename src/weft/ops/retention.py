@@ -1,4 +1,4 @@
-"""Deleting finished executions whose time is over, after they were archived.
+"""Deleting finished executions, and journals, whose time is over, after they were archived.
 
 A batch is one transaction: the executions are read and written to a file, the file is forced to the disk, and only then
 are the rows deleted, with the row that names the file. A crash before the commit leaves rows and, perhaps, a file that
@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -28,6 +28,7 @@ from weft.db import emit
 from weft.db.database import Connection, Database
 from weft.db.hot import transaction
 from weft.domain.retention import queries
+from weft.domain.retention.models import ArchiveKind
 from weft.domain.retention.queries import FINAL
 from weft.domain.retention.rules import Bounds, Policy, effective
 from weft.migrations.models import METADATA
@@ -39,6 +40,8 @@ log = structlog.get_logger("weft.retention")
 
 BATCH: Final = 500
 """Executions, their sub-workflows not counted, that go in one transaction."""
+JOURNAL_ROWS: Final = 10
+"""So many journal rows for each of them are looked at, when journals go."""
 FETCH: Final = 100
 """Rows that are held in memory at once while a file is written."""
 BUFFER: Final = 1 << 18
@@ -61,7 +64,7 @@ _FIRST: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 def bounds_of(settings: Settings) -> Bounds:
     """What the installation says."""
     said = settings.retention
-    return Bounds(said.executions_days, said.shortest_days, said.longest_days, said.archive)
+    return Bounds(said.executions_days, said.shortest_days, said.longest_days, said.archive, said.journal_days)
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Report:
 
     executions: int = 0
     archived: int = 0
+    journals: int = 0
     files: list[str] = field(default_factory=list)
     months: list[str] = field(default_factory=list)
     failures: int = 0
@@ -79,6 +83,7 @@ class Report:
         return {
             "executions": self.executions,
             "archived": self.archived,
+            "journals": self.journals,
             "files": self.files,
             "months": self.months,
             "failures": self.failures,
@@ -97,6 +102,18 @@ class _Due:
     place: tuple[datetime, UUID]
 
 
+class _Goes(Protocol):
+    """What is too old, and how it goes: executions, or their journals only."""
+
+    kind: ArchiveKind
+
+    async def due(
+        self, connection: Connection, tenant_id: UUID, cutoff: datetime, place: tuple[datetime, UUID], batch: int
+    ) -> _Due | None: ...
+
+    async def delete(self, connection: Connection, tenant_id: UUID, due: _Due, /) -> Any: ...
+
+
 class Sweep:
     """Rounds through all tenants, or through one. `directory` is where archives are written."""
 
@@ -113,11 +130,8 @@ class Sweep:
         until = time.monotonic() + seconds if seconds is not None else None
         await asyncio.to_thread(archives.sweep_parts, self._directory, now - PARTS_KEPT)
         for tenant_id, policy in await self._tenants(only):
-            cutoff = policy.cutoff(now)
-            if cutoff is None:
-                continue
             try:
-                finished = await self._tenant(tenant_id, policy, cutoff, report, until)
+                finished = await self._tenant(tenant_id, policy, now, report, until)
             except (asyncpg.SerializationError, asyncpg.ForeignKeyViolationError, ArchiveUnwritable) as error:
                 log.warning("old executions stay", tenant=str(tenant_id), reason=str(error))
                 report.failures += 1
@@ -142,9 +156,18 @@ class Sweep:
         return [one for one in found if one[0] > self._after] + [one for one in found if one[0] <= self._after]
 
     async def _tenant(
-        self, tenant_id: UUID, policy: Policy, cutoff: datetime, report: Report, until: float | None
+        self, tenant_id: UUID, policy: Policy, now: datetime, report: Report, until: float | None
     ) -> bool:
-        """Batch after batch; False when the time was over, or somebody else is at it."""
+        """Executions first, then journals; False when the time was over, or somebody else is at it."""
+        for what, cutoff in ((_Executions(), policy.cutoff(now)), (_Journals(), policy.journal_cutoff(now))):
+            if cutoff is not None and not await self._all(what, tenant_id, policy, cutoff, report, until):
+                return False
+        return True
+
+    async def _all(
+        self, what: _Goes, tenant_id: UUID, policy: Policy, cutoff: datetime, report: Report, until: float | None
+    ) -> bool:
+        """Batch after batch."""
         place = _FIRST
         while True:
             if until is not None and time.monotonic() > until:
@@ -153,49 +176,32 @@ class Sweep:
                 await _be_patient(connection)
                 if not await connection.fetchval(_LOCK, LOCK):
                     return False
-                due = await self._due(connection, tenant_id, cutoff, place)
+                due = await what.due(connection, tenant_id, cutoff, place, self._batch)
                 if due is None:
                     return True
-                written = await self._take(connection, tenant_id, policy, due)
+                written = await self._take(what, connection, tenant_id, policy, due)
             if due.ids:
-                report.executions += len(due.ids)
-                if written is not None:
-                    report.archived += len(due.ids)
-                    report.files.append(written.file)
-                log.info("old executions deleted", tenant=str(tenant_id), executions=len(due.ids))
+                _count(report, what, len(due.ids), written)
+                log.info("what was too old is deleted", tenant=str(tenant_id), what=what.kind, executions=len(due.ids))
             place = due.place
 
-    async def _due(
-        self, connection: Connection, tenant_id: UUID, cutoff: datetime, place: tuple[datetime, UUID]
-    ) -> _Due | None:
-        rows = await connection.fetch(queries.DUE, tenant_id, cutoff, list(FINAL), *place, self._batch)
-        if not rows:
-            return None
-        goes = [row for row in rows if row["goes"]]
-        times = [row["created_at"] for row in goes or rows]
-        return _Due(
-            ids=[row["id"] for row in goes],
-            versions=[row["row_version"] for row in goes],
-            since=min(times),
-            until=max(times),
-            place=max((row["created_at"], row["id"]) for row in rows if row["is_root"]),
-        )
-
-    async def _take(self, connection: Connection, tenant_id: UUID, policy: Policy, due: _Due) -> Written | None:
+    async def _take(
+        self, what: _Goes, connection: Connection, tenant_id: UUID, policy: Policy, due: _Due
+    ) -> Written | None:
         """Archive and delete, in the transaction of the connection."""
         if not due.ids:
             return None
-        written = await self._write(connection, tenant_id, due) if policy.archive else None
-        gone = await connection.fetchrow(queries.DELETE, due.ids, due.versions)
-        await connection.execute(queries.DELETE_TIMERS, tenant_id, due.ids)
+        written = await self._write(what, connection, tenant_id, due) if policy.archive else None
+        gone = await what.delete(connection, tenant_id, due)
         await connection.execute(
-            queries.INSERT_ARCHIVE, tenant_id, new_id(), due.since, due.until, gone["executions"], gone["belongings"],
+            queries.INSERT_ARCHIVE, tenant_id, new_id(), what.kind, due.since, due.until, gone["executions"],
+            gone["belongings"],
             written.file if written else None, written.bytes if written else None, written.sha256 if written else None,
         )  # fmt: skip
         return written
 
-    async def _write(self, connection: Connection, tenant_id: UUID, due: _Due) -> Written:
-        writer = await asyncio.to_thread(Writer, self._directory, tenant_id, due.since)
+    async def _write(self, what: _Goes, connection: Connection, tenant_id: UUID, due: _Due) -> Written:
+        writer = await asyncio.to_thread(Writer, self._directory, tenant_id, due.since, what=what.kind.lower())
         try:
             waiting: list[str] = []
             size = 0
@@ -218,6 +224,64 @@ class Sweep:
         if months:
             log.info("empty months of the journal dropped", months=months)
         return months
+
+
+def _count(report: Report, what: _Goes, number: int, written: Written | None) -> None:
+    if what.kind is ArchiveKind.journals:
+        report.journals += number
+    else:
+        report.executions += number
+        report.archived += number if written is not None else 0
+    if written is not None:
+        report.files.append(written.file)
+
+
+class _Executions:
+    """Families of executions, with everything that belongs to them."""
+
+    kind = ArchiveKind.executions
+
+    async def due(
+        self, connection: Connection, tenant_id: UUID, cutoff: datetime, place: tuple[datetime, UUID], batch: int
+    ) -> _Due | None:
+        rows = await connection.fetch(queries.DUE, tenant_id, cutoff, list(FINAL), *place, batch)
+        if not rows:
+            return None
+        return _due(rows, max((row["created_at"], row["id"]) for row in rows if row["is_root"]))
+
+    async def delete(self, connection: Connection, tenant_id: UUID, due: _Due) -> Any:
+        gone = await connection.fetchrow(queries.DELETE, due.ids, due.versions)
+        await connection.execute(queries.DELETE_TIMERS, tenant_id, due.ids)
+        return gone
+
+
+class _Journals:
+    """The journals of executions that stay."""
+
+    kind = ArchiveKind.journals
+
+    async def due(
+        self, connection: Connection, tenant_id: UUID, cutoff: datetime, place: tuple[datetime, UUID], batch: int
+    ) -> _Due | None:
+        rows = await connection.fetch(
+            queries.JOURNALS_DUE, tenant_id, cutoff, list(FINAL), *place, batch * JOURNAL_ROWS
+        )
+        return _due(rows, (rows[0]["place_at"], rows[0]["place_id"])) if rows else None
+
+    async def delete(self, connection: Connection, _tenant_id: UUID, due: _Due) -> Any:
+        return await connection.fetchrow(queries.DELETE_JOURNALS, due.ids, due.versions)
+
+
+def _due(rows: Sequence[Any], place: tuple[datetime, UUID]) -> _Due:
+    goes = [row for row in rows if row["goes"]]
+    times = [row["created_at"] for row in goes or rows]
+    return _Due(
+        ids=[row["id"] for row in goes],
+        versions=[row["row_version"] for row in goes],
+        since=min(times),
+        until=max(times),
+        place=place,
+    )
 
 
 async def _be_patient(connection: Connection) -> None:

@@ -47,11 +47,18 @@ async def test_a_policy_is_set_shown_and_audited(http: httpx2.AsyncClient, datab
     before = await http.get("/v1/retention")
     assert before.json() == {
         "executions_days": None,
+        "journal_days": None,
         "archive": None,
-        "effective": {"executions_days": 400, "archive": True},
-        "installation": {"default_days": None, "shortest_days": 7, "longest_days": 400, "archive": True},
+        "effective": {"executions_days": 400, "journal_days": None, "archive": True},
+        "installation": {
+            "default_days": None,
+            "default_journal_days": None,
+            "shortest_days": 7,
+            "longest_days": 400,
+            "archive": True,
+        },
     }
-    wanted = {"executions_days": 30, "archive": False}
+    wanted = {"executions_days": 30, "journal_days": 10, "archive": False}
     changed = await http.put("/v1/retention", json=wanted, headers={"If-Match": before.headers["etag"]})
     assert (changed.status_code, changed.json()["effective"]) == (200, wanted)
     assert (await http.get("/v1/retention")).json() == changed.json()
@@ -66,7 +73,9 @@ async def test_a_policy_is_set_shown_and_audited(http: httpx2.AsyncClient, datab
     assert [row["after"] for row in rows] == [wanted, {}]
 
 
-@pytest.mark.parametrize("body", [{"executions_days": 6}, {"executions_days": 401}, {"executions_days": "forever"}])
+@pytest.mark.parametrize(
+    "body", [{"executions_days": 6}, {"executions_days": 401}, {"executions_days": "forever"}, {"journal_days": 6}]
+)
 async def test_what_the_installation_does_not_allow_is_refused(
     http: httpx2.AsyncClient, body: dict[str, object]
 ) -> None:

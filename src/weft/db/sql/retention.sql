@@ -28,6 +28,43 @@ begin
   return next;
 end $$;
 
+-- Deletes the journals of these executions, and the large values that only the journal names: all of them or, with an
+-- error, none. The executions stay, and say so. Each must have ended and must still be at the row version that was seen.
+create function weft.delete_journals(p_ids uuid[], p_versions integer[])
+returns table (executions integer, belongings integer)
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  tenant uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
+  n integer;
+begin
+  if tenant is null then
+    raise exception 'journals are deleted in a tenant: set app.tenant_id first';
+  end if;
+  update weft.workflow_executions e set journal_gone = true, row_version = e.row_version + 1
+    from unnest(p_ids, p_versions) as wanted (id, version)
+   where e.tenant_id = tenant and e.id = wanted.id and e.row_version = wanted.version
+     and e.status in ('COMPLETED', 'FAILED', 'CANCELLED');
+  get diagnostics executions = row_count;
+  if executions <> cardinality(p_ids) then
+    raise exception 'some of these executions have changed or have not ended: nothing was deleted'
+      using errcode = 'serialization_failure';
+  end if;
+  delete from weft.execution_logs l where l.tenant_id = tenant and l.execution_id = any(p_ids);
+  get diagnostics belongings = row_count;
+  delete from weft.item_chunks c where c.tenant_id = tenant and c.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.item_results r where r.tenant_id = tenant and r.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.payloads p using weft.workflow_executions e
+   where p.tenant_id = tenant and p.execution_id = any(p_ids) and e.tenant_id = tenant and e.id = p.execution_id
+     and p.id::text is distinct from e.input ->> '$payload' and p.id::text is distinct from e.output ->> '$payload';
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  return next;
+end $$;
+
 -- Whose executions have to be looked through. Ids and policies only.
 create function weft.retention_tenants() returns table (tenant_id uuid, slug text, retention jsonb)
 language sql stable security definer set search_path = pg_catalog as $$

@@ -96,6 +96,17 @@ class ExecutionCompensated(Conflict):
         )
 
 
+class JournalGone(Conflict):
+    code = "journal_gone"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The journal of this execution has gone (retention): what its steps had found is not known any more, and "
+            "it cannot go on from there. Start a new execution with the same input; `weft archive list` names the file "
+            "that holds the journal, if it was archived."
+        )
+
+
 class PeriodInvalid(Invalid):
     code = "period_invalid"
 

@@ -107,6 +107,8 @@ class Execution(Identified, Tenanted, Base):
     priority: Mapped[int] = mapped_column(SmallInteger, default=0, server_default=text("0"))
     # Set when it needs a place in `execution_places` to run: the value of its workflow's `key`, or nothing.
     place_key: Mapped[str | None] = mapped_column(default=None)
+    # Retention has taken its journal (`retention.journal_days`): it can be looked at, but not retried or replayed.
+    journal_gone: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     row_version: Mapped[int] = mapped_column(default=1, server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(init=False, server_default=text("now()"))
     updated_at: Mapped[datetime] = mapped_column(init=False, server_default=text("now()"))

@@ -123,11 +123,16 @@ def timers(tenant_id: UUID, execution_id: UUID) -> Select[str, int, int, dict[st
     )
 
 
-def bounds(tenant_id: UUID, execution_id: UUID) -> Select[datetime, datetime | None, str, int, bool]:
+def bounds(tenant_id: UUID, execution_id: UUID) -> Select[datetime, datetime | None, str, int, bool, bool]:
     """What must be known of an execution to find its journal, and to say what may be done with it."""
     compensated = Execution.state[("i", "k")].is_not(None).label("compensated")
     return select(
-        Execution.created_at, Execution.completed_at, Execution.status, Execution.row_version, compensated
+        Execution.created_at,
+        Execution.completed_at,
+        Execution.status,
+        Execution.row_version,
+        Execution.journal_gone,
+        compensated,
     ).where(Execution.tenant_id == tenant_id, Execution.id == execution_id)
 
 

@@ -15,6 +15,7 @@ from weft.domain.executions.errors import (
     ExecutionNotFailed,
     ExecutionNotPausable,
     ExecutionNotPaused,
+    JournalGone,
 )
 from weft.interpreter.codec import load_state
 from weft.interpreter.state import ROOT, Phase, State, Status, Visit, item_of
@@ -32,12 +33,17 @@ def require_cancellable(status: str) -> None:
         raise ExecutionFinal(status)
 
 
-def require_retriable(status: str, *, compensated: bool = False) -> None:
-    """Raise `ExecutionNotFailed` for anything but a failed execution, `ExecutionCompensated` for one that is undone."""
+def require_retriable(status: str, *, compensated: bool = False, journal_gone: bool = False) -> None:
+    """Raise `ExecutionNotFailed` for anything but a failed execution, `ExecutionCompensated` for one that is undone.
+
+    And `JournalGone` for one of which nobody knows any more what its steps had found.
+    """
     if status != Status.failed.value:
         raise ExecutionNotFailed(status)
     if compensated:
         raise ExecutionCompensated
+    if journal_gone:
+        raise JournalGone
 
 
 def require_pausable(status: str) -> None:

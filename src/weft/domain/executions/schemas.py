@@ -115,6 +115,9 @@ class ExecutionRead(ExecutionSummary):
     payloads: dict[str, PayloadRead] = Field(
         description="Of `input` and `output`, those that are too large to be shown here, and where they are."
     )
+    journal_gone: bool = Field(
+        description="Retention has taken its journal: it cannot be retried, nor replayed from a step."
+    )
     error: dict[str, Any] | None
     metadata: dict[str, Any]
     trigger_id: UUID | None

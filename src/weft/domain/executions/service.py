@@ -50,7 +50,7 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
             "error_message": message[:300] if isinstance(message, str) else None,
             "steps": [live_step(step, waits) for step in now.live],
             "live_steps": now.count,
-            "retry_resumes": list(now.resumes),
+            "retry_resumes": [] if row.journal_gone else list(now.resumes),
             "waits_for": await _waits_for(scope, row),
         }
     )
@@ -59,7 +59,7 @@ async def get(scope: Scope, execution_id: UUID) -> ExecutionRead:
 _COLUMNS: Final = (
     "id", "number", "workflow_id", "version_id", "client_id", "status", "trigger", "correlation_id", "parent_id",
     "created_at", "started_at", "completed_at", "error", "trigger_id", "started_by",
-    "idempotency_key", "parent_visit", "priority", "depth", "cost", "updated_at", "simulation",
+    "idempotency_key", "parent_visit", "priority", "depth", "cost", "updated_at", "simulation", "journal_gone",
 )  # fmt: skip
 
 
@@ -139,7 +139,7 @@ async def status_of(scope: Scope, execution_id: UUID) -> str:
 async def require_retriable(scope: Scope, execution_id: UUID) -> None:
     """Raise unless the execution has failed and can go on from there."""
     row = await _bounds(scope, execution_id)
-    rules.require_retriable(row.status, compensated=row.compensated)
+    rules.require_retriable(row.status, compensated=row.compensated, journal_gone=row.journal_gone)
 
 
 async def _bounds(scope: Scope, execution_id: UUID) -> Any:

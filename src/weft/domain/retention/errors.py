@@ -14,8 +14,8 @@ class RetentionOutOfBounds(Invalid):
         bounds = f"at least {shortest}" + (f" and at most {longest}" if longest is not None else "")
         said = "forever" if days is None else f"{days} days"
         super().__init__(
-            f"Executions cannot be kept {said}: this installation keeps them {bounds} days. Choose a number of days "
-            "within these bounds, or leave it to the installation."
+            f"They cannot be kept {said}: this installation keeps executions and journals {bounds} days. Choose a "
+            "number of days within these bounds, or leave it to the installation."
         )
 
 

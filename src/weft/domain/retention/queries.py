@@ -71,11 +71,33 @@ The oldest executions that have ended before $2, after a place in their order, e
 goes whole or stays whole."""
 
 INSERT_ARCHIVE: Final = """/* weft:retention.archived */
-insert into weft.archives (tenant_id, id, period_from, period_to, executions, rows, file, bytes, sha256)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+insert into weft.archives (tenant_id, id, kind, period_from, period_to, executions, rows, file, bytes, sha256)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 
 DELETE: Final = "/* weft:retention.delete */ select * from weft.delete_executions($1, $2)"
+
+JOURNALS_DUE: Final = """/* weft:retention.journals_due */
+with old as materialized (
+  select l.execution_id, l.started_at, l.id from weft.execution_logs l
+   where l.tenant_id = $1 and l.started_at < $2 and (l.started_at, l.id) > ($4, $5)
+   order by l.started_at, l.id
+   limit $6
+),
+place as (select o.started_at, o.id from old o order by o.started_at desc, o.id desc limit 1)
+select e.id, e.row_version, e.created_at, place.started_at as place_at, place.id as place_id,
+       e.status = any($3::text[]) and e.completed_at < $2
+         and not exists (select from weft.dispatch_jobs j where j.tenant_id = $1 and j.execution_id = e.id
+                          and j.state <> 'scheduled') as goes
+  from (select distinct o.execution_id from old o) ids
+  join weft.workflow_executions e on e.tenant_id = $1 and e.id = ids.execution_id
+ cross join place
+ order by e.id
+"""
+"""The executions of the oldest $6 journal rows after a place in their order; those that have ended before $2 go. What
+somebody wants retried stays. By the journal's primary key: no row that is kept is read twice."""
+
+DELETE_JOURNALS: Final = "/* weft:retention.delete_journals */ select * from weft.delete_journals($1, $2)"
 
 DELETE_TIMERS: Final = """/* weft:retention.timers */
 delete from weft.dispatch_jobs where tenant_id = $1 and execution_id = any($2::uuid[]) and state = 'scheduled'

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from weft.domain.retention.models import ArchiveKind
 from weft.http.bodies import Input, Output
 
 MOST_DAYS = 36_600
@@ -20,6 +21,11 @@ class RetentionUpdate(Input):
     executions_days: Days | None = Field(
         default=None, description='Days that an execution is kept after its end, or `"forever"`.'
     )
+    journal_days: Days | None = Field(
+        default=None,
+        description="Days that its journal and its steps' outputs are kept after its end, if they shall go before the "
+        'execution itself; `"forever"`: they go with it.',
+    )
     archive: bool | None = Field(
         default=None, description="Whether executions are written to an archive before they go. `false` must be said."
     )
@@ -27,11 +33,13 @@ class RetentionUpdate(Input):
 
 class RetentionEffective(Output):
     executions_days: int | None = Field(description="null: nothing goes.")
+    journal_days: int | None = Field(description="null: a journal goes with its execution.")
     archive: bool
 
 
 class RetentionBounds(Output):
     default_days: int | None = Field(description="For tenants that say nothing; null: nothing goes.")
+    default_journal_days: int | None = Field(description="Likewise, of journals.")
     shortest_days: int
     longest_days: int | None
     archive: bool
@@ -39,6 +47,7 @@ class RetentionBounds(Output):
 
 class RetentionRead(Output):
     executions_days: int | Literal["forever"] | None = Field(description="What the tenant said.")
+    journal_days: int | Literal["forever"] | None = Field(description="What the tenant said.")
     archive: bool | None = Field(description="What the tenant said.")
     effective: RetentionEffective = Field(description="What holds, the installation's part included.")
     installation: RetentionBounds
@@ -51,10 +60,14 @@ class RetentionDue(Output):
     executions: int = Field(description="Executions that are too old, sub-workflows not counted; 10,000 at most.")
     is_more: bool = Field(description="There are more than were counted.")
     oldest: datetime | None = Field(description="When the oldest of them was created.")
+    journal_cutoff: datetime | None = Field(
+        description="The journal of what had ended before this goes; null: none goes before its execution."
+    )
 
 
 class ArchiveRead(Output):
     id: UUID
+    kind: ArchiveKind = Field(description="JOURNALS: the executions themselves are still there.")
     period_from: datetime = Field(description="When the first of its executions was created.")
     period_to: datetime = Field(description="When the last of them was created.")
     executions: int

@@ -36,6 +36,7 @@ async def replace(
 ) -> tuple[RetentionRead, int]:
     """Set the whole policy. Raises `RetentionOutOfBounds`; the audit log has the one before."""
     rules.require_within(wanted.executions_days, bounds)
+    rules.require_long_enough(wanted.journal_days, bounds)
     tenant = await tenants.locked(scope)
     check(expected, tenant.row_version)
     tenant.retention = {name: value for name, value in wanted.model_dump().items() if value is not None}
@@ -48,6 +49,7 @@ def _read(tenant: Tenant, bounds: Bounds) -> RetentionRead:
     holds = rules.effective(stored, bounds)
     return RetentionRead(
         executions_days=stored.get("executions_days"),
+        journal_days=stored.get("journal_days"),
         archive=stored.get("archive"),
         effective=RetentionEffective.model_validate(holds, from_attributes=True),
         installation=RetentionBounds.model_validate(bounds, from_attributes=True),
@@ -57,15 +59,17 @@ def _read(tenant: Tenant, bounds: Bounds) -> RetentionRead:
 async def due(scope: Scope, bounds: Bounds) -> RetentionDue:
     """What a round would take now. Families that still have a sub-workflow at work are counted, but stay."""
     tenant = await tenants.current(scope)
-    cutoff = rules.effective(tenant.retention, bounds).cutoff(scope.now())
+    policy = rules.effective(tenant.retention, bounds)
+    cutoff, journal = policy.cutoff(scope.now()), policy.journal_cutoff(scope.now())
     if cutoff is None:
-        return RetentionDue(cutoff=None, executions=0, is_more=False, oldest=None)
+        return RetentionDue(cutoff=None, executions=0, is_more=False, oldest=None, journal_cutoff=journal)
     row = await scope.raw.fetchrow(queries.COUNT_DUE, scope.tenant_id, cutoff, list(queries.FINAL), MOST_COUNTED + 1)
     return RetentionDue(
         cutoff=cutoff,
         executions=min(row["executions"], MOST_COUNTED),
         is_more=row["executions"] > MOST_COUNTED,
         oldest=row["oldest"],
+        journal_cutoff=journal,
     )
 
 

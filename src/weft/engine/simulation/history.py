@@ -28,6 +28,7 @@ select e.id, e.workflow_id, e.version_id, e.number, e.client_id, e.status, e.inp
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.workflow_id = $2 and e.status = any($3::text[]) and not e.simulation
    and e.started_at is not null and e.completed_at is not null
+   and not e.journal_gone
    and ($4::uuid[] is null or e.id = any($4)) and ($5::uuid is null or e.version_id = $5)
    and ($6::timestamptz is null or e.created_at >= $6) and ($7::timestamptz is null or e.created_at < $7)
  order by e.created_at desc, e.id desc

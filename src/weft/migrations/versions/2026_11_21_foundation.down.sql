@@ -48,6 +48,7 @@ drop function
   weft.payloads_gone(),
   weft.drop_empty_partitions(date),
   weft.retention_tenants(),
+  weft.delete_journals(uuid[], integer[]),
   weft.delete_executions(uuid[], integer[]),
   weft.prune_schedule_runs(timestamptz, integer),
   weft.next_schedule(),

@@ -131,11 +131,13 @@ CREATE TABLE weft.archives (
 	period_to TIMESTAMP WITH TIME ZONE NOT NULL, 
 	executions INTEGER NOT NULL, 
 	rows BIGINT NOT NULL, 
+	kind TEXT DEFAULT 'EXECUTIONS' NOT NULL, 
 	file TEXT, 
 	bytes BIGINT, 
 	sha256 TEXT, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
-	CONSTRAINT archives_pkey PRIMARY KEY (tenant_id, id)
+	CONSTRAINT archives_pkey PRIMARY KEY (tenant_id, id), 
+	CONSTRAINT archives_kind_check CHECK (kind in ('EXECUTIONS', 'JOURNALS'))
 );
 
 CREATE INDEX archives_created_at_idx ON weft.archives (tenant_id, created_at, id);
@@ -539,6 +541,7 @@ CREATE TABLE weft.workflow_executions (
 	cost NUMERIC(20, 10) DEFAULT 0 NOT NULL, 
 	priority SMALLINT DEFAULT 0 NOT NULL, 
 	place_key TEXT, 
+	journal_gone BOOLEAN DEFAULT false NOT NULL, 
 	row_version INTEGER DEFAULT 1 NOT NULL, 
 	created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
 	updated_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
@@ -1795,6 +1798,8 @@ create policy retention_rw on weft.questions to weft_retention using (tenant_id 
 
 grant select, delete on weft.questions to weft_retention;
 
+grant update (journal_gone, row_version) on weft.workflow_executions to weft_retention;
+
 -- Finished executions go when their time is over. The application has no right to delete them; these functions have,
 -- and row security binds their owner to the tenant of the transaction, like everybody else.
 grant usage on schema weft to weft_retention;
@@ -1842,6 +1847,43 @@ begin
     raise exception 'some of these executions have changed or have not ended: nothing was deleted'
       using errcode = 'serialization_failure';
   end if;
+  return next;
+end $$;
+
+-- Deletes the journals of these executions, and the large values that only the journal names: all of them or, with an
+-- error, none. The executions stay, and say so. Each must have ended and must still be at the row version that was seen.
+create function weft.delete_journals(p_ids uuid[], p_versions integer[])
+returns table (executions integer, belongings integer)
+language plpgsql security definer set search_path = pg_catalog as $$
+declare
+  tenant uuid := nullif(current_setting('app.tenant_id', true), '')::uuid;
+  n integer;
+begin
+  if tenant is null then
+    raise exception 'journals are deleted in a tenant: set app.tenant_id first';
+  end if;
+  update weft.workflow_executions e set journal_gone = true, row_version = e.row_version + 1
+    from unnest(p_ids, p_versions) as wanted (id, version)
+   where e.tenant_id = tenant and e.id = wanted.id and e.row_version = wanted.version
+     and e.status in ('COMPLETED', 'FAILED', 'CANCELLED');
+  get diagnostics executions = row_count;
+  if executions <> cardinality(p_ids) then
+    raise exception 'some of these executions have changed or have not ended: nothing was deleted'
+      using errcode = 'serialization_failure';
+  end if;
+  delete from weft.execution_logs l where l.tenant_id = tenant and l.execution_id = any(p_ids);
+  get diagnostics belongings = row_count;
+  delete from weft.item_chunks c where c.tenant_id = tenant and c.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.item_results r where r.tenant_id = tenant and r.execution_id = any(p_ids);
+  get diagnostics n = row_count;
+  belongings := belongings + n;
+  delete from weft.payloads p using weft.workflow_executions e
+   where p.tenant_id = tenant and p.execution_id = any(p_ids) and e.tenant_id = tenant and e.id = p.execution_id
+     and p.id::text is distinct from e.input ->> '$payload' and p.id::text is distinct from e.output ->> '$payload';
+  get diagnostics n = row_count;
+  belongings := belongings + n;
   return next;
 end $$;
 
@@ -2110,6 +2152,12 @@ revoke all on function weft.delete_executions(uuid[], integer[]) from public;
 grant execute on function weft.delete_executions(uuid[], integer[]) to weft_app;
 
 alter function weft.delete_executions(uuid[], integer[]) owner to weft_retention;
+
+revoke all on function weft.delete_journals(uuid[], integer[]) from public;
+
+grant execute on function weft.delete_journals(uuid[], integer[]) to weft_app;
+
+alter function weft.delete_journals(uuid[], integer[]) owner to weft_retention;
 
 revoke all on function weft.retention_tenants() from public;
 
