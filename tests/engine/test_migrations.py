@@ -20,7 +20,7 @@ from weft.engine import migrations
 from weft.engine.migrations import Page, Wanted
 from weft.engine.news import Cancelled, Migrated, News, Paused, Resumed, Retried, StepEnded
 from weft.engine.outcomes import Done, Failed
-from weft.engine.starts import VersionUnknown
+from weft.engine.start_errors import VersionUnknown
 
 LIVE = ("PENDING", "RUNNING", "WAITING", "PAUSED")
 

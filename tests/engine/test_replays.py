@@ -17,7 +17,8 @@ from weft.engine import replays
 from weft.engine.plans import InputInvalid
 from weft.engine.replays import ReplayRequest
 from weft.engine.simulation.errors import SimulationUnavailable
-from weft.engine.starts import IdempotencyKeyReused, StartResult, VersionUnknown
+from weft.engine.start_errors import IdempotencyKeyReused, VersionUnknown
+from weft.engine.starts import StartResult
 
 PAY = chain(
     step("rename", "set", {"vars": {"tier": "{{ input.tier }}"}}),

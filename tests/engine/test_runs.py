@@ -13,7 +13,7 @@ from weft.core.errors import Conflict, NotFound
 from weft.core.ports import HttpError
 from weft.engine.news import Cancelled, News, Retried
 from weft.engine.plans import InputInvalid
-from weft.engine.starts import IdempotencyKeyReused, WorkflowNotActive, WorkflowUnknown
+from weft.engine.start_errors import IdempotencyKeyReused, WorkflowNotActive, WorkflowUnknown
 
 
 async def test_a_workflow_without_an_outside_world_ends_in_its_start(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from tests.engine.documents import call, chain, step
 from tests.engine.test_pausing import family, statuses, tell, three_levels
 
 from weft.engine.news import Cancelled, Retried
-from weft.engine.starts import DEEPEST
+from weft.engine.start_errors import DEEPEST
 
 
 async def test_cancelling_the_topmost_cancels_every_level(engine: Engine) -> None:

@@ -20,7 +20,8 @@ from weft.domain.workflows.errors import WorkflowNotFound
 from weft.engine.drive import Driver, ExecutionBusy
 from weft.engine.news import Migrated, News
 from weft.engine.plans import Plan
-from weft.engine.starts import VERSIONS, VersionUnknown
+from weft.engine.start_errors import VersionUnknown
+from weft.engine.starts import VERSIONS
 from weft.interpreter.codec import load_state
 from weft.interpreter.migrate import Migration, Move, StepMapping, mapping_problems, migrate
 from weft.interpreter.state import State, Status

@@ -33,13 +33,8 @@ from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
 from weft.engine.run import Run, from_start
 from weft.engine.simulation.errors import SimulationUnavailable
-from weft.engine.starts import (
-    VERSIONS,
-    IdempotencyKeyReused,
-    StartResult,
-    VersionUnknown,
-    WorkflowNotActive,
-)
+from weft.engine.start_errors import IdempotencyKeyReused, VersionUnknown, WorkflowNotActive
+from weft.engine.starts import VERSIONS, StartResult
 from weft.interpreter.begin_at import begin_at, downstream
 from weft.interpreter.definition import Graph
 

@@ -16,7 +16,7 @@ from uuid import UUID
 import asyncpg
 
 from weft.core.actor import Actor
-from weft.core.errors import Conflict, NotFound, Unavailable, WeftError
+from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.db.hot import transaction
 from weft.domain.executions.payloads import Reference
@@ -29,6 +29,15 @@ from weft.engine.plans import Plan
 from weft.engine.records import NewExecution
 from weft.engine.run import Run, from_start
 from weft.engine.simulation import stored
+from weft.engine.start_errors import (
+    DEEPEST,
+    IdempotencyKeyReused,
+    StartsTooDeep,
+    TriggerChanged,
+    VersionUnknown,
+    WorkflowNotActive,
+    WorkflowUnknown,
+)
 from weft.engine.turn import Turn
 from weft.interpreter.events import Started
 
@@ -38,7 +47,6 @@ SIDE_BY_SIDE = 2
 """Batches of one tenant at the same time: while one waits for the database, the next is computed."""
 WORTH_A_SECOND = 8
 """Requests that must wait before a second batch is begun: smaller ones share the next."""
-DEEPEST = 16
 
 RESOLVE = """/* weft:engine.resolve */
 select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id,
@@ -60,55 +68,6 @@ select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.ve
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
-
-
-class WorkflowUnknown(NotFound):
-    code = "workflow_not_found"
-
-    def __init__(self, workflow: object) -> None:
-        super().__init__(
-            f"There is no workflow '{workflow}' in this tenant. `weft workflow list` shows those there are."
-        )
-
-
-class VersionUnknown(NotFound):
-    code = "version_not_found"
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"The workflow has no version {number}. `weft workflow versions` lists them.")
-
-
-class WorkflowNotActive(Conflict):
-    code = "workflow_not_active"
-
-    def __init__(self, name: str, status: str) -> None:
-        super().__init__(
-            f"The workflow '{name}' is {status} and cannot be started. Activate it first "
-            f"(`weft workflow activate {name}`)."
-        )
-
-
-class TriggerChanged(Unavailable):
-    code = "trigger_changed"
-
-    def __init__(self) -> None:
-        super().__init__("The trigger was changed or disabled while the request was on its way. Try again.")
-
-
-class IdempotencyKeyReused(Conflict):
-    code = "idempotency_key_reused"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This Idempotency-Key was used for a start with another input. Use a new key for a new request."
-        )
-
-
-class StartsTooDeep(Conflict):
-    code = "sub_workflow_too_deep"
-
-    def __init__(self) -> None:
-        super().__init__(f"Sub-workflows are nested more than {DEEPEST} deep: does a workflow start itself?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ from weft.engine.plans import StepPlan
 from weft.engine.queue import MOST_LAPSES, Job
 from weft.engine.run import Run
 from weft.engine.simulation import stored
-from weft.engine.starts import IdempotencyKeyReused, Starter, StartRequest
+from weft.engine.start_errors import IdempotencyKeyReused
+from weft.engine.starts import Starter, StartRequest
 from weft.engine.turn import Turn, broken
 from weft.interpreter.commands import RunStep
 from weft.interpreter.state import Status

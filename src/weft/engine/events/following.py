@@ -23,7 +23,8 @@ from weft.engine.events.hearing import loops_refused
 from weft.engine.events.matching import shown
 from weft.engine.news import News, Noted
 from weft.engine.plans import Condition, condition_of
-from weft.engine.starts import IdempotencyKeyReused, Starter, StartRequest, StartsTooDeep, TriggerChanged
+from weft.engine.start_errors import IdempotencyKeyReused, StartsTooDeep, TriggerChanged
+from weft.engine.starts import Starter, StartRequest
 from weft.expressions.compile import Compiled, compile_value
 
 log = structlog.get_logger("weft.events")

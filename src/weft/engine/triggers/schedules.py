@@ -24,14 +24,8 @@ from weft.domain.workflows.schedules import Calendar, ScheduleUnclear, due, read
 from weft.domain.workflows.schedules.due import Decided, Overlap, Policy, RunStatus, policy_of
 from weft.engine.drive import Driver
 from weft.engine.news import Cancelled, News
-from weft.engine.starts import (
-    IdempotencyKeyReused,
-    Starter,
-    StartRequest,
-    TriggerChanged,
-    WorkflowNotActive,
-    WorkflowUnknown,
-)
+from weft.engine.start_errors import IdempotencyKeyReused, TriggerChanged, WorkflowNotActive, WorkflowUnknown
+from weft.engine.starts import Starter, StartRequest
 from weft.engine.triggers import schedule_store as store
 from weft.engine.triggers.schedule_store import Change, Moved, NewRun, Record, Result
 from weft.engine.waiting import FINAL
