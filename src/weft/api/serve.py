@@ -28,6 +28,7 @@ from weft.api.metrics import Metrics
 from weft.core import logs, memory
 from weft.core.errors import Unavailable
 from weft.db.database import Database
+from weft.db.pools import Patience
 from weft.domain.identity.access import open_scope
 from weft.engine.limits import limits_of
 from weft.engine.watching import StreamLimits
@@ -35,6 +36,7 @@ from weft.http.state import Services, leave
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
 from weft.ops.retention import bounds_of
+from weft.ops.scale.pools import of_api
 from weft.settings import Settings
 
 log = structlog.get_logger("weft.api")
@@ -165,9 +167,16 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _database(settings: Settings, dsn: str, master_key: bytes) -> AsyncIterator[Database]:
-    size = settings.database.pool_size
+    chosen = settings.database
+    pools = of_api(chosen)
     database = await Database.open(
-        dsn, application_name="weft api", size=size, hot_size=max(2, size // 2), master_key=master_key
+        dsn,
+        application_name="weft api",
+        size=pools.rooms,
+        hot_size=pools.hot,
+        master_key=master_key,
+        pooled=chosen.pooler == "transaction",
+        patience=Patience(chosen.pool_wait_seconds, chosen.pool_waiting),
     )
     try:
         yield database

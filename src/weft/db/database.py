@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from weft.core.errors import Unavailable
 from weft.db.keyring import Keyring
 from weft.db.migrate import sqlalchemy_url
+from weft.db.pools import DIRECT, WORKERS, Gate, HotPool, Patience, behind_pooler
 
 Connection: TypeAlias = Any
 """An asyncpg connection, pooled or not. asyncpg ships no types, so there is nothing to check against."""
@@ -99,9 +100,13 @@ async def _prepare_connection(connection: Connection) -> None:
 class Database:
     """Open with `await Database.open(dsn)`, close with `await database.close()`."""
 
-    def __init__(self, dsn: str, engine: AsyncEngine, pool: Any, keyring: Keyring | None) -> None:
+    def __init__(
+        self, dsn: str, engine: AsyncEngine, pool: HotPool, keyring: Keyring | None, patience: Patience = WORKERS
+    ) -> None:
         self.dsn = dsn
         self.engine = engine
+        self.gate = Gate(patience.waiting)
+        """The queue before the rooms' connections."""
         self.pool = pool
         self.keyring = keyring
 
@@ -114,19 +119,26 @@ class Database:
         size: int = 8,
         hot_size: int = 8,
         master_key: bytes | None = None,
+        pooled: bool = False,
+        patience: Patience = WORKERS,
     ) -> Database:
-        """`size` connections for the rooms, `hot_size` for the engine; both open when first needed."""
+        """`size` connections for the rooms, `hot_size` for the engine; both open when first needed.
+
+        `pooled`: a pooler in transaction mode stands between, and is asked what it can do.
+        """
+        statements = await behind_pooler(dsn) if pooled else DIRECT
         engine = create_async_engine(
             sqlalchemy_url(dsn),
             isolation_level="AUTOCOMMIT",
             pool_size=size,
             max_overflow=0,
-            pool_timeout=10,
+            pool_timeout=patience.seconds if patience.seconds is not None else 10,
             json_serializer=dumps,
             json_deserializer=loads,
             connect_args={
                 "server_settings": {"application_name": application_name},
                 "command_timeout": LONGEST_STATEMENT,
+                **statements.sqlalchemy(),
             },
         )
 
@@ -145,8 +157,9 @@ class Database:
             reset=_no_reset,
             command_timeout=LONGEST_STATEMENT,
             server_settings={"application_name": application_name},
+            **statements.asyncpg(),
         )
-        return cls(dsn, engine, pool, Keyring(master_key) if master_key else None)
+        return cls(dsn, engine, HotPool(pool, patience), Keyring(master_key) if master_key else None, patience)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -30,6 +30,7 @@ from weft.db.context import acting, opening
 from weft.db.database import Connection, Database, DatabaseUnavailable
 from weft.db.dispatch_tables import DispatchJob, JobState
 from weft.db.keyring import Keyring, SecretsUnreadable
+from weft.db.pools import DatabaseBusy
 
 Row = TypeVar("Row")
 Model = TypeVar("Model", bound=Base)
@@ -168,7 +169,10 @@ class Scope:
 async def enter(database: Database, actor: Actor, *, read_only: bool = False) -> AsyncIterator[Scope]:
     """Open a transaction as this actor in its tenant; see the module's head."""
     try:
-        connection = await database.engine.connect()
+        with database.gate:
+            connection = await database.engine.connect()
+    except DatabaseBusy:
+        raise
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, TimeoutError) as error:
         raise DatabaseUnavailable from error
     except DBAPIError as error:
