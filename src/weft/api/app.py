@@ -21,6 +21,7 @@ from weft.api.metrics import Metrics
 from weft.api.plain import PlainRoute
 from weft.http import problems
 from weft.http.bodies import MAX_BODY
+from weft.http.replicas import Replicas
 from weft.http.state import Services
 
 PREFIX: Final = "/v1"
@@ -73,6 +74,7 @@ def create_app(
             Middleware(middleware.Failures, metrics=metrics),
             Middleware(middleware.Bodies, limit=max_body),
             Middleware(middleware.Addresses),
+            *([Middleware(Replicas)] if services.database.replica is not None else []),
             Middleware(middleware.Direct, routes=tuple(direct)),
         ],
     )
