@@ -1,4 +1,4 @@
-"""`weft db distribute`: its SQL follows every rule of a distributed PostgreSQL, and makes the schema that weft needs."""
+"""`weft db distribute`: its SQL follows every rule of a distributed PostgreSQL, and makes weft's schema."""
 
 from __future__ import annotations
 

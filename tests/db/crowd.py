@@ -1,0 +1,147 @@
+"""Two tenants with 100,000 rows in every table that grows, made by one statement for each table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+from tests.conftest import TestDatabase
+from tests.factories import executions, identity
+from tests.factories.identity import Person
+from tests.ops.test_retention import make_months
+
+from weft.db.database import Database
+
+ROWS = 100_000
+BIG = 60_000
+"""Rows of the tenant whose lists are read; the others are another's."""
+
+_WHEN = "now() - interval '50 days' * (n::float / 100000)"
+_ID = "md5('{table}' || n)::uuid"
+_T = "case when n <= 60000 then $1::uuid else $2::uuid end"
+
+# Columns and their expressions; every row has a number n. W and V are the tenant's workflow and its version.
+_TABLES: dict[str, str] = {
+    "clients": "name 'Client ' || n, name_key 'client ' || lpad(n::text, 6, '0'), created_at {when}",
+    "workflows": "name 'w' || n, name_key 'w' || lpad(n::text, 6, '0'), status (array['DRAFT', 'ACTIVE'])[1 + n % 2],"
+    " client_id md5('clients' || n)::uuid, created_at {when}",
+    "workflow_versions": "workflow_id {w}, number 10 + n, definition '{{}}'::jsonb, content_hash 'x',"
+    " created_at {when}",
+    "workflow_triggers": "workflow_id {w}, kind 'MANUAL', created_at {when}",
+    "workflow_executions": "workflow_id {w}, version_id {v}, number 10 + n,"
+    " status (array['COMPLETED', 'COMPLETED', 'FAILED'])[1 + n % 3], client_id md5('clients' || n % 50)::uuid,"
+    " created_at {when}, started_at {when}, completed_at {when}",
+    "execution_logs": "execution_id md5('workflow_executions' || n / 2)::uuid, visit 1 + n % 2, attempt 1,"
+    " status 'COMPLETED', started_at {when}",
+    "audit_logs": "action (array['insert', 'update'])[1 + n % 2], resource_type 'clients', resource_id (n % 500)::text,"
+    " actor_id (n % 40)::text, correlation_id n::text, at {when}",
+    "events": "type (array['paid', 'sent', 'lost'])[1 + n % 3], correlation (n % 100)::text, received_at {when},"
+    " source 'API'",
+    "questions": "execution_id md5('workflow_executions' || n)::uuid, visit 1, attempt 1, step 'ask',"
+    " question 'Is it?', asked_at {when}, status (array['OPEN', 'ANSWERED'])[1 + n % 2]",
+    "dispatch_dead": "kind 'step', reason 'no', created_at {when}, died_at {when},"
+    " execution_id md5('workflow_executions' || n)::uuid",
+    "schedule_runs": "trigger_id {t}, due_at {when}, status (array['STARTED', 'SKIPPED'])[1 + n % 2],"
+    " decided_at {when}, open false",
+    "archives": "period_from {when}, period_to {when}, executions 1, rows 1, created_at {when}",
+    "tenant_users": "user_id md5('users' || n)::uuid, role_id {r}, email n || '@example.com',"
+    " email_key n || '@example.com', name 'Member ' || n, created_at {when}",
+    "api_keys": "user_id md5('users' || n)::uuid, name 'key', prefix 'p' || n, secret_hash '\\x00', scopes '{{}}',"
+    " created_at {when}",
+    "message_templates": "name 'template-' || lpad((n / 10)::text, 6, '0'), version 1 + n % 10, text 'hello',"
+    " is_newest n % 10 = 9, created_at {when}",
+    "secrets": "name 'secret-' || lpad(n::text, 6, '0'), value '\\x00', rotated_at {when}, created_at {when}",
+    "rate_limits": "target 'host-' || lpad(n::text, 6, '0'), calls 1, created_at {when}",
+    "roles": "name 'role-' || lpad(n::text, 6, '0'), created_at {when}",
+    "workflow_limits": "workflow_id md5('workflows' || n)::uuid, concurrent 1, created_at {when}",
+}
+
+FILLED = frozenset(_TABLES) - {"workflow_steps", "workflow_transitions"}
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What is needed to ask for the lists of the big tenant."""
+
+    owner: Person
+    headers: dict[str, str]
+    path: dict[str, str] = field(default_factory=dict)
+    """Values for the parts of addresses."""
+
+
+async def gather(database: Database, test_database: TestDatabase) -> Crowd:
+    """Fill an empty, migrated database. Needs a superuser: rows come in without triggers and checks of references."""
+    big, small = await identity.tenant(database, "big"), await identity.tenant(database, "small")
+    workflows: list[UUID] = []
+    for person in (big, small):
+        actor = await identity.actor(database, person)
+        workflows.append(await executions.workflow(database, actor))
+    await _months(test_database)
+    admin = await asyncpg.connect(test_database.admin)
+    try:
+        await admin.execute("set session_replication_role = replica; set work_mem = '64MB'")
+        tenants = (big.tenant_id, small.tenant_id)
+        for table, columns in _TABLES.items():
+            await admin.execute(_statement(table, columns), *tenants)
+        await admin.execute("vacuum analyze")
+    finally:
+        await admin.close()
+    return Crowd(
+        big,
+        await identity.bearer(database, big),
+        {
+            "workflow_id": str(workflows[0]),
+            "number": "1",
+            "trigger_id": str(_md5("workflow_triggers", 1)),
+            "execution_id": str(_md5("workflow_executions", 100)),
+            "name": "template-000001",
+        },
+    )
+
+
+def _statement(table: str, columns: str) -> str:
+    of = "(select {what} from weft.workflows w where w.tenant_id = {t} and w.current_version_id is not null)"
+    parts = [part.strip().split(" ", 1) for part in _split(columns)]
+    filled = {
+        "when": _WHEN,
+        "w": of.format(what="w.id", t=_T),
+        "v": of.format(what="w.current_version_id", t=_T),
+        "r": f"(select r.id from weft.roles r where r.tenant_id = {_T} and r.name = 'MEMBER')",
+        "t": "md5('workflow_triggers1')::uuid",
+    }
+    names = ", ".join(name for name, _ in parts)
+    values = ", ".join(value.format(**filled) for _, value in parts)
+    return (
+        f"insert into weft.{table} (tenant_id, id, {names})"
+        f" select {_T}, {_ID.format(table=table)}, {values} from generate_series(1, {ROWS}) n"
+    )
+
+
+def _split(columns: str) -> list[str]:
+    """At the commas that stand in no brackets."""
+    parts, depth, current = [], 0, ""
+    for letter in columns:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append(current)
+            current = ""
+        else:
+            current += letter
+    return [*parts, current]
+
+
+def _md5(table: str, n: int) -> UUID:
+    from hashlib import md5
+
+    return UUID(md5(f"{table}{n}".encode(), usedforsecurity=False).hexdigest())
+
+
+async def _months(test_database: TestDatabase) -> None:
+    """Partitions for the months before those that are there."""
+    this = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    firsts = [this]
+    for _ in range(3):
+        firsts.append((firsts[-1] - timedelta(days=1)).replace(day=1))
+    await make_months(test_database, *firsts)
