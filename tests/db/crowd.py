@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import asyncpg
-from tests.conftest import TestDatabase
 from tests.factories import executions, identity
 from tests.factories.identity import Person
-from tests.ops.test_retention import make_months
 
 from weft.db.database import Database
 
@@ -71,17 +69,17 @@ class Crowd:
     """Values for the parts of addresses."""
 
 
-async def gather(database: Database, test_database: TestDatabase) -> Crowd:
+async def gather(database: Database, admin_dsn: str) -> Crowd:
     """Fill an empty, migrated database. Needs a superuser: rows come in without triggers and checks of references."""
     big, small = await identity.tenant(database, "big"), await identity.tenant(database, "small")
     workflows: list[UUID] = []
     for person in (big, small):
         actor = await identity.actor(database, person)
         workflows.append(await executions.workflow(database, actor))
-    await _months(test_database)
-    admin = await asyncpg.connect(test_database.admin)
+    admin = await asyncpg.connect(admin_dsn)
     try:
         await admin.execute("set session_replication_role = replica; set work_mem = '64MB'")
+        await _months(admin)
         tenants = (big.tenant_id, small.tenant_id)
         for table, columns in _TABLES.items():
             await admin.execute(_statement(table, columns), *tenants)
@@ -138,10 +136,15 @@ def _md5(table: str, n: int) -> UUID:
     return UUID(md5(f"{table}{n}".encode(), usedforsecurity=False).hexdigest())
 
 
-async def _months(test_database: TestDatabase) -> None:
+async def _months(admin: asyncpg.Connection) -> None:
     """Partitions for the months before those that are there."""
-    this = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    firsts = [this]
+    first = datetime.now(UTC).replace(day=1)
     for _ in range(3):
-        firsts.append((firsts[-1] - timedelta(days=1)).replace(day=1))
-    await make_months(test_database, *firsts)
+        until, first = first, (first - timedelta(days=1)).replace(day=1)
+        for parent in ("execution_logs", "audit_logs"):
+            name = f"weft.{parent}_{first:%Y%m}"
+            if await admin.fetchval("select to_regclass($1) is null", name):
+                await admin.execute(
+                    f"create table {name} partition of weft.{parent}"
+                    f" for values from ('{first:%Y-%m-%d} 00:00:00+00') to ('{until:%Y-%m-%d} 00:00:00+00')"
+                )

@@ -87,7 +87,7 @@ def crowded(cluster: Cluster, template: str) -> Iterator[tuple[TestDatabase, Cro
     async def fill() -> Crowd:
         database = await Database.open(test.app, size=2, hot_size=2, master_key=bytes(32))
         try:
-            return await crowd.gather(database, test)
+            return await crowd.gather(database, test.admin)
         finally:
             await database.close()
 
