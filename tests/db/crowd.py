@@ -18,9 +18,8 @@ BIG = 60_000
 
 _WHEN = "now() - interval '50 days' * (n::float / 100000)"
 _ID = "md5('{table}' || n)::uuid"
-_T = "case when n <= 60000 then $1::uuid else $2::uuid end"
 
-# Columns and their expressions; every row has a number n. W and V are the tenant's workflow and its version.
+# Columns and their expressions; every row has a number n. w, v, r: the tenant's workflow, its version, a role.
 _TABLES: dict[str, str] = {
     "clients": "name 'Client ' || n, name_key 'client ' || lpad(n::text, 6, '0'), created_at {when}",
     "workflows": "name 'w' || n, name_key 'w' || lpad(n::text, 6, '0'), status (array['DRAFT', 'ACTIVE'])[1 + n % 2],"
@@ -80,9 +79,9 @@ async def gather(database: Database, admin_dsn: str) -> Crowd:
     try:
         await admin.execute("set session_replication_role = replica; set work_mem = '64MB'")
         await _months(admin)
-        tenants = (big.tenant_id, small.tenant_id)
+        of = await _owned(admin, big.tenant_id, small.tenant_id)
         for table, columns in _TABLES.items():
-            await admin.execute(_statement(table, columns), *tenants)
+            await admin.execute(_statement(table, columns, of))
         await admin.execute("vacuum analyze")
     finally:
         await admin.close()
@@ -99,21 +98,30 @@ async def gather(database: Database, admin_dsn: str) -> Crowd:
     )
 
 
-def _statement(table: str, columns: str) -> str:
-    of = "(select {what} from weft.workflows w where w.tenant_id = {t} and w.current_version_id is not null)"
-    parts = [part.strip().split(" ", 1) for part in _split(columns)]
-    filled = {
-        "when": _WHEN,
-        "w": of.format(what="w.id", t=_T),
-        "v": of.format(what="w.current_version_id", t=_T),
-        "r": f"(select r.id from weft.roles r where r.tenant_id = {_T} and r.name = 'MEMBER')",
-        "t": "md5('workflow_triggers1')::uuid",
+async def _owned(admin: asyncpg.Connection, *tenants: UUID) -> dict[str, str]:
+    """Expressions that give each row what belongs to its tenant: t(enant), w(orkflow), v(ersion), r(ole)."""
+    rows = [
+        await admin.fetchrow(
+            "select w.tenant_id as t, w.id as w, w.current_version_id as v, r.id as r from weft.workflows w"
+            " join weft.roles r on r.tenant_id = w.tenant_id and r.name = 'MEMBER' where w.tenant_id = $1",
+            tenant,
+        )
+        for tenant in tenants
+    ]
+    return {
+        name: f"case when n <= {BIG} then '{rows[0][name]}'::uuid else '{rows[1][name]}'::uuid end" for name in "twvr"
     }
+
+
+def _statement(table: str, columns: str, of: dict[str, str]) -> str:
+    parts = [part.strip().split(" ", 1) for part in _split(columns)]
+    filled = {name: value for name, value in of.items() if name != "t"}
+    filled |= {"when": _WHEN, "t": "md5('workflow_triggers1')::uuid"}
     names = ", ".join(name for name, _ in parts)
     values = ", ".join(value.format(**filled) for _, value in parts)
     return (
         f"insert into weft.{table} (tenant_id, id, {names})"
-        f" select {_T}, {_ID.format(table=table)}, {values} from generate_series(1, {ROWS}) n"
+        f" select {of['t']}, {_ID.format(table=table)}, {values} from generate_series(1, {ROWS}) n"
     )
 
 

@@ -64,10 +64,10 @@ async def test_too_many_are_sent_away_at_once_and_the_others_served(
         opened = enter if pool == "rooms" else transaction
 
         async def use() -> str:
-            async with opened(database, ada):  # type: ignore[operator]  # both open a transaction
+            async with opened(database, ada):
                 return "served"
 
-        async with opened(database, ada):  # type: ignore[operator]
+        async with opened(database, ada):
             waiting = [asyncio.create_task(use()) for _ in range(2)]
             while gate.waiting < 2:  # noqa: ASYNC110  a gate tells nobody
                 await asyncio.sleep(0)
@@ -88,6 +88,7 @@ async def test_a_request_is_told_to_come_back(test_database: TestDatabase) -> No
             assert answer.status_code == 503
             assert answer.json()["type"] == "/errors/database_busy"
             assert answer.headers["Retry-After"] == "1"
+            assert database.gate.refused == 1
             assert (await client.get("/v1/clients", headers=headers)).status_code == 200
 
 

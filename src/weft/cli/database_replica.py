@@ -50,16 +50,14 @@ def replica() -> None:
 
 def reads_there() -> list[str]:
     """The API's addresses that a replica may answer, from the routes themselves."""
+    from fastapi.routing import APIRoute
+
     from weft.api.app import PREFIX
     from weft.api.routers import ROUTERS
     from weft.http.scope import may_lag
 
-    return sorted(
-        f"GET {PREFIX}{route.path}"
-        for router in ROUTERS
-        for route in router.routes
-        if may_lag(getattr(route, "dependant"))  # noqa: B009 - Starlette's own routes have none
-    )
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+    return sorted(f"GET {PREFIX}{route.path}" for route in routes if may_lag(route.dependant))
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy import Select, event
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, with_loader_criteria
 
@@ -174,6 +175,9 @@ async def _connected(database: Database) -> AsyncConnection:
         with database.gate:
             return await database.engine.connect()
     except DatabaseBusy:
+        raise
+    except PoolTimeout:
+        database.gate.refused += 1
         raise
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, TimeoutError) as error:
         raise DatabaseUnavailable from error

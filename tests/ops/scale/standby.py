@@ -78,8 +78,8 @@ def following(home: Home, facts: ConnectionFacts, name: str) -> Iterator[Standby
     run_as = postgres_user.choose(home.data)
     place = home.path / name
     place.mkdir(mode=0o700)
-    files.hand_over(place, run_as)
-    files.let_in(place, run_as)
+    postgres_user.hand_over(place, run_as)
+    postgres_user.let_in(place, run_as)
     source = f"host={facts.sockets} port={PORT} user={SUPERUSER} password={facts.password}"
     command = [str(Programs.embedded().directory / "pg_basebackup"), "-D", str(place / "data"), "-d", source]
     command += ["-R", "-C", "-S", name, "-X", "stream", "-c", "fast", "--no-sync"]

@@ -73,7 +73,7 @@ async def _is_bouncer(dsn: str) -> bool:
             driver_dsn(with_database(dsn, CONSOLE)), timeout=_SECONDS, statement_cache_size=0
         )
     except asyncpg.PostgresError as error:
-        return error.sqlstate == REFUSED_BY_POOLER
+        return bool(error.sqlstate == REFUSED_BY_POOLER)
     except (OSError, TimeoutError, ValueError, asyncpg.InterfaceError):
         return False
     connection.terminate()

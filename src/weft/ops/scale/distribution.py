@@ -48,7 +48,7 @@ def plan(metadata: MetaData, revision: str, permissions: str) -> list[Section]:
         _section("row security", "after distribution: it is handed on to the shards", emit.row_security(tables)),
         _section("functions", "with the policies and rights of their owners", _functions(tables)),
         _section("triggers", "without the audit of tables that every node has", _triggers(tables)),
-        _section("owners", "definer functions go to their narrow roles", emit.hand_over()),
+        _section("owners", "definer functions go to their narrow roles", _hand_over()),
         _section("grants", "one table a statement, parents only", emit.grants(tables)),
         _section("partitions", "this month, the last, and three ahead", [f"select {SCHEMA}.ensure_partitions(3)"]),
         _section(
@@ -68,7 +68,7 @@ def as_sql(sections: Sequence[Section]) -> str:
         if section.name == "transaction":
             parts += [f"set role {OWNER};", "begin;"]
         parts += [f"{statement.strip().rstrip(';')};" for statement in section.statements]
-    return "\n\n".join([*parts, "commit;"]) + "\n"
+    return "\n\n".join([*parts, "commit;", "reset role;"]) + "\n"
 
 
 def statements_of(sections: Sequence[Section], *, administrator: bool) -> list[str]:
@@ -137,6 +137,12 @@ def _reference(key: ForeignKeyConstraint) -> str:
 def _functions(tables: Sequence[Table]) -> Iterator[str]:
     yield from emit.functions()
     yield from emit.retention(tables)
+
+
+def _hand_over() -> Iterator[str]:
+    """As in a migration; but the plan is also run by a superuser who has become the owner, and must stay it."""
+    for statement in emit.hand_over():
+        yield f"set local role {OWNER}" if statement == "reset role" else statement
 
 
 def _triggers(tables: Sequence[Table]) -> Iterator[str]:

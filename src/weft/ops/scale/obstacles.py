@@ -82,7 +82,7 @@ def is_kept(source: Place, target: Place) -> bool:
 def of_functions(metadata: MetaData) -> list[Obstacle]:
     """What weft's own functions run into, by their text."""
     text = "\n".join([*emit.functions(), *emit.retention(emit.tables_of(metadata))])
-    found = []
+    found: list[Obstacle] = []
     for name, body in _FUNCTION.findall(text):
         for statement in _statements(body):
             found += _of_statement(metadata, f"{name}()", statement)

@@ -46,15 +46,8 @@ def unique_keys(table: Table) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def carries_the_tenant(key: ForeignKeyConstraint) -> bool:
-    """Whether the tenant stands at the same place on both sides of a reference."""
-    return any(
-        element.parent.name == KEY and element.column.name in (KEY, "id") and _is_tenant(key, element.column.name)
-        for element in key.elements
-    )
-
-
-def _is_tenant(key: ForeignKeyConstraint, column: str) -> bool:
-    return column == KEY or key.referred_table.name == "tenants"
+    """Whether the tenant stands on both sides of a reference, at the same place."""
+    return any(element.parent.name == KEY == element.column.name for element in key.elements)
 
 
 def nulls_the_tenant(key: ForeignKeyConstraint) -> bool:

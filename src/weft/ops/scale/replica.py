@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from weft.core.errors import Invalid
+from weft.db.database import Connection
 from weft.db.replica import State, position_number
 from weft.ops.connections import ServerUnreachable, connect, without_password
 
@@ -78,22 +79,32 @@ async def status(primary: str, replica: str, *, max_lag: float, reads: Sequence[
             there = await connect(replica, application="weft db replica")
         except ServerUnreachable as error:
             return Status(address, State.away, error.message, slots=slots, reads=reads)
-        try:
-            written = await here.fetchval(WRITTEN)
-            row = await there.fetchrow(THERE)
-            now = await here.fetchval("select clock_timestamp()")
-            guarded = row["has_schema"] and await there.fetchval(GUARDED)
-        finally:
-            await there.close()
+        return await _compared(here, there, Status(address, State.unknown, "", slots=slots, reads=reads), max_lag)
     finally:
         await here.close()
+
+
+async def _compared(here: Connection, there: Connection, known: Status, max_lag: float) -> Status:
+    """Closes the connection to the replica."""
+    try:
+        written = await here.fetchval(WRITTEN)
+        row = await there.fetchrow(THERE)
+        now = await here.fetchval("select clock_timestamp()")
+        guarded = row["has_schema"] and await there.fetchval(GUARDED)
+    finally:
+        await there.close()
     behind = max(0, position_number(written) - position_number(row["replayed"])) if row["replayed"] else None
     seconds = _seconds(behind, row["replayed_until"], now)
     state = _state(row, bool(guarded), seconds, max_lag)
-    return Status(
-        address, state, _sentence(state, row["role"], behind, seconds, max_lag), behind, seconds,
-        row["replayed_until"], row["feedback"], slots, reads,
-    )  # fmt: skip
+    return replace(
+        known,
+        state=state,
+        sentence=_sentence(state, row["role"], behind, seconds, max_lag),
+        lag_bytes=behind,
+        lag_seconds=seconds,
+        replayed_until=row["replayed_until"],
+        feedback=row["feedback"],
+    )
 
 
 def _seconds(behind: int | None, replayed_until: datetime | None, now: datetime) -> float | None:
