@@ -21,7 +21,7 @@ SERVING = ("api", "db", "domain", "engine", "http", "worker")
 """Floors whose statements may go through a pooler. `weft.db.migrate` does not: it has the owner's address."""
 
 OF_SESSIONS = {
-    "a setting of the session": r"\bset (?:session )?app\.",
+    "a setting of the session": r"\bset (?:session )?app\.\w+ (?:=|to) ",
     "set_config, which is easily said for the session": r"\bset_config\(",
     "a lock of the session": r"\bpg_(?:try_)?advisory_lock(?:_shared)?\(",
     "a temporary table": r"\bcreate temp(?:orary)? table\b",
