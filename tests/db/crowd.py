@@ -26,7 +26,7 @@ _TABLES: dict[str, str] = {
     " client_id md5('clients' || n)::uuid, created_at {when}",
     "workflow_versions": "workflow_id {w}, number 10 + n, definition '{{}}'::jsonb, content_hash 'x',"
     " created_at {when}",
-    "workflow_triggers": "workflow_id {w}, kind 'MANUAL', created_at {when}",
+    "workflow_triggers": "workflow_id {w}, kind case when n = 1 then 'SCHEDULE' else 'MANUAL' end, created_at {when}",
     "workflow_executions": "workflow_id {w}, version_id {v}, number 10 + n,"
     " status (array['COMPLETED', 'COMPLETED', 'FAILED'])[1 + n % 3], client_id md5('clients' || n % 50)::uuid,"
     " created_at {when}, started_at {when}, completed_at {when}",
