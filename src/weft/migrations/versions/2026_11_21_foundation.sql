@@ -251,6 +251,8 @@ CREATE TABLE weft.rate_limits (
 	CONSTRAINT rate_limits_burst_check CHECK (burst between 1 and 1000000)
 );
 
+CREATE INDEX rate_limits_created_at_idx ON weft.rate_limits (tenant_id, created_at, id);
+
 CREATE TABLE weft.roles (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -445,6 +447,8 @@ CREATE TABLE weft.workflow_limits (
 	CONSTRAINT workflow_limits_priority_check CHECK (priority between -100 and 100), 
 	CONSTRAINT workflow_limits_when_full_check CHECK (when_full in ('queue', 'refuse'))
 );
+
+CREATE INDEX workflow_limits_created_at_idx ON weft.workflow_limits (tenant_id, created_at, id);
 
 CREATE TABLE weft.workflow_triggers (
 	tenant_id UUID NOT NULL, 
