@@ -121,9 +121,10 @@ def _statement(table: str, columns: str, of: dict[str, str]) -> str:
     filled |= {"when": _WHEN, "t": "md5('workflow_triggers1')::uuid"}
     names = ", ".join(name for name, _ in parts)
     values = ", ".join(value.format(**filled) for _, value in parts)
+    rows = FEWER if table in _SMALLER else ROWS
     return (
         f"insert into weft.{table} (tenant_id, id, {names})"
-        f" select {of['t']}, {_ID.format(table=table)}, {values} from generate_series(1, {FEWER if table in _SMALLER else ROWS}) n"
+        f" select {of['t']}, {_ID.format(table=table)}, {values} from generate_series(1, {rows}) n"
     )
 
 
