@@ -20,10 +20,10 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from weft.core.errors import Invalid, Issue
+from weft.settings_scale import ScaledDatabaseSettings
 from weft.settings_sections import (
     SECRET,
     ApiSettings,
-    DatabaseSettings,
     HttpSettings,
     LimitSettings,
     LogSettings,
@@ -77,7 +77,7 @@ class Settings(Section):
         default=None, description="Where archives of old executions are written; without it `archive` in the home."
     )
 
-    database: DatabaseSettings = DatabaseSettings()
+    database: ScaledDatabaseSettings = ScaledDatabaseSettings()
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -98,7 +98,7 @@ class Settings(Section):
 
 
 SECTIONS: dict[str, tuple[type[Section], str]] = {
-    "database": (DatabaseSettings, "DATABASE_"),
+    "database": (ScaledDatabaseSettings, "DATABASE_"),
     "api": (ApiSettings, ""),
     "log": (LogSettings, "LOG_"),
     "worker": (WorkerSettings, "WORKER_"),

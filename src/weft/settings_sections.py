@@ -23,6 +23,13 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 SECRET: dict[str, JsonValue] = {"secret": True}
 
 
+def is_postgresql(value: str | None) -> str | None:
+    """An address of a PostgreSQL, as it is."""
+    if value is not None and value.partition("://")[0] not in ("postgresql", "postgres", "postgresql+asyncpg"):
+        raise ValueError("must look like postgresql://role:password@host:5432/database")
+    return value
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,9 +66,7 @@ class DatabaseSettings(Section):
     @field_validator("url", "owner_url", "admin_url", "listen_url")
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
-        if value is not None and value.partition("://")[0] not in ("postgresql", "postgres", "postgresql+asyncpg"):
-            raise ValueError("must look like postgresql://role:password@host:5432/database")
-        return value
+        return is_postgresql(value)
 
 
 class ApiSettings(Section):

@@ -19,8 +19,10 @@ from weft.api import health, middleware, openapi, pages
 from weft.api.health import Readiness
 from weft.api.metrics import Metrics
 from weft.api.plain import PlainRoute
+from weft.db.database import Database
 from weft.http import problems
 from weft.http.bodies import MAX_BODY
+from weft.http.replicas import Replicas
 from weft.http.state import Services
 
 PREFIX: Final = "/v1"
@@ -73,6 +75,7 @@ def create_app(
             Middleware(middleware.Failures, metrics=metrics),
             Middleware(middleware.Bodies, limit=max_body),
             Middleware(middleware.Addresses),
+            *_replicas(services),
             Middleware(middleware.Direct, routes=tuple(direct)),
         ],
     )
@@ -85,6 +88,12 @@ def create_app(
     app.router.routes.extend([*health.routes(readiness or Readiness()), *_documents(), *pages.routes()])
     _check_names(app)
     return app
+
+
+def _replicas(services: Services) -> list[Middleware]:
+    """Only where there is one. The documents are made of an application without a database."""
+    database: Database | None = services.database
+    return [Middleware(Replicas)] if database is not None and database.replica is not None else []
 
 
 def _operation_id(route: APIRoute) -> str:

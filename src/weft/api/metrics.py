@@ -13,7 +13,7 @@ from typing import Final
 import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from sqlalchemy.pool import QueuePool
@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from weft.api.replica_metrics import ReplicaNumbers
 from weft.core.clock import Clock, utc_now
 from weft.db.database import Database
 
@@ -65,8 +66,10 @@ class Metrics:
         self.requests.labels(method, route, f"{status // 100}xx").observe(seconds)
 
     def watch(self, database: Database) -> None:
-        """Add the database's pools, read at every scrape."""
+        """Add the database's pools and its replica, read at every scrape."""
         self.registry.register(_Pools(database))
+        if database.replica is not None:
+            self.registry.register(ReplicaNumbers(database.replica))
 
     def watch_streams(self, count: Callable[[], int]) -> None:
         """Add the number of open streams of events, read at every scrape."""
@@ -96,7 +99,7 @@ class _Pools(Collector):
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         size = GaugeMetricFamily("weft_database_connections", "Connections that are open.", labels=("pool",))
         used = GaugeMetricFamily("weft_database_connections_used", "Connections in use now.", labels=("pool",))
         rooms = self.database.engine.pool
@@ -106,8 +109,14 @@ class _Pools(Collector):
         hot = self.database.pool
         size.add_metric(("hot",), hot.get_size())
         used.add_metric(("hot",), hot.get_size() - hot.get_idle_size())
-        yield size
-        yield used
+        waiting = GaugeMetricFamily("weft_database_waiting", "Who waits for a connection now.", labels=("pool",))
+        refused = CounterMetricFamily(
+            "weft_database_refused", "Who was told to come back, because too many waited.", labels=("pool",)
+        )
+        for name, gate in (("rooms", self.database.gate), ("hot", hot.gate)):
+            waiting.add_metric((name,), gate.waiting)
+            refused.add_metric((name,), gate.refused)
+        yield from (size, used, waiting, refused)
 
 
 def listener(metrics: Metrics, database: Database, clock: Clock = utc_now) -> Starlette:

@@ -28,6 +28,8 @@ from weft.api.metrics import Metrics
 from weft.core import logs, memory
 from weft.core.errors import Unavailable
 from weft.db.database import Database
+from weft.db.pools import Patience
+from weft.db.replica import Replica
 from weft.domain.identity.access import open_scope
 from weft.engine.limits import limits_of
 from weft.engine.watching import StreamLimits
@@ -35,7 +37,9 @@ from weft.http.state import Services, leave
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
 from weft.ops.retention import bounds_of
+from weft.ops.scale.pools import of_api
 from weft.settings import Settings
+from weft.settings_scale import ScaledDatabaseSettings
 
 log = structlog.get_logger("weft.api")
 
@@ -165,14 +169,44 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _database(settings: Settings, dsn: str, master_key: bytes) -> AsyncIterator[Database]:
-    size = settings.database.pool_size
+    chosen = settings.database
+    pools = of_api(chosen)
     database = await Database.open(
-        dsn, application_name="weft api", size=size, hot_size=max(2, size // 2), master_key=master_key
+        dsn,
+        application_name="weft api",
+        size=pools.rooms,
+        hot_size=pools.hot,
+        master_key=master_key,
+        pooled=chosen.pooler == "transaction",
+        patience=Patience(chosen.pool_wait_seconds, chosen.pool_waiting),
     )
     try:
-        yield database
+        async with _with_replica(database, chosen):
+            yield database
     finally:
         await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _with_replica(database: Database, chosen: ScaledDatabaseSettings) -> AsyncIterator[None]:
+    """Where there is one, it is looked after for as long as the process serves."""
+    if chosen.replica_url is None:
+        yield
+        return
+    database.replica = replica = Replica(
+        database,
+        chosen.replica_url,
+        size=chosen.replica_pool_size,
+        max_lag=chosen.replica_max_lag_seconds,
+        stale=chosen.replica_stale_seconds,
+    )
+    keeping = asyncio.create_task(replica.keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await replica.close()
 
 
 def server(app: ASGIApp) -> Server:

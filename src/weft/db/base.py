@@ -8,6 +8,7 @@ The markers in `Table.info` are what `weft.db.emit` turns into policies, trigger
     grants     what the application role may do, e.g. "select, insert, update, delete"
     touch      True: `updated_at` and `row_version` are kept by a trigger
     partition  column by whose month the table is partitioned
+    local      True: on a distributed PostgreSQL it stays on the coordinator (`weft.ops.scale.places`)
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ def marks(
     touch: bool = True,
     partition: str | None = None,
     storage: str | None = None,
+    local: bool = False,
 ) -> dict[str, Any]:
     """The last element of `__table_args__`: what the kernel must know of the table."""
     options: dict[str, Any] = {
@@ -136,6 +138,7 @@ def marks(
             "touch": touch,
             "partition": partition,
             "storage": storage,
+            "local": local,
         }
     }
     if partition is not None:

@@ -7,7 +7,7 @@ with its context in a single round trip. A statement outside a scope is refused 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
 import msgspec
@@ -17,6 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from weft.core.errors import Unavailable
 from weft.db.keyring import Keyring
 from weft.db.migrate import sqlalchemy_url
+from weft.db.pools import DIRECT, WORKERS, Gate, HotPool, Patience, Statements, behind_pooler
+
+if TYPE_CHECKING:
+    from weft.db.replica import Replica
 
 Connection: TypeAlias = Any
 """An asyncpg connection, pooled or not. asyncpg ships no types, so there is nothing to check against."""
@@ -96,14 +100,55 @@ async def _prepare_connection(connection: Connection) -> None:
     )
 
 
+def make_engine(
+    dsn: str,
+    *,
+    application_name: str,
+    size: int,
+    wait: float,
+    statements: Statements = DIRECT,
+    longest: float = LONGEST_STATEMENT,
+    connect: float = 60.0,
+) -> AsyncEngine:
+    """SQLAlchemy's connections for scopes, opened when first needed. `wait`, `longest`, `connect`: seconds."""
+    engine = create_async_engine(
+        sqlalchemy_url(dsn),
+        isolation_level="AUTOCOMMIT",
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=wait,
+        json_serializer=dumps,
+        json_deserializer=loads,
+        connect_args={
+            "server_settings": {"application_name": application_name},
+            "command_timeout": longest,
+            "timeout": connect,
+            **statements.sqlalchemy(),
+        },
+    )
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def refuse_without_scope(connection: Any, _c: Any, statement: str, *_: Any) -> None:
+        if not connection.info.get("weft_scope"):
+            raise NoScope(statement)
+
+    return engine
+
+
 class Database:
     """Open with `await Database.open(dsn)`, close with `await database.close()`."""
 
-    def __init__(self, dsn: str, engine: AsyncEngine, pool: Any, keyring: Keyring | None) -> None:
+    def __init__(
+        self, dsn: str, engine: AsyncEngine, pool: HotPool, keyring: Keyring | None, patience: Patience = WORKERS
+    ) -> None:
         self.dsn = dsn
         self.engine = engine
+        self.gate = Gate(patience.waiting)
+        """The queue before the rooms' connections."""
         self.pool = pool
         self.keyring = keyring
+        self.replica: Replica | None = None
+        """Where reads that may be behind can go, see `weft.db.replica`."""
 
     @classmethod
     async def open(
@@ -114,27 +159,16 @@ class Database:
         size: int = 8,
         hot_size: int = 8,
         master_key: bytes | None = None,
+        pooled: bool = False,
+        patience: Patience = WORKERS,
     ) -> Database:
-        """`size` connections for the rooms, `hot_size` for the engine; both open when first needed."""
-        engine = create_async_engine(
-            sqlalchemy_url(dsn),
-            isolation_level="AUTOCOMMIT",
-            pool_size=size,
-            max_overflow=0,
-            pool_timeout=10,
-            json_serializer=dumps,
-            json_deserializer=loads,
-            connect_args={
-                "server_settings": {"application_name": application_name},
-                "command_timeout": LONGEST_STATEMENT,
-            },
-        )
+        """`size` connections for the rooms, `hot_size` for the engine; both open when first needed.
 
-        @event.listens_for(engine.sync_engine, "before_cursor_execute")
-        def refuse_without_scope(connection: Any, _c: Any, statement: str, *_: Any) -> None:
-            if not connection.info.get("weft_scope"):
-                raise NoScope(statement)
-
+        `pooled`: a pooler in transaction mode stands between, and is asked what it can do.
+        """
+        statements = await behind_pooler(dsn) if pooled else DIRECT
+        wait = patience.seconds if patience.seconds is not None else 10.0
+        engine = make_engine(dsn, application_name=application_name, size=size, wait=wait, statements=statements)
         pool = await asyncpg.create_pool(
             dsn,
             min_size=1,
@@ -145,8 +179,9 @@ class Database:
             reset=_no_reset,
             command_timeout=LONGEST_STATEMENT,
             server_settings={"application_name": application_name},
+            **statements.asyncpg(),
         )
-        return cls(dsn, engine, pool, Keyring(master_key) if master_key else None)
+        return cls(dsn, engine, HotPool(pool, patience), Keyring(master_key) if master_key else None, patience)
 
     async def close(self) -> None:
         await self.engine.dispose()

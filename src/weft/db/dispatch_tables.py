@@ -46,6 +46,7 @@ class DispatchJob(Identified, Tenanted, Base):
         marks(
             audit=False,
             touch=False,
+            local=True,
             storage="fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0",
         ),
     )
@@ -80,7 +81,7 @@ class DispatchLimit(Tenanted, Base):
         of_tenant(),
         CheckConstraint("concurrent_jobs between 1 and 100000", name="concurrent_jobs"),
         CheckConstraint("weight between 1 and 100", name="weight"),
-        marks(audit=False, touch=False),
+        marks(audit=False, touch=False, local=True),
     )
 
     concurrent_jobs: Mapped[int | None] = mapped_column(default=None)
@@ -95,7 +96,7 @@ class DeadJob(Identified, Tenanted, Base):
     __table_args__ = (
         Index("dispatch_dead_died_at_idx", "tenant_id", "died_at", "id"),
         Index("dispatch_dead_execution_idx", "tenant_id", "execution_id"),
-        marks(audit=False, touch=False),
+        marks(audit=False, touch=False, local=True),
     )
 
     kind: Mapped[str]

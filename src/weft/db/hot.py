@@ -11,6 +11,7 @@ import asyncpg
 from weft.core.actor import Actor
 from weft.db.context import opening
 from weft.db.database import Connection, Database, DatabaseUnavailable
+from weft.db.pools import DatabaseBusy
 
 AWAY = (
     DatabaseUnavailable,
@@ -52,6 +53,8 @@ async def _begun(database: Database, statement: str) -> Connection:
     for _ in range(database.pool.get_max_size() + 1):
         try:
             connection = await database.pool.acquire()
+        except DatabaseBusy:
+            raise
         except AWAY as error:
             raise DatabaseUnavailable from error
         try:

@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Select, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, with_loader_criteria
 
 from weft.core.actor import Actor
@@ -30,6 +31,10 @@ from weft.db.context import acting, opening
 from weft.db.database import Connection, Database, DatabaseUnavailable
 from weft.db.dispatch_tables import DispatchJob, JobState
 from weft.db.keyring import Keyring, SecretsUnreadable
+from weft.db.pools import DatabaseBusy
+
+if TYPE_CHECKING:
+    from weft.db.replica import Freshness
 
 Row = TypeVar("Row")
 Model = TypeVar("Model", bound=Base)
@@ -67,6 +72,7 @@ class Scope:
         self.actor = actor
         self.database = database
         self.read_only = read_only
+        self.from_replica = False
         self._now = utc_now()
         self._wakes = False
 
@@ -164,15 +170,34 @@ class Scope:
         return job.id
 
 
-@asynccontextmanager
-async def enter(database: Database, actor: Actor, *, read_only: bool = False) -> AsyncIterator[Scope]:
-    """Open a transaction as this actor in its tenant; see the module's head."""
+async def _connected(database: Database) -> AsyncConnection:
     try:
-        connection = await database.engine.connect()
+        with database.gate:
+            return await database.engine.connect()
+    except DatabaseBusy:
+        raise
+    except PoolTimeout:
+        database.gate.refused += 1
+        raise
     except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError, TimeoutError) as error:
         raise DatabaseUnavailable from error
     except DBAPIError as error:
         raise DatabaseUnavailable from error
+
+
+@asynccontextmanager
+async def enter(
+    database: Database, actor: Actor, *, read_only: bool = False, freshness: Freshness | None = None
+) -> AsyncIterator[Scope]:
+    """Open a transaction as this actor in its tenant; see the module's head.
+
+    A read that says how old its rows may be (`freshness`) may be answered by the replica.
+    """
+    connection = None
+    if freshness is not None and read_only and database.replica is not None:
+        connection = await database.replica.connection(freshness)
+    from_replica = connection is not None
+    connection = connection or await _connected(database)
     try:
         raw = (await connection.get_raw_connection()).driver_connection
         if raw is None:
@@ -186,6 +211,7 @@ async def enter(database: Database, actor: Actor, *, read_only: bool = False) ->
                 bind=connection, sync_session_class=_ScopedSession, expire_on_commit=False, autoflush=True
             )
             scope = Scope(session, raw, actor, database, read_only=read_only)
+            scope.from_replica = from_replica
             try:
                 yield scope
                 await session.flush()

@@ -26,7 +26,7 @@ class StorageRead(Output):
 
 
 @router.get("/storage", response_model=StorageRead)
-async def show_storage(scope: Annotated[Scope, allowed("tenants:read")], engine: Engine) -> StorageRead:
+async def show_storage(scope: Annotated[Scope, allowed("tenants:read", may_lag=True)], engine: Engine) -> StorageRead:
     """How much room the tenant's large values take, and how much they may."""
     used = await usage(scope.raw, scope.tenant_id, engine.driver.limits)
     return StorageRead.model_validate(used)

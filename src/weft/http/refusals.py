@@ -17,8 +17,7 @@ from sqlalchemy.sql.schema import ColumnCollectionConstraint
 from weft.core.errors import Conflict, Invalid, Issue, Unavailable, WeftError
 from weft.db.base import SCHEMA, Base
 from weft.db.database import DatabaseUnavailable
-
-RETRY_SOON: Final = 1.0
+from weft.db.pools import RETRY_SOON, DatabaseBusy
 
 
 class ValueTaken(Conflict):
@@ -81,13 +80,6 @@ class QueryTimeout(Unavailable):
             "`limit`) or try again when less is going on.",
             retry_after=5.0,
         )
-
-
-class DatabaseBusy(Unavailable):
-    code = "database_busy"
-
-    def __init__(self) -> None:
-        super().__init__("All connections to the database are in use. Try again in a moment.", retry_after=RETRY_SOON)
 
 
 _UNSTORABLE: Final = frozenset(

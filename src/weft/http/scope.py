@@ -26,11 +26,13 @@ from starlette.requests import Request
 from weft.core.actor import Actor
 from weft.core.errors import Unauthenticated
 from weft.db.scope import Scope
+from weft.http import replicas
 from weft.http.origin import require_same_origin
 from weft.http.state import Credential, RequestFacts, Services, credential_of, facts_of, services_of
 
 READING: Final = frozenset({"GET", "HEAD"})
 _MARK: Final = "weft_access"
+_LAGS: Final = "weft_may_lag"
 
 
 class CredentialMissing(Unauthenticated):
@@ -69,7 +71,7 @@ class Visitor:
 
 
 @asynccontextmanager
-async def _entered(request: Request, access: Access, *, read_only: bool) -> AsyncIterator[Scope]:
+async def _entered(request: Request, access: Access, *, read_only: bool, may_lag: bool = False) -> AsyncIterator[Scope]:
     services = services_of(request)
     credential = credential_of(request)
     if credential is None:
@@ -80,15 +82,21 @@ async def _entered(request: Request, access: Access, *, read_only: bool) -> Asyn
     async with opened as scope:
         if access.permission is not None:
             scope.actor.require(access.permission)
-        yield scope
+        if not (may_lag and replicas.are_asked(request)):
+            yield scope
+            return
+        wanted = await replicas.freshness(request, scope)
+    async with replicas.scope_there(request, scope.actor, wanted) as there:
+        yield there
 
 
-def _dependency(access: Access) -> Callable[[Request], AsyncIterator[Scope]]:
+def _dependency(access: Access, *, may_lag: bool = False) -> Callable[[Request], AsyncIterator[Scope]]:
     async def enter_scope(request: Request) -> AsyncIterator[Scope]:
-        async with _entered(request, access, read_only=request.method in READING) as scope:
+        async with _entered(request, access, read_only=request.method in READING, may_lag=may_lag) as scope:
             yield scope
 
     setattr(enter_scope, _MARK, access)
+    setattr(enter_scope, _LAGS, may_lag)
     return enter_scope
 
 
@@ -100,9 +108,12 @@ def _checked(permission: str) -> Access:
 
 
 @cache
-def allowed(permission: str) -> params.Depends:
-    """A scope for somebody who has this permission (`room:action`); others get `permission_missing`."""
-    return params.Depends(_dependency(_checked(permission)), scope="function")
+def allowed(permission: str, *, may_lag: bool = False) -> params.Depends:
+    """A scope for somebody who has this permission (`room:action`); others get `permission_missing`.
+
+    `may_lag`: a list or a sum that only reads, and which the replica may answer, see `weft.http.replicas`.
+    """
+    return params.Depends(_dependency(_checked(permission), may_lag=may_lag), scope="function")
 
 
 @cache
@@ -154,6 +165,11 @@ def declared(dependant: Dependant) -> Iterator[Access]:
         yield access
     for inner in dependant.dependencies:
         yield from declared(inner)
+
+
+def may_lag(dependant: Dependant) -> bool:
+    """Whether the replica may answer a route."""
+    return bool(getattr(dependant.call, _LAGS, False)) or any(may_lag(inner) for inner in dependant.dependencies)
 
 
 def access_of(dependant: Dependant) -> Access:

@@ -25,7 +25,7 @@ def child_environment(settings: Settings, addresses: Addresses) -> dict[str, str
     told = {
         "WEFT_HOME": str(settings.home),
         "WEFT_PROFILE": settings.profile,
-        "WEFT_DATABASE_URL": addresses.app,
+        "WEFT_DATABASE_URL": settings.database.url or addresses.app,
         "WEFT_HOST": settings.api.host,
         "WEFT_PORT": str(settings.api.port),
         "WEFT_METRICS_PORT": str(settings.api.metrics_port),

@@ -26,7 +26,10 @@ async def connect(dsn: str, *, application: str = "weft") -> asyncpg.Connection:
 
     try:
         return await asyncpg.connect(
-            driver_dsn(dsn), timeout=_SECONDS, server_settings={"application_name": application}
+            driver_dsn(dsn),
+            timeout=_SECONDS,
+            server_settings={"application_name": application},
+            statement_cache_size=0,  # an errand asks once; names of statements would not survive a pooler
         )
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise ServerUnreachable(dsn, _advice(error)) from error

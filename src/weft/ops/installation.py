@@ -61,7 +61,7 @@ def reach(settings: Settings) -> Iterator[Addresses]:
     """The addresses of this installation's database, running while the block does. Not inside an event loop."""
     database = settings.database
     if database.url is not None:
-        yield Addresses(database.url, database.owner_url, database.admin_url, embedded=False)
+        yield Addresses(database.direct_url or database.url, database.owner_url, database.admin_url, embedded=False)
         return
     home = Home(settings.home)
     running = find_running(home)

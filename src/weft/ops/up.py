@@ -219,7 +219,7 @@ def _addresses(settings: Settings, home: Home, embedded: EmbeddedPostgres | None
     database = settings.database
     if embedded is None:
         assert database.url is not None, "checked by the caller"  # noqa: S101 - for the type checker
-        return Addresses(database.url, database.owner_url, database.admin_url, embedded=False)
+        return Addresses(database.direct_url or database.url, database.owner_url, database.admin_url, embedded=False)
     if not home.data.exists():
         say(f"making a PostgreSQL in {shown(home.path)}")
     return embedded_addresses(home, embedded.start())

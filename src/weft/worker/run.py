@@ -33,6 +33,7 @@ from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
 from weft.ops.retention import Sweep, bounds_of
+from weft.ops.scale.pools import of_worker
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
 from weft.worker.loops.retention import Retention
@@ -78,9 +79,14 @@ async def work(settings: Settings, master_key: bytes) -> None:
 @contextlib.asynccontextmanager
 async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncIterator[Worker]:
     """A worker with everything that it needs, and its companions for as long as it is open."""
-    size = settings.database.pool_size
+    pools = of_worker(settings.database)
     database = await Database.open(
-        dsn, application_name="weft worker", size=2, hot_size=max(4, size), master_key=master_key
+        dsn,
+        application_name="weft worker",
+        size=pools.rooms,
+        hot_size=pools.hot,
+        master_key=master_key,
+        pooled=settings.database.pooler == "transaction",
     )
     client = SafeHttpClient(Allow.parse(settings.http.allow))
     code = CodeSandbox()

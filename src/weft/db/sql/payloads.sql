@@ -4,12 +4,18 @@ alter table weft.payloads alter column data set storage external;
 -- Whoever deletes payloads (with their execution, or one by one) gives their room back to the tenant.
 create function weft.payloads_gone() returns trigger
 language plpgsql set search_path = pg_catalog as $$
+declare
+  g record;
 begin
-  update weft.payload_usage u
-     set payloads = u.payloads - g.payloads, size = u.size - g.size, stored_size = u.stored_size - g.stored_size
-    from (select tenant_id, count(*) as payloads, sum(size) as size, sum(stored_size) as stored_size
-            from gone group by tenant_id) g
-   where u.tenant_id = g.tenant_id;
+  -- Read first, then written: a distributed PostgreSQL cannot join what is gone with a table.
+  for g in
+    select tenant_id, count(*) as payloads, sum(size) as size, sum(stored_size) as stored_size
+      from gone group by tenant_id
+  loop
+    update weft.payload_usage u
+       set payloads = u.payloads - g.payloads, size = u.size - g.size, stored_size = u.stored_size - g.stored_size
+     where u.tenant_id = g.tenant_id;
+  end loop;
   return null;
 end $$;
 

@@ -82,7 +82,8 @@ declare
   until_ timestamptz;
   newest timestamptz := date_trunc('month', now() at time zone 'utc') at time zone 'utc' - interval '1 month';
 begin
-  perform set_config('app.maintenance', 'on', true); -- the owner sees the rows of all tenants, for as long as this takes
+  -- The owner sees the rows of all tenants, for as long as this takes. A distributed PostgreSQL hands on SET LOCAL only.
+  set local app.maintenance = 'on';
   for found_ in
     select c.relname::text as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
      where i.inhparent = 'weft.execution_logs'::regclass order by c.relname
@@ -102,5 +103,5 @@ begin
       null; -- traffic goes first; the next round tries again
     end;
   end loop;
-  perform set_config('app.maintenance', '', true);
+  set local app.maintenance = '';
 end $$;

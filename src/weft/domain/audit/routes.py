@@ -17,6 +17,7 @@ from weft.http.scope import allowed
 router = APIRouter(prefix="/audit", tags=["audit"])
 
 Reader = Annotated[Scope, allowed("audit:read")]
+Lister = Annotated[Scope, allowed("audit:read", may_lag=True)]
 Word = Annotated[str | None, Query(max_length=200)]
 Since = Annotated[Moment | None, Query(alias="from", description="With a time zone; included.")]
 Until = Annotated[Moment | None, Query(alias="to", description="With a time zone; not included.")]
@@ -25,7 +26,7 @@ Name = Annotated[str, Path(max_length=200, description="As the list shows it.")]
 
 @router.get("", response_model=Page[EntryRead])
 async def list_audit_entries(
-    scope: Reader,
+    scope: Lister,
     query: Paging,
     resource_type: Word = None,
     resource_id: Word = None,

@@ -23,6 +23,7 @@ from weft.interpreter.state import Status
 router = APIRouter(prefix="/executions", tags=["executions"])
 
 Reader = Annotated[Scope, allowed("executions:read")]
+Lister = Annotated[Scope, allowed("executions:read", may_lag=True)]
 Text = Annotated[str | None, Query(min_length=1, max_length=200)]
 From = Annotated[Moment | None, Query(description="Created at this time or later, with its time zone.")]
 To = Annotated[Moment | None, Query(description="Created before this time.")]
@@ -55,14 +56,14 @@ async def _filters(
 
 
 @router.get("", response_model=Page[ExecutionSummary])
-async def list_executions(scope: Reader, query: Paging, filters: Annotated[Filters, Depends(_filters)]) -> Paged[Any]:
+async def list_executions(scope: Lister, query: Paging, filters: Annotated[Filters, Depends(_filters)]) -> Paged[Any]:
     """Executions of all workflows, newest first."""
     return await executions.listed(scope, filters, query)
 
 
 @router.get("/counts", response_model=ExecutionCounts)
 async def count_executions(
-    scope: Reader, workflow_id: UUID | None = None, created_from: From = None, created_to: To = None
+    scope: Lister, workflow_id: UUID | None = None, created_from: From = None, created_to: To = None
 ) -> ExecutionCounts:
     """How many executions have which status: of the last 30 days, unless a period is given. Not the simulated ones."""
     return await executions.counts(scope, workflow_id=workflow_id, created_from=created_from, created_to=created_to)

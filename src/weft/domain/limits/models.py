@@ -56,6 +56,7 @@ class WorkflowLimit(Identified, Tenanted, Timestamps, Versioned, Base):
     __table_args__ = (
         within_tenant("workflow_id", "workflows", on_delete="CASCADE"),
         UniqueConstraint("tenant_id", "workflow_id"),
+        Index("workflow_limits_created_at_idx", "tenant_id", "created_at", "id"),
         CheckConstraint("concurrent between 1 and 10000", name="concurrent"),
         CheckConstraint("priority between -100 and 100", name="priority"),
         one_of("when_full", WhenFull),
@@ -116,6 +117,7 @@ class RateLimit(Identified, Tenanted, Timestamps, Versioned, Base):
     __table_args__ = (
         of_tenant(),
         UniqueConstraint("tenant_id", "target"),
+        Index("rate_limits_created_at_idx", "tenant_id", "created_at", "id"),
         CheckConstraint("calls between 1 and 1000000", name="calls"),
         CheckConstraint("seconds between 1 and 86400", name="seconds"),
         CheckConstraint("burst between 1 and 1000000", name="burst"),

@@ -251,6 +251,8 @@ CREATE TABLE weft.rate_limits (
 	CONSTRAINT rate_limits_burst_check CHECK (burst between 1 and 1000000)
 );
 
+CREATE INDEX rate_limits_created_at_idx ON weft.rate_limits (tenant_id, created_at, id);
+
 CREATE TABLE weft.roles (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -445,6 +447,8 @@ CREATE TABLE weft.workflow_limits (
 	CONSTRAINT workflow_limits_priority_check CHECK (priority between -100 and 100), 
 	CONSTRAINT workflow_limits_when_full_check CHECK (when_full in ('queue', 'refuse'))
 );
+
+CREATE INDEX workflow_limits_created_at_idx ON weft.workflow_limits (tenant_id, created_at, id);
 
 CREATE TABLE weft.workflow_triggers (
 	tenant_id UUID NOT NULL, 
@@ -1742,12 +1746,18 @@ alter table weft.payloads alter column data set storage external;
 -- Whoever deletes payloads (with their execution, or one by one) gives their room back to the tenant.
 create function weft.payloads_gone() returns trigger
 language plpgsql set search_path = pg_catalog as $$
+declare
+  g record;
 begin
-  update weft.payload_usage u
-     set payloads = u.payloads - g.payloads, size = u.size - g.size, stored_size = u.stored_size - g.stored_size
-    from (select tenant_id, count(*) as payloads, sum(size) as size, sum(stored_size) as stored_size
-            from gone group by tenant_id) g
-   where u.tenant_id = g.tenant_id;
+  -- Read first, then written: a distributed PostgreSQL cannot join what is gone with a table.
+  for g in
+    select tenant_id, count(*) as payloads, sum(size) as size, sum(stored_size) as stored_size
+      from gone group by tenant_id
+  loop
+    update weft.payload_usage u
+       set payloads = u.payloads - g.payloads, size = u.size - g.size, stored_size = u.stored_size - g.stored_size
+     where u.tenant_id = g.tenant_id;
+  end loop;
   return null;
 end $$;
 
@@ -1904,7 +1914,8 @@ declare
   until_ timestamptz;
   newest timestamptz := date_trunc('month', now() at time zone 'utc') at time zone 'utc' - interval '1 month';
 begin
-  perform set_config('app.maintenance', 'on', true); -- the owner sees the rows of all tenants, for as long as this takes
+  -- The owner sees the rows of all tenants, for as long as this takes. A distributed PostgreSQL hands on SET LOCAL only.
+  set local app.maintenance = 'on';
   for found_ in
     select c.relname::text as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
      where i.inhparent = 'weft.execution_logs'::regclass order by c.relname
@@ -1924,7 +1935,7 @@ begin
       null; -- traffic goes first; the next round tries again
     end;
   end loop;
-  perform set_config('app.maintenance', '', true);
+  set local app.maintenance = '';
 end $$;
 
 create trigger append_only_row before update or delete on weft.audit_logs for each row execute function weft.audit_is_append_only();

@@ -47,7 +47,7 @@ def _may_look_into(answers: list[Answer]) -> bool:
 
 def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
     """The database, the master key that belongs to it, and the processes."""
-    from weft.ops.doctor import database  # imports asyncpg
+    from weft.ops.doctor import database, pooler, replica  # imports asyncpg
 
     run = home.running()
     key_answer, master = machine.master_key(settings, home)
@@ -55,6 +55,8 @@ def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
         if addresses is not None:
             listen = settings.database.listen_url
             answers += asyncio.run(database.look(addresses, listen_dsn=listen, running=run is not None, clock=clock))
+            answers += asyncio.run(pooler.look(settings.database, addresses.app))
+            answers += asyncio.run(replica.look(settings.database, addresses.app))
             if any(answer.topic == "partitions" for answer in answers):  # otherwise there is no schema to ask
                 answers += asyncio.run(database.across_tenants(addresses, master))
         if key_answer is not None:
