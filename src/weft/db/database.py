@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from weft.core.errors import Unavailable
 from weft.db.keyring import Keyring
+from weft.db.measure import MeasuredPool, MeasuredQueuePool, Statements, measure_rooms, measuring
 from weft.db.migrate import sqlalchemy_url
 
 Connection: TypeAlias = Any
@@ -99,11 +100,14 @@ async def _prepare_connection(connection: Connection) -> None:
 class Database:
     """Open with `await Database.open(dsn)`, close with `await database.close()`."""
 
-    def __init__(self, dsn: str, engine: AsyncEngine, pool: Any, keyring: Keyring | None) -> None:
+    def __init__(
+        self, dsn: str, engine: AsyncEngine, pool: Any, keyring: Keyring | None, statements: Statements | None = None
+    ) -> None:
         self.dsn = dsn
         self.engine = engine
         self.pool = pool
         self.keyring = keyring
+        self.statements = statements or Statements()
 
     @classmethod
     async def open(
@@ -114,11 +118,18 @@ class Database:
         size: int = 8,
         hot_size: int = 8,
         master_key: bytes | None = None,
+        slow_ms: float | None = None,
     ) -> Database:
-        """`size` connections for the rooms, `hot_size` for the engine; both open when first needed."""
+        """`size` connections for the rooms, `hot_size` for the engine; both open when first needed.
+
+        Statements that take `slow_ms` and longer are logged.
+        """
+        statements = Statements(slow_ms)
+        connection_class = measuring(statements)
         engine = create_async_engine(
             sqlalchemy_url(dsn),
             isolation_level="AUTOCOMMIT",
+            poolclass=MeasuredQueuePool,
             pool_size=size,
             max_overflow=0,
             pool_timeout=10,
@@ -127,18 +138,25 @@ class Database:
             connect_args={
                 "server_settings": {"application_name": application_name},
                 "command_timeout": LONGEST_STATEMENT,
+                "connection_class": connection_class,
             },
         )
+        measure_rooms(engine, statements)
 
         @event.listens_for(engine.sync_engine, "before_cursor_execute")
         def refuse_without_scope(connection: Any, _c: Any, statement: str, *_: Any) -> None:
             if not connection.info.get("weft_scope"):
                 raise NoScope(statement)
 
-        pool = await asyncpg.create_pool(
+        pool = await MeasuredPool(
             dsn,
             min_size=1,
             max_size=hot_size,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            connection_class=connection_class,
+            record_class=asyncpg.Record,
             init=_prepare_connection,
             # A connection goes back only after COMMIT or ROLLBACK, and nothing in it outlives a transaction:
             # the usual reset would cost a round trip for nothing.
@@ -146,7 +164,7 @@ class Database:
             command_timeout=LONGEST_STATEMENT,
             server_settings={"application_name": application_name},
         )
-        return cls(dsn, engine, pool, Keyring(master_key) if master_key else None)
+        return cls(dsn, engine, pool, Keyring(master_key) if master_key else None, statements)
 
     async def close(self) -> None:
         await self.engine.dispose()
