@@ -32,8 +32,10 @@ MOST_TEXTS: Final = 2_000
 """Texts whose name is remembered. Those with a list of changing length are as many as there are lengths."""
 
 _LABEL: Final = re.compile(r"/\* weft:([A-Za-z0-9_.-]{1,80}) \*/")
-_SHAPE: Final = re.compile(r"\A\s*(select|insert|update|delete|with)\b.*?\b(?:from|into|update)\s+weft\.(\w+)", re.I | re.S)
-_UPDATE: Final = re.compile(r"\A\s*update\s+weft\.(\w+)", re.I)
+_SHAPE: Final = re.compile(
+    r"\A\s*(select|insert|update|delete|with)\b.*?\b(?:from|into|update)\s+weft\.(\w+)", re.IGNORECASE | re.DOTALL
+)
+_UPDATE: Final = re.compile(r"\A\s*update\s+weft\.(\w+)", re.IGNORECASE)
 _TENANT: Final = re.compile(r"app\.tenant_id = '([0-9a-f-]{36})'")
 _CORRELATION: Final = re.compile(r"app\.correlation_id = '((?:[^']|'')*)'")
 
@@ -145,10 +147,10 @@ class MeasuredConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg s
     def _opening(self) -> str:
         return self.opening
 
-    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+    async def execute(self, query: str, *args: Any, **options: Any) -> str:
         began = perf_counter()
         try:
-            return str(await asyncpg.Connection.execute(self, query, *args, timeout=timeout))
+            return str(await asyncpg.Connection.execute(self, query, *args, **options))
         finally:
             seconds = perf_counter() - began
             if args:
@@ -158,31 +160,31 @@ class MeasuredConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg s
                     self.opening = query
                 self.statements.transaction(query, seconds, self._opening)
 
-    async def fetch(self, query: str, *args: Any, timeout: float | None = None, record_class: Any = None) -> Any:
+    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
         began = perf_counter()
         try:
-            return await asyncpg.Connection.fetch(self, query, *args, timeout=timeout, record_class=record_class)
+            return await asyncpg.Connection.fetch(self, query, *args, **options)
         finally:
             self.statements.took(query, perf_counter() - began, self._opening)
 
-    async def fetchrow(self, query: str, *args: Any, timeout: float | None = None, record_class: Any = None) -> Any:
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
         began = perf_counter()
         try:
-            return await asyncpg.Connection.fetchrow(self, query, *args, timeout=timeout, record_class=record_class)
+            return await asyncpg.Connection.fetchrow(self, query, *args, **options)
         finally:
             self.statements.took(query, perf_counter() - began, self._opening)
 
-    async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
         began = perf_counter()
         try:
-            return await asyncpg.Connection.fetchval(self, query, *args, column=column, timeout=timeout)
+            return await asyncpg.Connection.fetchval(self, query, *args, **options)
         finally:
             self.statements.took(query, perf_counter() - began, self._opening)
 
-    async def executemany(self, command: str, args: Any, *, timeout: float | None = None) -> None:
+    async def executemany(self, command: str, args: Any, **options: Any) -> None:
         began = perf_counter()
         try:
-            await asyncpg.Connection.executemany(self, command, args, timeout=timeout)
+            await asyncpg.Connection.executemany(self, command, args, **options)
         finally:
             self.statements.took(command, perf_counter() - began, self._opening)
 

@@ -32,6 +32,7 @@ from weft.engine.triggers.schedules import Schedules
 from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.monitoring.facts import Sampler
 from weft.ops.retention import Sweep, bounds_of
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
@@ -80,7 +81,12 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
     """A worker with everything that it needs, and its companions for as long as it is open."""
     size = settings.database.pool_size
     database = await Database.open(
-        dsn, application_name="weft worker", size=2, hot_size=max(4, size), master_key=master_key
+        dsn,
+        application_name="weft worker",
+        size=2,
+        hot_size=max(4, size),
+        master_key=master_key,
+        slow_ms=settings.log.slow_ms,
     )
     client = SafeHttpClient(Allow.parse(settings.http.allow))
     code = CodeSandbox()
@@ -124,7 +130,8 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         asyncio.create_task(keep_places(database)),
     ]
     try:
-        async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers):
+        sampler = Sampler(database, settings.monitor.every_seconds)
+        async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers, sampler):
             yield worker
     finally:
         for task in companions:
