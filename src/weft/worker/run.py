@@ -36,6 +36,7 @@ from weft.ops.monitoring.facts import Sampler
 from weft.ops.retention import Sweep, bounds_of
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loops.maintenance import MaintenanceLoop
 from weft.worker.loops.retention import Retention
 from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.measure import serve_metrics
@@ -128,6 +129,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         asyncio.create_task(scheduler.run()),
         asyncio.create_task(retention.keep()),
         asyncio.create_task(keep_places(database)),
+        asyncio.create_task(MaintenanceLoop(settings, clock=engine.clock).keep()),
     ]
     try:
         sampler = Sampler(database, settings.monitor.every_seconds)

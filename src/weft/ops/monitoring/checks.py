@@ -3,10 +3,9 @@
     @check("last verified backup")
     async def verified_backup(looking: Looking) -> Result | None: ...
 
-A check says ok, warn or red, a sentence with the fact, and what to do next. It decides from the facts (`looking.facts`),
-which are there already; where it must ask the database itself, `looking.connection` is the application role's. None
-means that there is nothing to say: what nobody has set up is not unwell. A module with checks of its own adds its name
-to `MODULES`.
+A check says ok, warn or red, a sentence with the fact, and what to do next. It decides from `looking.facts`, which are
+there already; where it must ask the database itself, `looking.connection` is the application role's. None means
+that there is nothing to say: what nobody has set up is not unwell. A module with checks adds its name to `MODULES`.
 """
 
 from __future__ import annotations

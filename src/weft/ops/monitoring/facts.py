@@ -43,7 +43,8 @@ select coalesce(a.state, 'hidden') as state, count(*) as connections from pg_sta
  where a.datid is not null group by 1
 """
 _TABLES: Final = """/* weft:monitoring.tables */
-select coalesce(p.relname, s.relname)::text as "table", sum(s.n_live_tup)::bigint as live, sum(s.n_dead_tup)::bigint as dead
+select coalesce(p.relname, s.relname)::text as "table",
+       sum(s.n_live_tup)::bigint as live, sum(s.n_dead_tup)::bigint as dead
   from pg_stat_user_tables s
   left join pg_inherits i on i.inhrelid = s.relid
   left join pg_class p on p.oid = i.inhparent
