@@ -205,7 +205,7 @@ class _Run:
 def _maintenance(
     settings: Settings, environment: Mapping[str, str], addresses: Addresses, say: Say
 ) -> ScheduledCommand:
-    """Maintenance is told what the other children are not: the way to the owner. An embedded server's it finds itself."""
+    """Maintenance is told what the other children are not: the way to the owner. An embedded server's it finds."""
     if addresses.embedded:
         told = {name: value for name, value in environment.items() if name != "WEFT_DATABASE_URL"}
         return ScheduledCommand(settings.maintain, told, say)

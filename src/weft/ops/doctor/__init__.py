@@ -54,7 +54,10 @@ def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
     with installation.database(settings, home) as (addresses, answers):
         if addresses is not None:
             listen = settings.database.listen_url
-            answers += asyncio.run(database.look(addresses, listen_dsn=listen, running=run is not None, clock=clock))
+            looking = database.look(
+                addresses, listen_dsn=listen, running=run is not None, clock=clock, settings=settings
+            )
+            answers += asyncio.run(looking)
             if any(answer.topic == "partitions" for answer in answers):  # otherwise there is no schema to ask
                 answers += asyncio.run(database.across_tenants(addresses, master))
         if key_answer is not None:
