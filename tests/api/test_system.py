@@ -30,7 +30,7 @@ async def test_who_may_know_is_told(whole: Whole) -> None:
 async def test_others_are_not(whole: Whole) -> None:
     async with whole.client() as client:
         assert (await client.get("/v1/system/health")).status_code == 401
-    member = await identity.member(whole.database, whole.owner, "MANAGER")
+    member = await identity.member(whole.database, whole.owner, role="MANAGER")
     async with whole.client(await identity.bearer(whole.database, member)) as client:
         assert (await client.get("/v1/system/health")).status_code == 403
 

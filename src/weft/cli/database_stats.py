@@ -208,7 +208,7 @@ def _stats_text(found: dict[str, Any], limit: int) -> str:
         f"Counters since {server['counted_since']:%Y-%m-%d %H:%M} UTC; {server['deadlocks']} deadlocks.",
         f"Pages found in memory: {f'{ratio:.2%}' if ratio is not None else 'nothing was read yet'}.",
         f"Oldest unfrozen row: {found['xid_age']:,} transactions.",
-        f"Oldest open transaction: {found['oldest_transaction_seconds']:.1f} s.",
+        f"Oldest open transaction: {max((row['seconds'] for row in found['transactions']), default=0):.1f} s.",
         f"Connections: {used} here; the server allows {found['connections_allowed']}.",
         f"Partitions last: {runway or 'there are none'}.",
         f"Jobs: {jobs or 'none'}.",

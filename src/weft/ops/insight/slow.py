@@ -27,7 +27,8 @@ PATIENCE: Final = 5.0
 BETWEEN_SAMPLES: Final = 0.1
 
 _EXTENSION: Final = """/* weft:insight.extension */
-select n.nspname::text as schema, current_setting('shared_preload_libraries') ~ 'pg_stat_statements' as is_loaded
+select n.nspname::text as schema,
+       exists (select from pg_settings s where s.name = 'pg_stat_statements.max') as is_loaded
   from (select) one left join pg_extension e on e.extname = 'pg_stat_statements'
   left join pg_namespace n on n.oid = e.extnamespace
 """

@@ -67,15 +67,18 @@ select a.application_name as application, coalesce(a.state, 'hidden') as state, 
 
 async def stats(addresses: Addresses) -> dict[str, Any]:
     """Everything, as JSON has it. Asked as the role that sees most; counters are the server's, rows its estimate."""
+    application = await connect(addresses.app, application="weft db stats")
+    try:
+        seen = await facts.look(application)
+    finally:
+        await application.close()
     connection = await connect(widest(addresses), application="weft db stats")
     try:
-        seen = await facts.look(connection)
         server = dict(await connection.fetchrow(_SERVER))
         return {
             "server": server,
             "cache_hit_ratio": await _cache(connection),
             "xid_age": seen.xid_age,
-            "oldest_transaction_seconds": round(seen.oldest_transaction, 3),
             "transactions": [_transaction(row) for row in await connection.fetch(_TRANSACTIONS)],
             "connections_allowed": seen.connections_allowed,
             "connections": [dict(row) for row in await connection.fetch(_CONNECTIONS)],
