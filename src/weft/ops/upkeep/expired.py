@@ -127,6 +127,8 @@ async def retention(means: Means) -> list[Step]:
             await database.close()
         left = "" if done.is_done else "; more is left for the next round"
         failed = f"; of {counted(done.failures, 'tenant')} they had to stay" if done.failures else ""
-        return f"{counted(done.executions, 'execution')} deleted, {done.archived:,} of them archived{failed}{left}"
+        journals = f"; {counted(done.journals, 'journal')} of others deleted" if done.journals else ""
+        gone = f"{counted(done.executions, 'execution')} deleted, {done.archived:,} of them archived"
+        return f"{gone}{journals}{failed}{left}"
 
     return [Step("old executions", "as their tenants and this installation say", act)]
