@@ -71,13 +71,8 @@ def slow(
             _explain(addresses, explain, measured)
             return
         found = asyncio.run(_look(addresses, sample))
-    document = {
-        "processes": len(documents),
-        "measured": [one.as_json() | {"remark": slow_.remark(one)} for one in measured[:limit]],
-        "counted": None if found.counted is None else [one.as_json() for one in found.counted[:limit]],
-        "running": found.running[:limit],
-        "advice": [one.as_json() for one in found.advice],
-    }
+    document = {"processes": len(documents), **found.as_json(limit)}
+    document["measured"] = [one.as_json() | {"remark": slow_.remark(one)} for one in measured[:limit]]
     output.result(document, lambda: _slow_text(document, found.advice))
 
 
@@ -106,6 +101,13 @@ class _Found:
         self.counted = counted
         self.running = running
         self.advice = advice
+
+    def as_json(self, limit: int) -> dict[str, Any]:
+        return {
+            "counted": None if self.counted is None else [one.as_json() for one in self.counted[:limit]],
+            "running": self.running[:limit],
+            "advice": [one.as_json() for one in self.advice],
+        }
 
 
 async def _look(addresses: Addresses, seconds: float) -> _Found:
@@ -196,14 +198,14 @@ def _sized(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
     return [row | {name: megabytes(row[name]) for name in names} for row in rows]
 
 
-def _stats_text(found: dict[str, Any], limit: int) -> str:
+def _stats_head(found: dict[str, Any]) -> list[str]:
     from weft.ops.upkeep.tasks import megabytes
 
     server, ratio = found["server"], found["cache_hit_ratio"]
     used = sum(row["connections"] for row in found["connections"])
     jobs = ", ".join(f"{one['jobs']:,} {state}" for state, one in sorted(found["queue"].items()))
     runway = ", ".join(f"{table} {days:.0f} days" for table, days in found["partition_runway_days"].items())
-    lines = [
+    return [
         f"PostgreSQL {server['version'].partition(' ')[0]}, database '{server['name']}': {megabytes(server['bytes'])}.",
         f"Counters since {server['counted_since']:%Y-%m-%d %H:%M} UTC; {server['deadlocks']} deadlocks.",
         f"Pages found in memory: {f'{ratio:.2%}' if ratio is not None else 'nothing was read yet'}.",
@@ -213,6 +215,10 @@ def _stats_text(found: dict[str, Any], limit: int) -> str:
         f"Partitions last: {runway or 'there are none'}.",
         f"Jobs: {jobs or 'none'}.",
     ]
+
+
+def _stats_text(found: dict[str, Any], limit: int) -> str:
+    lines = _stats_head(found)
     lines += _table(
         "Tables",
         _sized(found["tables"][:limit], "bytes", "index_bytes"),

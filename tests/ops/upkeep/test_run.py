@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
@@ -12,13 +14,14 @@ import pytest
 from tests.conftest import TestDatabase
 from tests.ops.upkeep.conftest import LOW, NOW, Keep, said
 
+from weft.ops import up
 from weft.ops.installation import Addresses, OwnerAddressMissing
 from weft.ops.monitoring import runs
 from weft.ops.upkeep import run
 from weft.ops.upkeep.run import LOCK, MaintenanceRunning, TaskUnknown, maintain
 from weft.ops.upkeep.schedule import ScheduledCommand, next_due
 from weft.ops.upkeep.tasks import Means, Step
-from weft.settings import Settings
+from weft.settings import Settings, load_settings
 from weft.settings_upkeep import MaintainSettings
 
 
@@ -169,6 +172,21 @@ def test_the_supervisor_starts_it_when_it_is_due_and_never_two_at_once() -> None
     assert "exit code 1" in told[0]
     kept.stop()
     assert children[1].code == -15
+
+
+def test_only_maintenance_is_told_the_way_to_the_owner(addresses: Addresses, tmp_path: Path) -> None:
+    """What `weft up` hands to it: an embedded server's owner it finds in the home."""
+    told: list[str] = []
+    settings = load_settings({"WEFT_HOME": str(tmp_path), "WEFT_MAINTAIN_SCHEDULE": "0 3 * * *"}, directory=tmp_path)
+    known = {"WEFT_DATABASE_URL": addresses.app, "WEFT_HOME": "/x"}
+    given = up._maintenance(settings, known, addresses, told.append)
+    assert given._environment == {**known, "WEFT_DATABASE_OWNER_URL": addresses.owner}
+    embedded = up._maintenance(settings, known, replace(addresses, embedded=True), told.append)
+    assert embedded._environment == {"WEFT_HOME": "/x"}
+    assert (given._due is not None, embedded._due is not None, told) == (True, True, [])
+    without = up._maintenance(settings, known, replace(addresses, owner=None), told.append)
+    assert without._due is None
+    assert "WEFT_DATABASE_OWNER_URL" in told[0]
 
 
 async def test_a_run_that_is_killed_has_let_go_of_its_lock(keep: Keep, addresses: Addresses) -> None:
