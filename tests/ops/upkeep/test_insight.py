@@ -32,8 +32,11 @@ async def advice(admin: Any, limits: Limits = LOW) -> dict[str, Advice]:
 
 
 class TestAdvice:
-    async def test_nothing_is_said_of_the_schema_as_it_is(self, admin: Any) -> None:
-        assert await advise(admin) == []
+    @pytest.mark.parametrize("role", ["admin", "owner", "app"])
+    async def test_nothing_is_said_of_the_schema_as_it_is(self, role: str, test_database: TestDatabase) -> None:
+        connection = await asyncpg.connect(getattr(test_database, role))
+        assert await advise(connection) == []
+        await connection.close()
 
     async def test_a_reference_without_an_index(self, plant: Plant, admin: Any) -> None:
         await plant(

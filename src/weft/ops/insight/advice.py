@@ -46,10 +46,10 @@ select t.relname::text as "table", k.conname::text as name, t.relkind = 'p' as i
        (select string_agg(quote_ident(a.attname), ', ' order by n.place)
           from unnest(k.conkey) with ordinality n (column_, place)
           join pg_attribute a on a.attrelid = k.conrelid and a.attnum = n.column_) as columns,
-       k.confrelid::regclass::text as parent
-  from pg_constraint k join pg_class t on t.oid = k.conrelid
+       p.relname::text as parent
+  from pg_constraint k join pg_class t on t.oid = k.conrelid join pg_class p on p.oid = k.confrelid
  where k.contype = 'f' and t.relnamespace = 'weft'::regnamespace and k.conparentid = 0 and not t.relispartition
-   and k.confrelid::regclass::text not in ('weft.tenants', 'weft.permissions')
+   and p.relname not in ('tenants', 'permissions') -- nothing is ever deleted from these
    and not exists (select from pg_index i where i.indrelid = k.conrelid and i.indisvalid
                     and (i.indkey::int2[])[0:array_length(k.conkey, 1) - 1] @> k.conkey)
  order by 1, 2
