@@ -115,6 +115,7 @@ def _text(report: Report) -> str:
 def _status(settings: Settings) -> None:
     from weft.ops.installation import reach
     from weft.ops.monitoring import runs
+    from weft.ops.upkeep.run import TASKS
     from weft.ops.upkeep.schedule import next_due
 
     with reach(settings) as addresses:
@@ -131,7 +132,8 @@ def _status(settings: Settings) -> None:
     else:
         seconds = (last.ended_at - last.started_at).total_seconds()
         lines.append(f"Last done on {last.ended_at:%Y-%m-%d %H:%M} UTC, in {seconds:.1f} s.")
-        for task, facts in last.details.get("tasks", {}).items():
+        done = last.details.get("tasks", {})
+        for task, facts in ((task, done[task]) for task in TASKS if task in done):
             counts = [f"{facts[key]} {key.replace('_', ' ')}" for key in facts if key != "seconds" and facts[key]]
             lines.append(f"  {task:<10}  {', '.join(counts) or 'nothing to do'} ({facts['seconds']:.1f} s)")
         lines += [f"  failed: {failure}" for failure in last.details.get("failures", ())]

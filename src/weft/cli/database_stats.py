@@ -70,7 +70,7 @@ def slow(
         if explain is not None:
             _explain(addresses, explain, measured)
             return
-        found = asyncio.run(_look(addresses, sample))
+        found = asyncio.run(_look(addresses, sample, measured))
     document = {"processes": len(documents), **found.as_json(limit)}
     document["measured"] = [one.as_json() | {"remark": slow_.remark(one)} for one in measured[:limit]]
     output.result(document, lambda: _slow_text(document, found.advice))
@@ -110,14 +110,14 @@ class _Found:
         }
 
 
-async def _look(addresses: Addresses, seconds: float) -> _Found:
+async def _look(addresses: Addresses, seconds: float, measured: list[Measured]) -> _Found:
     from weft.ops.connections import connect
     from weft.ops.insight import advice, slow, widest
 
     connection = await connect(widest(addresses), application="weft db slow")
     try:
         running = await slow.sample(connection, seconds) if seconds else []
-        return _Found(await slow.counted(connection), running, await advice.advise(connection))
+        return _Found(await slow.counted(connection, measured), running, await advice.advise(connection))
     finally:
         await connection.close()
 
@@ -290,7 +290,7 @@ def _storage_text(found: dict[str, Any], limit: int, *, whole: bool) -> str:
             "rows": "rows",
             "bytes": "size",
             "payloads": "large values",
-            "payload_bytes": "of them",
+            "payload_bytes": "their size",
         }
         lines += _table("Tenants", tenants, columns)
     else:

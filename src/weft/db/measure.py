@@ -8,6 +8,7 @@ a few additions, some 700 ns (docs/decisions/0030). What is slow to find out is 
 
 from __future__ import annotations
 
+import logging
 import re
 from bisect import bisect_left
 from collections.abc import Callable
@@ -194,6 +195,9 @@ def measuring(statements: Statements) -> type[MeasuredConnection]:
     return type("MeasuredConnection", (MeasuredConnection,), {"statements": statements})
 
 
+logging.getLogger(f"{__name__}.MeasuredQueuePool").setLevel(logging.WARNING)
+
+
 class Waits:
     """Who waits for a connection of a pool now, and how long that took before."""
 
@@ -223,7 +227,7 @@ class MeasuredPool(asyncpg.Pool):  # type: ignore[misc]  # asyncpg ships no type
 
 
 class MeasuredQueuePool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool, with `waits`."""
+    """SQLAlchemy's pool, with `waits`. It logs under this module's name, and as much as SQLAlchemy's own would."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -18,6 +19,7 @@ from weft.ops.insight.advice import Advice, Limits, advise
 from weft.ops.insight.stats import stats
 from weft.ops.insight.storage import StorageTenantUnknown, storage
 from weft.ops.installation import Addresses
+from weft.ops.postgres import ephemeral_cluster
 
 LOW = Limits(rows=1000, whole_reads=3, unused_bytes=1, unused_for=timedelta())
 PARENT = "create table weft.parent (id bigint primary key)"
@@ -243,3 +245,27 @@ class TestStorage:
         assert [one["tenant"] for one in found["tenants"]] == ["small"]
         with pytest.raises(StorageTenantUnknown, match="nobody"):
             await storage(addresses, tenant="nobody")
+
+
+async def test_what_the_server_counts_has_our_names(place: Path) -> None:
+    """With a server of its own, because the library has to be loaded at its start."""
+    with ephemeral_cluster(place) as facts_:
+        first = await asyncpg.connect(facts_.superuser_dsn)
+        await first.execute("alter system set shared_preload_libraries = 'pg_stat_statements'")
+        await first.close()
+    with ephemeral_cluster(place) as facts_:
+        connection = await asyncpg.connect(facts_.superuser_dsn)
+        try:
+            assert await slow.counted(connection) is None
+            assert await slow.enable(connection)
+            assert not await slow.enable(connection)
+            text = "/* weft:tests.counted */ select $1::int\n  + $2::int"
+            for _ in range(3):
+                await connection.fetchval(text, 1, 2)
+            found = await slow.counted(connection, [slow.Measured("tests.counted", 3, 0.1, 0.1, None, text)])
+        finally:
+            await connection.close()
+    assert found is not None
+    by_name = {one.label: one for one in found}
+    assert (by_name["tests.counted"].calls, by_name["tests.counted"].seconds > 0) == (3, True)
+    assert not any("/*" in name for name in by_name)

@@ -156,14 +156,18 @@ def quantile(buckets: Sequence[int], ends: Sequence[float], share: float, longes
     return longest
 
 
-async def counted(connection: Connection) -> list[Measured] | None:
-    """What pg_stat_statements has counted, by label; None where it is not there."""
+async def counted(connection: Connection, measured: Sequence[Measured] = ()) -> list[Measured] | None:
+    """What pg_stat_statements has counted, by label; None where it is not there.
+
+    Since 18 the server drops a comment at the beginning: then the label is that of the same text among `measured`.
+    """
     row = await connection.fetchrow(_EXTENSION)
     if row["schema"] is None or not row["is_loaded"]:
         return None
+    known = {_bare(one.text): one.label for one in measured}
     found: dict[str, Measured] = {}
     for one in await connection.fetch(_STATEMENTS.format(schema='"' + row["schema"].replace('"', '""') + '"')):
-        label = _label(one["query"])
+        label = known.get(_bare(one["query"])) or _label(one["query"])
         before = found.get(label, Measured(label, 0, 0.0, 0.0, None, one["query"]))
         found[label] = Measured(
             label,
@@ -174,6 +178,11 @@ async def counted(connection: Connection) -> list[Measured] | None:
             before.text,
         )
     return sorted(found.values(), key=lambda one: -one.seconds)
+
+
+def _bare(text: str) -> str:
+    """A statement without its label, however its lines are broken."""
+    return " ".join(text.partition("*/")[2].split() if text.lstrip().startswith("/*") else text.split())
 
 
 def _label(query: str) -> str:
