@@ -21,7 +21,18 @@ MAINTENANCE = DOCS / "guides" / "maintenance.md"
 MONITORING = DOCS / "guides" / "monitoring.md"
 
 
+async def token_in(test_database: TestDatabase) -> str:
+    """Somebody's token, in a tenant of theirs."""
+    database = await Database.open(test_database.app, size=1, hot_size=1, master_key=bytes(32))
+    try:
+        owner = await identity.tenant(database, "acme")
+        return (await identity.bearer(database, owner))["Authorization"].removeprefix("Bearer ")
+    finally:
+        await database.close()
+
+
 def test_maintenance(test_database: TestDatabase, tmp_path: Path) -> None:
+    asyncio.run(token_in(test_database))
     shell = Shell(tmp_path)
     shell._environment |= {
         "WEFT_DATABASE_URL": test_database.app,
@@ -37,15 +48,7 @@ def test_maintenance(test_database: TestDatabase, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page uses curl, which is not installed here")
 def test_monitoring(test_database: TestDatabase, tmp_path: Path) -> None:
-    async def token() -> str:
-        database = await Database.open(test_database.app, size=1, hot_size=1, master_key=bytes(32))
-        try:
-            owner = await identity.tenant(database, "acme")
-            return (await identity.bearer(database, owner))["Authorization"].removeprefix("Bearer ")
-        finally:
-            await database.close()
-
-    key = asyncio.run(token())
+    key = asyncio.run(token_in(test_database))
     with serving(test_database.app) as url:
         shell = Shell(tmp_path, url)
         shell._environment["WEFT_API_KEY"] = key

@@ -70,7 +70,7 @@ class AdministratorNeeded(Conflict):
     def __init__(self) -> None:
         super().__init__(
             "Only an administrator may create the extension. Set WEFT_DATABASE_ADMIN_URL, or let one run in this "
-            "database: create extension pg_stat_statements"
+            "database: `create extension pg_stat_statements`."
         )
 
 
