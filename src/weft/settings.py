@@ -32,6 +32,7 @@ from weft.settings_sections import (
     SmtpSettings,
     WorkerSettings,
 )
+from weft.settings_upkeep import MaintainSettings, MonitorSettings
 
 PREFIX = "WEFT_"
 
@@ -85,6 +86,8 @@ class Settings(Section):
     smtp: SmtpSettings = SmtpSettings()
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
+    maintain: MaintainSettings = MaintainSettings()
+    monitor: MonitorSettings = MonitorSettings()
 
     @property
     def archives(self) -> Path:
@@ -106,6 +109,8 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "smtp": (SmtpSettings, "SMTP_"),
     "retention": (RetentionSettings, "RETENTION_"),
     "limits": (LimitSettings, ""),
+    "maintain": (MaintainSettings, "MAINTAIN_"),
+    "monitor": (MonitorSettings, "MONITOR_"),
 }
 
 

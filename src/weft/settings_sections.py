@@ -118,6 +118,11 @@ class LogSettings(Section):
     format: Literal["auto", "json", "text"] = Field(
         default="auto", description="`json` for machines, `text` for people; `auto` looks whether a terminal reads it."
     )
+    slow_ms: float = Field(
+        default=1000.0,
+        gt=0,
+        description="Statements that take the database this many milliseconds or more are logged, without values.",
+    )
 
 
 class WorkerSettings(Section):

@@ -13,11 +13,11 @@ from tests.conftest import Enter, TestDatabase
 from weft.api.app import create_app
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics, listener
-from weft.core.clock import utc_now
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
 from weft.http.state import Services
 from weft.ops import preflight
+from weft.ops.monitoring.facts import Sampler
 
 
 @asynccontextmanager
@@ -88,7 +88,9 @@ async def test_a_missing_worker_is_said_but_requests_are_answered(
 
 class TestMetrics:
     async def scrape(self, database: Database, metrics: Metrics) -> str:
-        app = listener(metrics, database, utc_now)
+        sampler = Sampler(database, 0)
+        metrics.watch(database, sampler)
+        app = listener(metrics, database, sampler)
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://metrics") as client:
             answer = await client.get("/metrics")
         assert answer.status_code == 200
@@ -97,7 +99,6 @@ class TestMetrics:
 
     async def test_the_queue_and_the_pools_are_there(self, database: Database, as_ada: Enter) -> None:
         metrics = Metrics()
-        metrics.watch(database)
         async with as_ada() as scope:
             await scope.enqueue("workflows.published")
             await scope.enqueue("workflows.published")

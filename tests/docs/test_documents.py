@@ -24,7 +24,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _COMMAND = re.compile(r"^(?:\./)?weft ([a-z]+)(?: ([a-z][a-z-]*))?")
 _VARIABLE = re.compile(r"\bWEFT_[A-Z_]+\b")
 
-NO_NAMES = {"weft.toml", "weft.conf", "weft.example.com", "weft.step_kinds"}
+NO_NAMES = {"weft.toml", "weft.conf", "weft.json", "weft.example.com", "weft.step_kinds"}
 """Files, an address, and a group of entry points that look like Python names."""
 OTHER_WORDS = {"WEFT_CHAOS_ROUNDS"}
 """Variables of the tests."""

@@ -179,6 +179,7 @@ class TestTheDatabase:
         assert set(found.values()) <= {OK, WARNING}  # a server shared by all tests may be short of connections
         assert list(found) == [
             "server", "roles", "schema", "row security", "connections", "clock", "partitions", "queue",
+            "oldest transaction", "transaction ids", "dead rows",
         ]  # fmt: skip
 
     async def test_one_that_does_not_answer_says_so_once(self, tmp_path: Path) -> None:

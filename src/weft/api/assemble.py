@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from weft.api import system
 from weft.api.app import WeftApi, create_app
 from weft.api.health import Readiness
 from weft.api.metrics import Metrics
@@ -30,6 +31,7 @@ async def assembled(
     streams: StreamLimits | None = None,
     retention: Bounds | None = None,
     limits: Limits = USUAL,
+    health: system.Health | None = None,
 ) -> AsyncIterator[WeftApi]:
     """The application of one process while it runs. Leave the block before the database is closed.
 
@@ -50,6 +52,7 @@ async def assembled(
         )
         engine_routes.attach(app, engine)
         retention_routes.BOUNDS.attach(app, retention or Bounds())
+        system.HEALTH.attach(app, health or system.Health.of(database))
         before_leaving(app, engine.watchers.leave)
         if metrics is not None:
             metrics.watch_streams(lambda: len(engine.watchers))

@@ -5,32 +5,22 @@ Labels are bounded: route templates, status classes, states. There is no tenant 
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable
 from typing import Final
 
-import asyncpg
-import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.registry import Collector
-from sqlalchemy.pool import QueuePool
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from weft.api.replica_metrics import ReplicaNumbers
-from weft.core.clock import Clock, utc_now
 from weft.db.database import Database
-
-log = structlog.get_logger("weft.api")
+from weft.ops.monitoring.facts import Sampler
+from weft.ops.monitoring.prometheus import DatabaseCollector, ProcessCollector, statements_document
 
 _BUCKETS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0)
-_PATIENCE: Final = 2.0
-"""Seconds that a scrape waits for the database before it goes on without the queue."""
 
 
 class Metrics:
@@ -49,25 +39,14 @@ class Metrics:
         self.failures = Counter(
             "weft_http_failures", "Requests that ended in an error that nobody expected.", registry=self.registry
         )
-        self.queue_jobs = Gauge(
-            "weft_queue_jobs", "Jobs that wait or run, by state.", ("state",), registry=self.registry
-        )
-        self.queue_age = Gauge(
-            "weft_queue_oldest_seconds",
-            "How long the oldest job has been due, by state.",
-            ("state",),
-            registry=self.registry,
-        )
-        self.queue_read = Gauge(
-            "weft_queue_readable", "1 if the last scrape could read the queue, else 0.", registry=self.registry
-        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         self.requests.labels(method, route, f"{status // 100}xx").observe(seconds)
 
-    def watch(self, database: Database) -> None:
-        """Add the database's pools and its replica, read at every scrape."""
-        self.registry.register(_Pools(database))
+    def watch(self, database: Database, sampler: Sampler) -> None:
+        """Add the process's statements and pools, and what the sampler knows of the database; read at every scrape."""
+        self.registry.register(ProcessCollector(database))
+        self.registry.register(DatabaseCollector(sampler))
         if database.replica is not None:
             self.registry.register(ReplicaNumbers(database.replica))
 
@@ -76,54 +55,15 @@ class Metrics:
         streams = Gauge("weft_event_streams", "Streams of events that are open now.", registry=self.registry)
         streams.set_function(count)
 
-    async def read_queue(self, database: Database, now: datetime) -> None:
-        """Ask the database how much waits. A database that does not answer must not take the other metrics along."""
-        try:
-            async with asyncio.timeout(_PATIENCE), database.pool.acquire() as connection:
-                rows = await connection.fetch("select state, jobs, oldest from weft.queue_depth()")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("queue depth unknown", reason=type(error).__name__)
-            self.queue_read.set(0)
-            return
-        self.queue_jobs.clear()
-        self.queue_age.clear()
-        for row in rows:
-            self.queue_jobs.labels(row["state"]).set(row["jobs"])
-            self.queue_age.labels(row["state"]).set(max(0.0, (now - row["oldest"]).total_seconds()))
-        self.queue_read.set(1)
 
-
-class _Pools(Collector):
-    """Connections of both pools: `rooms` is SQLAlchemy's, `hot` is the engine's."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-
-    def collect(self) -> Iterator[Metric]:
-        size = GaugeMetricFamily("weft_database_connections", "Connections that are open.", labels=("pool",))
-        used = GaugeMetricFamily("weft_database_connections_used", "Connections in use now.", labels=("pool",))
-        rooms = self.database.engine.pool
-        if isinstance(rooms, QueuePool):
-            size.add_metric(("rooms",), rooms.checkedin() + rooms.checkedout())
-            used.add_metric(("rooms",), rooms.checkedout())
-        hot = self.database.pool
-        size.add_metric(("hot",), hot.get_size())
-        used.add_metric(("hot",), hot.get_size() - hot.get_idle_size())
-        waiting = GaugeMetricFamily("weft_database_waiting", "Who waits for a connection now.", labels=("pool",))
-        refused = CounterMetricFamily(
-            "weft_database_refused", "Who was told to come back, because too many waited.", labels=("pool",)
-        )
-        for name, gate in (("rooms", self.database.gate), ("hot", hot.gate)):
-            waiting.add_metric((name,), gate.waiting)
-            refused.add_metric((name,), gate.refused)
-        yield from (size, used, waiting, refused)
-
-
-def listener(metrics: Metrics, database: Database, clock: Clock = utc_now) -> Starlette:
+def listener(metrics: Metrics, database: Database, sampler: Sampler) -> Starlette:
     """The application behind the metrics port."""
 
     async def scrape(_request: Request) -> Response:
-        await metrics.read_queue(database, clock())
+        await sampler.fresh()
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    return Starlette(routes=[Route("/metrics", scrape)])
+    async def statements(_request: Request) -> Response:
+        return JSONResponse(statements_document(database))
+
+    return Starlette(routes=[Route("/metrics", scrape), Route("/statements", statements)])

@@ -6,6 +6,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from weft.api import system
 from weft.api.middleware import DirectRoute
 from weft.domain.audit import routes as audit
 from weft.domain.clients import routes as clients
@@ -43,6 +44,7 @@ ROUTERS: Final[tuple[APIRouter, ...]] = (
     dead.router,
     usage_routes.router,
     audit.router,
+    system.router,
 )
 """Under `/v1`."""
 

@@ -25,6 +25,7 @@ from weft.api import metrics as measuring
 from weft.api.assemble import assembled
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics
+from weft.api.system import Health
 from weft.core import logs, memory
 from weft.core.errors import Unavailable
 from weft.db.database import Database
@@ -36,6 +37,7 @@ from weft.engine.watching import StreamLimits
 from weft.http.state import Services, leave
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.monitoring.facts import Sampler
 from weft.ops.retention import bounds_of
 from weft.ops.scale.pools import of_api
 from weft.settings import Settings
@@ -140,7 +142,8 @@ async def serve(
         log.warning("preflight", code=finding.code, finding=finding.sentence)
     async with _database(settings, dsn, master_key) as database:
         measured = Metrics()
-        measured.watch(database)
+        sampler = Sampler(database, settings.monitor.every_seconds)
+        measured.watch(database, sampler)
         services = Services(
             database=database,
             authenticate=open_scope,
@@ -157,10 +160,11 @@ async def serve(
             retention=bounds_of(settings),
             streams=StreamLimits(settings.api.streams, settings.api.streams_per_tenant),
             limits=limits_of(settings.limits),
+            health=Health(sampler, settings.monitor, maintains=settings.maintain.schedule is not None),
         ) as app:
             servers = [(server(app), listening.api)]
             if listening.metrics is not None:
-                servers.append((server(measuring.listener(measured, database)), listening.metrics))
+                servers.append((server(measuring.listener(measured, database, sampler)), listening.metrics))
             memory.settle()
             log.info("serving", address=settings.api.address)
             await until_stopped(servers)
@@ -179,6 +183,7 @@ async def _database(settings: Settings, dsn: str, master_key: bytes) -> AsyncIte
         master_key=master_key,
         pooled=chosen.pooler == "transaction",
         patience=Patience(chosen.pool_wait_seconds, chosen.pool_waiting),
+        slow_ms=settings.log.slow_ms,
     )
     try:
         async with _with_replica(database, chosen):

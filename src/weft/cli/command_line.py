@@ -82,6 +82,8 @@ COMMANDS: dict[str, Entry] = {
         "weft.cli.database_retention:app",
         "weft.cli.database_replica:app",
         "weft.cli.database_distribute:app",
+        "weft.cli.database_maintain:app",
+        "weft.cli.database_stats:app",
     ),
     "test": _command("test", "weft.cli.develop:app", "Run every test of this clone."),
     "bench": _command("bench", "weft.cli.develop:app", "Measure, and compare with the recorded results."),

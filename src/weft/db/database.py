@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from weft.core.errors import Unavailable
 from weft.db.keyring import Keyring
+from weft.db.measure import MeasuredPool, MeasuredQueuePool, Statements, measure_rooms, measuring
 from weft.db.migrate import sqlalchemy_url
-from weft.db.pools import DIRECT, WORKERS, Gate, HotPool, Patience, Statements, behind_pooler
+from weft.db.pools import DIRECT, WORKERS, Gate, HotPool, Patience, Preparing, behind_pooler
 
 if TYPE_CHECKING:
     from weft.db.replica import Replica
@@ -106,14 +107,17 @@ def make_engine(
     application_name: str,
     size: int,
     wait: float,
-    statements: Statements = DIRECT,
+    preparing: Preparing = DIRECT,
+    statements: Statements | None = None,
     longest: float = LONGEST_STATEMENT,
     connect: float = 60.0,
 ) -> AsyncEngine:
     """SQLAlchemy's connections for scopes, opened when first needed. `wait`, `longest`, `connect`: seconds."""
+    measured = statements or Statements()
     engine = create_async_engine(
         sqlalchemy_url(dsn),
         isolation_level="AUTOCOMMIT",
+        poolclass=MeasuredQueuePool,
         pool_size=size,
         max_overflow=0,
         pool_timeout=wait,
@@ -123,9 +127,11 @@ def make_engine(
             "server_settings": {"application_name": application_name},
             "command_timeout": longest,
             "timeout": connect,
-            **statements.sqlalchemy(),
+            "connection_class": measuring(measured),
+            **preparing.sqlalchemy(),
         },
     )
+    measure_rooms(engine, measured)
 
     @event.listens_for(engine.sync_engine, "before_cursor_execute")
     def refuse_without_scope(connection: Any, _c: Any, statement: str, *_: Any) -> None:
@@ -139,7 +145,13 @@ class Database:
     """Open with `await Database.open(dsn)`, close with `await database.close()`."""
 
     def __init__(
-        self, dsn: str, engine: AsyncEngine, pool: HotPool, keyring: Keyring | None, patience: Patience = WORKERS
+        self,
+        dsn: str,
+        engine: AsyncEngine,
+        pool: HotPool,
+        keyring: Keyring | None,
+        patience: Patience = WORKERS,
+        statements: Statements | None = None,
     ) -> None:
         self.dsn = dsn
         self.engine = engine
@@ -149,6 +161,7 @@ class Database:
         self.keyring = keyring
         self.replica: Replica | None = None
         """Where reads that may be behind can go, see `weft.db.replica`."""
+        self.statements = statements or Statements()
 
     @classmethod
     async def open(
@@ -161,27 +174,43 @@ class Database:
         master_key: bytes | None = None,
         pooled: bool = False,
         patience: Patience = WORKERS,
+        slow_ms: float | None = None,
     ) -> Database:
         """`size` connections for the rooms, `hot_size` for the engine; both open when first needed.
 
-        `pooled`: a pooler in transaction mode stands between, and is asked what it can do.
+        `pooled`: a pooler in transaction mode stands between, and is asked what it can do. Statements that take
+        `slow_ms` and longer are logged.
         """
-        statements = await behind_pooler(dsn) if pooled else DIRECT
+        preparing = await behind_pooler(dsn) if pooled else DIRECT
+        statements = Statements(slow_ms)
         wait = patience.seconds if patience.seconds is not None else 10.0
-        engine = make_engine(dsn, application_name=application_name, size=size, wait=wait, statements=statements)
-        pool = await asyncpg.create_pool(
+        engine = make_engine(
+            dsn,
+            application_name=application_name,
+            size=size,
+            wait=wait,
+            preparing=preparing,
+            statements=statements,
+        )
+        pool = await MeasuredPool(
             dsn,
             min_size=1,
             max_size=hot_size,
+            max_queries=50_000,
+            max_inactive_connection_lifetime=300.0,
+            loop=None,
+            connection_class=measuring(statements),
+            record_class=asyncpg.Record,
             init=_prepare_connection,
             # A connection goes back only after COMMIT or ROLLBACK, and nothing in it outlives a transaction:
             # the usual reset would cost a round trip for nothing.
             reset=_no_reset,
             command_timeout=LONGEST_STATEMENT,
             server_settings={"application_name": application_name},
-            **statements.asyncpg(),
+            **preparing.asyncpg(),
         )
-        return cls(dsn, engine, HotPool(pool, patience), Keyring(master_key) if master_key else None, patience)
+        keyring = Keyring(master_key) if master_key else None
+        return cls(dsn, engine, HotPool(pool, patience), keyring, patience, statements)
 
     async def close(self) -> None:
         await self.engine.dispose()

@@ -95,6 +95,11 @@ class HotPool:
     def terminate(self) -> None:
         self._pool.terminate()
 
+    @property
+    def waits(self) -> Any:
+        """Who waits, and how long it took, as the pool itself has measured."""
+        return self._pool.waits
+
     def get_size(self) -> int:
         return int(self._pool.get_size())
 
@@ -128,7 +133,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Statements:
+class Preparing:
     """How the drivers may prepare statements."""
 
     kept: bool
@@ -148,10 +153,10 @@ class Statements:
         }
 
 
-DIRECT: Final = Statements(kept=True)
+DIRECT: Final = Preparing(kept=True)
 
 
-async def behind_pooler(dsn: str) -> Statements:
+async def behind_pooler(dsn: str) -> Preparing:
     """What a pooler in transaction mode allows, found out by asking it once.
 
     A pooler that follows prepared statements (PgBouncer since 1.21, with `max_prepared_statements`) gives them names
@@ -167,6 +172,6 @@ async def behind_pooler(dsn: str) -> Statements:
             if passed_on:
                 await connection.execute(f"deallocate {PROBE}")
         del statement  # until here it had to be known, or the driver would have closed it
-        return Statements(kept=not passed_on)
+        return Preparing(kept=not passed_on)
     finally:
         await connection.close()

@@ -139,7 +139,13 @@ class Replica:
         self._looked = 0.0
         self._lag = Lag(max_lag + 10)
         self.engine = make_engine(
-            dsn, application_name=application_name, size=size, wait=0.25, longest=LONGEST_READ, connect=LOOK_SECONDS
+            dsn,
+            application_name=application_name,
+            size=size,
+            wait=0.25,
+            longest=LONGEST_READ,
+            connect=LOOK_SECONDS,
+            statements=primary.statements,
         )
 
     async def close(self) -> None:

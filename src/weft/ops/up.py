@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,9 @@ from weft.ops.leftovers import end_leftovers
 from weft.ops.postgres import EmbeddedPostgres
 from weft.ops.processes import started_at
 from weft.ops.supervisor import PAUSES, Child, Signals, Supervisor
+from weft.ops.upkeep.schedule import ScheduledCommand
 from weft.settings import Settings
+from weft.settings_upkeep import MaintainSettings
 
 SIGN_INS = (("admin@example.com", "admin123"), ("demo@example.com", "demo123"))
 """Made by the seed, in the development profile only."""
@@ -124,6 +126,7 @@ class _Run:
         self._database_failures = 0
         self._database_started = began
         environment = children.child_environment(settings, addresses)
+        self._maintenance = _maintenance(settings, environment, addresses, say)
         self._children = [Child(name, command, environment) for name, command in children.child_commands().items()]
         self._supervisor = Supervisor(
             signals,
@@ -135,13 +138,16 @@ class _Run:
         )
 
     def run(self) -> None:
-        self._supervisor.run()
+        try:
+            self._supervisor.run()
+        finally:
+            self._maintenance.stop()
         self._say("stopped")
 
     def _tend(self, now: float) -> float:
         self._tend_database(now)
         if self._is_ready:
-            return 60.0
+            return min(60.0, self._maintenance.tend())
         self._seed_once()
         host = self._settings.api.host
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
@@ -194,6 +200,20 @@ class _Run:
                 "starts": {name: started_at(pid) for name, pid in pids.items() if pid is not None},
             }
         )
+
+
+def _maintenance(
+    settings: Settings, environment: Mapping[str, str], addresses: Addresses, say: Say
+) -> ScheduledCommand:
+    """Maintenance is told what the other children are not: the way to the owner. An embedded server's it finds."""
+    if addresses.embedded:
+        told = {name: value for name, value in environment.items() if name != "WEFT_DATABASE_URL"}
+        return ScheduledCommand(settings.maintain, told, say)
+    if addresses.owner is None:
+        if settings.maintain.schedule is not None:
+            say("warning: no maintenance will be done, because WEFT_DATABASE_OWNER_URL is not set")
+        return ScheduledCommand(MaintainSettings(), {}, say)
+    return ScheduledCommand(settings.maintain, {**environment, "WEFT_DATABASE_OWNER_URL": addresses.owner}, say)
 
 
 def _with_ports(settings: Settings, say: Say) -> Settings:

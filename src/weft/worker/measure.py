@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,11 +12,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from weft.db.database import dumps
 from weft.engine.events.hearing import loops_refused
+from weft.ops.monitoring.facts import Sampler
+from weft.ops.monitoring.prometheus import DatabaseCollector, ProcessCollector, statements_document
 from weft.worker.loop import Worker
 from weft.worker.loops.retention import Numbers as RetentionNumbers
 
 log = structlog.get_logger("weft.worker")
+
+Page = Callable[[], tuple[str, bytes]]
 
 
 class _Numbers(Collector):
@@ -63,23 +68,30 @@ def _retention(numbers: RetentionNumbers) -> Iterator[CounterMetricFamily | Gaug
 
 @contextlib.asynccontextmanager
 async def serve_metrics(
-    worker: Worker, host: str, port: int, retention: RetentionNumbers | None = None
+    worker: Worker, host: str, port: int, retention: RetentionNumbers | None = None, sampler: Sampler | None = None
 ) -> AsyncIterator[None]:
-    """Answer `GET /metrics` on a port; 0 means that nobody wants them."""
+    """Answer `GET /metrics` and `/statements` on a port; 0 means that nobody wants them."""
     if not port:
         yield
         return
     registry = CollectorRegistry()
     registry.register(_Numbers(worker, retention))
+    pages: dict[bytes, Page] = {b"/metrics": lambda: (CONTENT_TYPE_LATEST, generate_latest(registry))}
+    if sampler is not None:
+        registry.register(ProcessCollector(sampler.database))
+        registry.register(DatabaseCollector(sampler))
+        pages[b"/statements"] = lambda: ("application/json", dumps(statements_document(sampler.database)).encode())
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(10):
                 request = await reader.readuntil(b"\r\n\r\n")
-                found = request.startswith((b"GET /metrics ", b"HEAD /metrics "))
-                body = generate_latest(registry) if found else b"not found: /metrics is all there is\n"
-                status = "200 OK" if found else "404 Not Found"
-                kind = CONTENT_TYPE_LATEST if found else "text/plain"
+                method, _, rest = request.partition(b" ")
+                page = pages.get(rest.partition(b" ")[0]) if method in (b"GET", b"HEAD") else None
+                if page is not None and sampler is not None:
+                    await sampler.fresh()
+                kind, body = page() if page is not None else ("text/plain", b"not found: /metrics is what there is\n")
+                status = "200 OK" if page is not None else "404 Not Found"
                 head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
                 writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
                 await writer.drain()

@@ -32,10 +32,12 @@ from weft.engine.triggers.schedules import Schedules
 from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.monitoring.facts import Sampler
 from weft.ops.retention import Sweep, bounds_of
 from weft.ops.scale.pools import of_worker
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loops.maintenance import MaintenanceLoop
 from weft.worker.loops.retention import Retention
 from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.measure import serve_metrics
@@ -87,6 +89,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         hot_size=pools.hot,
         master_key=master_key,
         pooled=settings.database.pooler == "transaction",
+        slow_ms=settings.log.slow_ms,
     )
     client = SafeHttpClient(Allow.parse(settings.http.allow))
     code = CodeSandbox()
@@ -128,9 +131,11 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         asyncio.create_task(scheduler.run()),
         asyncio.create_task(retention.keep()),
         asyncio.create_task(keep_places(database)),
+        asyncio.create_task(MaintenanceLoop(settings, clock=engine.clock).keep()),
     ]
     try:
-        async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers):
+        sampler = Sampler(database, settings.monitor.every_seconds)
+        async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers, sampler):
             yield worker
     finally:
         for task in companions:

@@ -30,6 +30,7 @@ from weft.domain.clients.models import Client
 from weft.http import replicas
 from weft.ops.doctor import replica as doctor
 from weft.ops.doctor.answers import Verdict
+from weft.ops.monitoring.facts import Sampler
 from weft.ops.scale.replica import status
 from weft.settings import load_settings
 
@@ -293,13 +294,13 @@ async def test_numbers_for_prometheus(served: Served) -> None:
     from prometheus_client import generate_latest
 
     metrics = Metrics()
-    metrics.watch(served.database)
+    metrics.watch(served.database, Sampler(served.database, 60.0))
     await caught_up(served)
     said = generate_latest(metrics.registry).decode()
     assert "weft_replica_ready 1.0" in said
     assert "weft_replica_lag_seconds " in said
     assert 'weft_replica_reads_total{answered_by="replica"}' in said
-    assert 'weft_database_waiting{pool="rooms"} 0.0' in said
+    assert 'weft_database_connections_awaited{pool="rooms"} 0.0' in said
 
 
 def test_the_command_says_how_it_stands(

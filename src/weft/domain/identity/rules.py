@@ -41,9 +41,10 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("limits", "read"): "See concurrency limits, rate limits and how much of them is used",
     ("limits", "write"): "Set limits and priorities of workflows, and rate limits",
     ("audit", "read"): "Search the audit log",
+    ("system", "read"): "See the health of the installation",
 }
 
-_READ: Final = frozenset(p for p in PERMISSIONS if p[1] == "read")
+_READ: Final = frozenset(p for p in PERMISSIONS if p[1] == "read") - {("system", "read")}
 _ADMIN_READ: Final = frozenset({("keys", "read"), ("audit", "read")})
 
 ROLES: Final[Mapping[str, tuple[str, frozenset[tuple[str, str]]]]] = {

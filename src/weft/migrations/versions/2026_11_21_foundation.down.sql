@@ -40,6 +40,7 @@ drop table
   weft.users,
   weft.tenants,
   weft.permissions,
+  weft.last_runs,
   weft.dispatch_jobs,
   weft.dispatch_dead,
   weft.audit_logs;

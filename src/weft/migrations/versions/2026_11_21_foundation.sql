@@ -81,6 +81,16 @@ CREATE INDEX dispatch_jobs_ready_idx ON weft.dispatch_jobs (tenant_id, priority 
 
 CREATE INDEX dispatch_jobs_suspect_idx ON weft.dispatch_jobs (run_at) WHERE state = 'suspect';
 
+CREATE TABLE weft.last_runs (
+	kind TEXT NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	ended_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	is_ok BOOLEAN NOT NULL, 
+	succeeded_at TIMESTAMP WITH TIME ZONE, 
+	details JSONB DEFAULT '{}'::jsonb NOT NULL, 
+	CONSTRAINT last_runs_pkey PRIMARY KEY (kind)
+);
+
 CREATE TABLE weft.permissions (
 	resource TEXT NOT NULL, 
 	action TEXT NOT NULL, 
@@ -855,6 +865,14 @@ alter table weft.dispatch_jobs force row level security;
 create policy tenant_rw on weft.dispatch_jobs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.dispatch_jobs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.last_runs enable row level security;
+
+alter table weft.last_runs force row level security;
+
+create policy everybody_reads on weft.last_runs for select to weft_app using (true);
+
+create policy owner_maint on weft.last_runs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.permissions enable row level security;
 
@@ -2200,6 +2218,8 @@ grant select, insert, update, delete on weft.dispatch_dead to weft_app;
 
 grant select, insert, update, delete on weft.dispatch_jobs to weft_app;
 
+grant select on weft.last_runs to weft_app;
+
 grant select on weft.permissions to weft_app;
 
 grant select, update on weft.tenants to weft_app;
@@ -2301,6 +2321,7 @@ insert into weft.permissions (resource, action, description) values
   ('roles', 'write', 'Create and change roles, grant and deny permissions'),
   ('secrets', 'read', 'See which secrets there are, never their values'),
   ('secrets', 'write', 'Set and delete secrets'),
+  ('system', 'read', 'See the health of the installation'),
   ('templates', 'read', 'See message templates'),
   ('templates', 'write', 'Change and delete message templates'),
   ('tenants', 'read', 'See the tenant and its settings'),

@@ -54,7 +54,10 @@ def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
     with installation.database(settings, home) as (addresses, answers):
         if addresses is not None:
             listen = settings.database.listen_url
-            answers += asyncio.run(database.look(addresses, listen_dsn=listen, running=run is not None, clock=clock))
+            looking = database.look(
+                addresses, listen_dsn=listen, running=run is not None, clock=clock, settings=settings
+            )
+            answers += asyncio.run(looking)
             answers += asyncio.run(pooler.look(settings.database, addresses.app))
             answers += asyncio.run(replica.look(settings.database, addresses.app))
             if any(answer.topic == "partitions" for answer in answers):  # otherwise there is no schema to ask

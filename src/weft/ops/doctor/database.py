@@ -15,6 +15,7 @@ import asyncpg
 from weft.core.clock import Clock
 from weft.ops import preflight
 from weft.ops.connections import ServerUnreachable, connect, database_of
+from weft.ops.doctor import health
 from weft.ops.doctor.answers import Answer, Verdict, fail, found, ok, refused, skipped, warning
 from weft.ops.installation import Addresses
 from weft.ops.preflight import Finding
@@ -22,6 +23,7 @@ from weft.ops.roles import APP, DEFINERS, OWNER
 
 if TYPE_CHECKING:
     from weft.db.database import Connection
+    from weft.settings import Settings
 
 SKEW_WARNS, SKEW_FAILS = timedelta(seconds=2), timedelta(minutes=1)
 """Difference of clocks: timers are due by the worker's clock, leases end by the database's."""
@@ -70,7 +72,9 @@ select count(*) as used, current_setting('max_connections')::integer
 """
 
 
-async def look(addresses: Addresses, *, listen_dsn: str | None, running: bool, clock: Clock) -> list[Answer]:
+async def look(
+    addresses: Addresses, *, listen_dsn: str | None, running: bool, clock: Clock, settings: Settings | None = None
+) -> list[Answer]:
     """Everything that the application role can see. `running`: a `weft up` keeps this database's processes."""
     findings = await preflight.check(addresses.app)
     if any(finding.code == preflight.DatabaseNotReachable.code for finding in findings):
@@ -87,6 +91,7 @@ async def look(addresses: Addresses, *, listen_dsn: str | None, running: bool, c
         if not any(finding.code.startswith(("schema_", "grants_")) for finding in findings):
             answers.append(await _asked("partitions", _partitions(connection)))
             answers += await _work(connection, running=running)
+            answers += await health.answers(connection, settings, clock())
     finally:
         await connection.close()
     if listen_dsn is not None:
