@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from weft.db.script import Statement
 from weft.ops.schema.finding import Finding
-from weft.ops.schema.script import Statement
 
 SHARED = frozenset({"tenants", "users", "permissions", "alembic_version"})
 """Tables of the whole installation: they have no `tenant_id`."""
