@@ -243,13 +243,14 @@ class Difference:
 
 
 async def take(connection: Any) -> Fingerprint:
-    """Every object of the schema, by kind and name. Any login that may read the catalogue will do."""
+    """Every object of the schema, by kind and name; empty when there is no schema. Any login will do."""
     found: Fingerprint = {}
     async with connection.transaction():
         # Names are qualified in what PostgreSQL prints, whoever asks.
         path = await connection.fetchval("select current_setting('search_path')")
         await connection.execute("set local search_path = pg_catalog")
-        for kind, query in _OBJECTS.items():
+        exists = await connection.fetchval("select to_regnamespace($1) is not null", SCHEMA)
+        for kind, query in (_OBJECTS if exists else {}).items():
             for name, facts in await connection.fetch(
                 f"{query} /* weft:fingerprint.{kind.replace(' ', '_')} */", SCHEMA
             ):

@@ -28,9 +28,7 @@ async def owner(test_database: TestDatabase) -> AsyncIterator[Any]:
         await connection.close()
 
 
-@pytest.fixture(scope="session")
-def nursery(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
-    """An empty database in which models are tried, and rolled back."""
+def _database(cluster: Cluster, options: str = "") -> Iterator[TestDatabase]:
     name = f"weft_test_{uuid4().hex}"
 
     async def execute(sql: str) -> None:
@@ -38,9 +36,21 @@ def nursery(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
         await admin.execute(sql)
         await admin.close()
 
-    asyncio.run(execute(f"create database {name} owner weft_owner"))
+    asyncio.run(execute(f"create database {name} owner weft_owner {options}"))
     yield TestDatabase(name, cluster)
     asyncio.run(execute(f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="session")
+def nursery(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
+    """An empty database in which models are tried, and rolled back."""
+    yield from _database(cluster)
+
+
+@pytest.fixture(scope="session")
+def migrated(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
+    """A database as the revisions make it, for tests that roll back what they do."""
+    yield from _database(cluster, f"template {template} strategy wal_log")
 
 
 Made = Callable[[str], Awaitable[Fingerprint]]

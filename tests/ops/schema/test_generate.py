@@ -210,7 +210,7 @@ CHANGES: dict[Callable[[MetaData], None], str] = {
     index_gone: "drop index concurrently if exists weft.clients_created_at_idx",
     check_widened: "'PUBLIC'",
     check_narrowed: "validate constraint tenants_tier_check",
-    new_check: "check ((length(name) < 1000)) not valid",
+    new_check: "CHECK ((length(name) < 1000)) not valid",
     new_reference: "validate constraint events_odd_fkey",
     new_unique: "unique using index clients_email_unique",
     column_gone: "drop column notes",

@@ -138,8 +138,7 @@ async def run(connection: Any, script: str, *, concurrently: bool = False) -> No
             await connection.execute(statement.text)
         return
     async with connection.transaction():
-        await connection.execute(_MAINTENANCE)
-        await connection.execute(script)
+        await connection.execute(f"{_MAINTENANCE};\n{script}")
 
 
 __all__ = ["Draft", "GeneratedWrong", "SchemaChangeUnsupported", "drafts", "run"]

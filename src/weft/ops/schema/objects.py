@@ -183,8 +183,10 @@ def default_privilege(change: Change) -> Iterator[Step]:
 
 def schema(change: Change) -> Iterator[Step]:
     expected, found = change.difference.expected, change.difference.found
-    if expected is None or found is None:
-        yield change.by_hand(f"The schema {SCHEMA} is not there: `weft db migrate` makes it.")
+    if expected is None:
+        yield change.by_admin(f"drop schema {SCHEMA} cascade")
+    elif found is None:
+        yield change.by_admin(f"create schema {SCHEMA} authorization {quoted(expected['owner'])}")
     else:
         yield change.by_admin(f"alter schema {SCHEMA} owner to {quoted(expected['owner'])}")
 

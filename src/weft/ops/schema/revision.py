@@ -53,8 +53,8 @@ class CloneNeeded(Invalid):
 
     def __init__(self) -> None:
         super().__init__(
-            "Revisions are written into a clone of weft and shipped with its next version; this is an installed package. "
-            "Clone the repository, change the models there, and generate in it."
+            "Revisions are written into a clone of weft and shipped with its next version; this is an installed "
+            "package. Clone the repository, change the models there, and generate in it."
         )
 
 

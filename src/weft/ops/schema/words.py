@@ -18,10 +18,11 @@ _MOST = 160
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What the two schemas are called: `found` is the one that is looked at, `expected` what it is measured by."""
+    """What the two schemas are called: `found` is the one that is looked at, `expected` what it is measured by. Without
+    names the one is simply how things are, and the other how they should be."""
 
-    found: str = "here"
-    expected: str = "what the migrations make"
+    found: str = ""
+    expected: str = ""
 
 
 def report(differences: Sequence[Difference], sides: Sides | None = None) -> list[str]:
@@ -58,14 +59,12 @@ def sentence(difference: Difference, sides: Sides) -> str:
         return f"The {what} is open or out of order: {_facts(found, _faults(found))}."
     if found is None:
         assert expected is not None  # noqa: S101  a difference has a side
-        return f"The {what} is missing {_place(sides.found)}. In {sides.expected}: {_facts(expected)}."
+        if sides.found:
+            return f"The {what} is missing in {sides.found}. In {sides.expected}: {_facts(expected)}."
+        return f"The {what} is missing. It should be: {_facts(expected)}."
     if expected is None:
-        return f"The {what} is only {_place(sides.found)}: {_facts(found)}."
+        return f"The {what} {f'is only in {sides.found}' if sides.found else 'should not be there'}: {_facts(found)}."
     return f"The {what} differs: {_changes(difference)}."
-
-
-def _place(side: str) -> str:
-    return side if side == "here" else f"in {side}"
 
 
 def _faults(found: Facts) -> list[str]:
@@ -78,7 +77,7 @@ def _facts(facts: Facts, names: Sequence[str] | None = None) -> str:
     """What is worth telling of an object: the SQL where there is one, else every fact that says something."""
     if names is None:
         if definition := facts.get("definition"):
-            return _short(definition)
+            return _short(str(definition).rstrip(";"))
         names = [n for n, value in facts.items() if n not in _SILENT | _LONG and value not in (None, False, [], "")]
     return ", ".join(f"{name} {_value(facts[name])}" for name in names) or "nothing more is known of it"
 
@@ -93,13 +92,13 @@ def _changes(difference: Difference) -> str:
         if fact == "body" or (fact == "definition" and difference.kind == "function"):
             parts.append(f"its {fact} is another")
         else:
-            parts.append(f"{fact} is {_value(found.get(fact))} and should be {_value(expected.get(fact))}")
+            parts.append(f"{fact} {_value(found.get(fact))}, should be {_value(expected.get(fact))}")
     return "; ".join(parts)
 
 
 def _value(value: Any) -> str:
     if value is None or value in ("", []):
-        return "not there"
+        return "nothing"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
