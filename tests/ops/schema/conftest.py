@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import pytest
-from tests.conftest import Cluster, TestDatabase
+from tests.conftest import Cluster, TestDatabase, lasting_database
 
 from weft.db import fingerprint
 from weft.db.fingerprint import Fingerprint
+from weft.ops import roles
 from weft.ops.postgres_files import Programs
 from weft.ops.schema import source
 
@@ -28,29 +28,10 @@ async def owner(test_database: TestDatabase) -> AsyncIterator[Any]:
         await connection.close()
 
 
-def _database(cluster: Cluster, options: str = "") -> Iterator[TestDatabase]:
-    name = f"weft_test_{uuid4().hex}"
-
-    async def execute(sql: str) -> None:
-        admin = await asyncpg.connect(cluster.dsn("postgres"))
-        await admin.execute(sql)
-        await admin.close()
-
-    asyncio.run(execute(f"create database {name} owner weft_owner {options}"))
-    yield TestDatabase(name, cluster)
-    asyncio.run(execute(f"drop database {name} with (force)"))
-
-
 @pytest.fixture(scope="session")
 def nursery(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
     """An empty database in which models are tried, and rolled back."""
-    yield from _database(cluster)
-
-
-@pytest.fixture(scope="session")
-def migrated(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
-    """A database as the revisions make it, for tests that roll back what they do."""
-    yield from _database(cluster, f"template {template} strategy wal_log")
+    yield from lasting_database(cluster)
 
 
 Made = Callable[[str], Awaitable[Fingerprint]]
@@ -95,3 +76,27 @@ def dumped(database: TestDatabase) -> list[str]:
     )  # fmt: skip
     lines = (line.strip().rstrip(",") for line in done.stdout.splitlines())
     return sorted(line for line in lines if line and not line.startswith(("--", "\\")))
+
+
+@asynccontextmanager
+async def alone_with_roles(cluster: Cluster) -> AsyncIterator[None]:
+    """Roles belong to the whole server: nobody else makes sure of them meanwhile."""
+    connection = await asyncpg.connect(cluster.dsn("postgres"))
+    try:
+        await connection.execute(f"select pg_advisory_lock({roles._LOCK})")
+        yield
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def admin(migrated: TestDatabase) -> AsyncIterator[Any]:
+    """An administrator in a transaction that comes to nothing."""
+    connection = await asyncpg.connect(migrated.admin)
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield connection
+    finally:
+        await transaction.rollback()
+        await connection.close()

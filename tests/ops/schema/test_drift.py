@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -11,11 +9,11 @@ import pytest
 from tests.conftest import Cluster, TestDatabase
 from tests.docs.documents import DOCS
 from tests.ops.schema import drifts
+from tests.ops.schema.conftest import alone_with_roles
 from tests.ops.schema.drifts import DRIFTS
 
 from weft.db import fingerprint
 from weft.db.fingerprint import Fingerprint
-from weft.ops import roles
 from weft.ops.schema import authoring, generate, sql
 from weft.ops.schema.words import Sides, report
 
@@ -34,30 +32,6 @@ async def clean(migrated: TestDatabase) -> Fingerprint:
 
 
 _READ: dict[str, Fingerprint] = {}
-
-
-@pytest.fixture
-async def admin(migrated: TestDatabase) -> AsyncIterator[Any]:
-    """An administrator in a transaction that comes to nothing."""
-    connection = await asyncpg.connect(migrated.admin)
-    transaction = connection.transaction()
-    await transaction.start()
-    try:
-        yield connection
-    finally:
-        await transaction.rollback()
-        await connection.close()
-
-
-@asynccontextmanager
-async def alone_with_roles(cluster: Cluster) -> AsyncIterator[None]:
-    """Roles belong to the whole server: nobody else makes sure of them meanwhile."""
-    connection = await asyncpg.connect(cluster.dsn("postgres"))
-    try:
-        await connection.execute(f"select pg_advisory_lock({roles._LOCK})")
-        yield
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("drift", [drift for drift in DRIFTS if drift not in drifts.OF_ROLES | drifts.ALONE])

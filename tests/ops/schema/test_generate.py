@@ -363,3 +363,12 @@ async def test_what_a_reviewer_must_know_is_said(owner: Any, made_by: Made) -> N
     assert [finding.rule for finding in draft.findings] == ["ban-drop-column"]
     assert "A renamed column looks like this too" in draft.warnings[0]
     assert draft.down == "alter table weft.clients add column notes text;\n"
+
+
+async def test_a_table_that_tells_tenants_of_each_other_is_not_missed(owner: Any, made_by: Made) -> None:
+    metadata = models()
+    table = boats(metadata)
+    Index("boats_status_key", table.c.status, unique=True)
+    (draft,) = await generate.drafts(owner, await made_by(script(metadata)), "Boats")
+    assert {finding.rule for finding in draft.findings} == {"tenant-key"}
+    assert "weft.boats_status_key" in {finding.object for finding in draft.findings}

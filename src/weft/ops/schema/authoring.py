@@ -86,8 +86,9 @@ async def _drafted(server: Throwaway, title: str) -> list[Draft]:
         await connection.close()
 
 
-def written(drafts: list[Draft], day: date, directory: Path = revision.VERSIONS) -> list[Path]:
-    return revision.write(drafts, day=day, after=migrate.head(), directory=directory)
+def written(drafts: list[Draft], day: date) -> list[Path]:
+    """The drafts as files after the newest revision; hands back the modules."""
+    return revision.write(drafts, day=day, after=migrate.head())
 
 
 @contextmanager

@@ -8,7 +8,7 @@ was, and at the end what the models make.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.core.errors import Conflict
@@ -78,6 +78,9 @@ async def drafts(connection: Any, wanted: Fingerprint, title: str) -> list[Draft
         made.append(draft)
     if left := fingerprint.compare(wanted, found):
         raise GeneratedWrong("the statements do not lead to what the models say", report(left, _SIDES))
+    if made:
+        # What a script leaves out is seen in what it made.
+        made[-1] = replace(made[-1], findings=(*made[-1].findings, *await lint.inspect(connection)))
     return made
 
 

@@ -1,4 +1,8 @@
-"""What is wrong with SQL that changes the schema: `squawk` for locks and compatibility, our own rules for tenants."""
+"""What is wrong with SQL that changes the schema, and with the schema that it made.
+
+`review` reads a script before it runs: `squawk` for locks and compatibility, our own rules for what keeps tenants
+apart. `inspect` asks a live catalogue the same, which no script can fool.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,10 @@ from typing import Any
 
 from weft.core.errors import Unavailable
 from weft.db.script import Statement, statements
-from weft.ops.schema import sql_rules
+from weft.ops.schema import catalogue_rules, sql_rules
 from weft.ops.schema.finding import Finding
 
-__all__ = ["Finding", "LinterMissing", "review"]
+__all__ = ["Finding", "LinterMissing", "inspect", "review"]
 
 OLDEST_SERVER = "15"
 EXCLUDED = (
@@ -43,6 +47,15 @@ def review(sql: str) -> list[Finding]:
     """Everything that a reviewer should look at in this script, by line. Blocking (some 30 ms); needs no database."""
     script = list(statements(sql))
     return sorted([*_squawk(sql, script), *sql_rules.findings(script)])
+
+
+async def inspect(connection: Any) -> list[Finding]:
+    """Everything in a live catalogue that breaks a rule of ours. Any login will do; some 50 ms."""
+    return [
+        finding
+        for rule in catalogue_rules.RULES
+        for finding in catalogue_rules.findings(rule, await catalogue_rules.offenders(connection, rule))
+    ]
 
 
 def _program() -> str:

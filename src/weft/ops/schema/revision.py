@@ -80,8 +80,9 @@ def slug(title: str) -> str:
     return found
 
 
-def write(drafts: Sequence[Draft], *, day: date, after: str | None, directory: Path = VERSIONS) -> list[Path]:
+def write(drafts: Sequence[Draft], *, day: date, after: str | None, directory: Path | None = None) -> list[Path]:
     """The files of these drafts, in order; all of them or, when one is there already, none. Hands back the modules."""
+    directory = VERSIONS if directory is None else directory
     files: dict[Path, str] = {}
     modules: list[Path] = []
     before = after

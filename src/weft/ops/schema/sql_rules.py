@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from weft.db.script import Statement
 from weft.ops.schema.finding import Finding
-
-SHARED = frozenset({"tenants", "users", "permissions", "alembic_version"})
-"""Tables of the whole installation: they have no `tenant_id`."""
+from weft.ops.schema.shared import shared_tables
 
 _ANY_CASE = re.IGNORECASE
 _NAME = r"(?:if (?:not )?exists )?(?:only )?(?:\"?(?P<schema>\w+)\"?\.)?\"?(?P<table>\w+)\"?"
@@ -84,11 +82,11 @@ def _keys_lead_with_the_tenant(script: Sequence[Statement]) -> Iterator[Finding]
     for statement in script:
         text = statement.plain()
         if match := _UNIQUE_INDEX.match(text):
-            if match["table"] not in SHARED and _first(match["columns"]) != "tenant_id":
+            if match["table"] not in shared_tables() and _first(match["columns"]) != "tenant_id":
                 yield _warning(statement, "tenant-key", f"A unique index of {match['table']} has no tenant_id.", advice)
             continue
         table = _CREATE_TABLE.match(text) or re.match(rf"alter table {_NAME}", text, _ANY_CASE)
-        if table is None or table["table"] in SHARED:
+        if table is None or table["table"] in shared_tables():
             continue
         for key in _KEY.finditer(text):
             if _first(key["columns"]) != "tenant_id":
@@ -101,7 +99,7 @@ def _keys_lead_with_the_tenant(script: Sequence[Statement]) -> Iterator[Finding]
 def _references_carry_the_tenant(script: Sequence[Statement]) -> Iterator[Finding]:
     for statement in script:
         for match in _REFERENCE.finditer(statement.plain()):
-            if match["target"] not in SHARED and "tenant_id" not in match["columns"]:
+            if match["target"] not in shared_tables() and "tenant_id" not in match["columns"]:
                 yield _warning(
                     statement, "tenant-reference",
                     f"The reference to {match['target']} does not carry tenant_id.",
