@@ -164,6 +164,8 @@ def test_pull_writes_models_that_python_understands(weft: Weft, tmp_path: Path) 
     code, _, noted = weft("db", "pull", "--out", "models.py")
     assert code == 6
     assert "left alone" in noted
+    code, _, noted = weft("db", "pull", "--schema", "nowhere")
+    assert (code, "has no tables" in noted) == (5, True)
 
 
 def test_diff_tells_compares_and_repairs(weft: Weft, test_database: TestDatabase) -> None:

@@ -70,6 +70,8 @@ async def test_files_are_applied_and_taken_back(
         "2027_03_01_clients_have_parents_validate.py",
         "2027_03_01_clients_have_parents_indexes.py",
     ]
+    assert ["statement_seconds = 0" in path.read_text(encoding="utf-8") for path in written] == [False, True, False]
+    assert ["concurrently = True" in path.read_text(encoding="utf-8") for path in written] == [False, False, True]
     await alembic(test_database, tmp_path, "upgrade", "head")
     at = await owner.fetchval("select version_num from weft.alembic_version")
     assert at == f"{int(head) + 3:04d}"

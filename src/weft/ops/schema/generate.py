@@ -52,6 +52,8 @@ class Draft:
     up: str
     down: str
     concurrently: bool
+    patient: bool = False
+    """Reads whole tables, without keeping anybody from writing: no statement of it is stopped for taking long."""
     warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
 
@@ -122,6 +124,7 @@ async def _proved(
     contracts = any(step.narrows or (stage is Stage.validate and step.key in narrowed) for step in now)
     draft = Draft(
         title=title, kind="contract" if contracts else "expand", up=up, down=down, concurrently=concurrently,
+        patient=stage is Stage.validate,
         warnings=tuple(dict.fromkeys(step.warning for step in now if step.warning)),
         # As it will be run: in a transaction, or each statement alone.
         findings=tuple(lint.review(up if concurrently else f"begin;\n{up}commit;\n")),

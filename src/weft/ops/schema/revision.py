@@ -117,6 +117,8 @@ def _module(draft: Draft, name: str, revision: str, before: str | None) -> str:
     marks = ""
     if draft.concurrently:
         marks += "concurrently = True\n"
+    if draft.patient:
+        marks += "statement_seconds = 0  # it reads whole tables, and keeps nobody from writing\n"
     if draft.kind == "contract":
         # Whoever is older may still use what goes; this version's models do not.
         marks += f'needs = "{".".join(__version__.split(".")[:2])}"\n'
