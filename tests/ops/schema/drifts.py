@@ -129,7 +129,7 @@ constraints, indexes, policies, triggers, functions, grants, partitions, and wef
 that differs; `--sql` prints what repairs all of them, `--json` says both for programs, and the exit code is 6 when
 there is a difference. It changes nothing.
 
-It does not look at the order of columns, tablespaces, statistics targets, publications, and indexes of single partitions.
+It does not look at the order of columns, tablespaces, statistics targets, publications, and single partitions' indexes.
 
 Each of these was planted in a database, found, and repaired by the SQL beside it, after which nothing differed. A test
 does so again with every change of weft. The page is written by `python -m tests.ops.schema.drifts`.
