@@ -19,7 +19,7 @@ BROKEN: dict[str, tuple[str, str]] = {
     "row-security": ("alter table weft.clients no force row level security", "clients"),
     "tenant-column": (f"create table weft.boats (id uuid primary key); {KEPT}", "boats"),
     "primary-key": (f"create table weft.boats (tenant_id uuid not null); {KEPT}", "boats"),
-    "tenant-key": ("create unique index boats_key on weft.clients (name, tenant_id)", "weft.boats_key"),
+    "tenant-key": ("create unique index boats_key on weft.clients (name, tenant_id)", "boats_key"),
     "tenant-reference": (
         BOATS + "create unique index odd on weft.clients (id);"
         "alter table weft.boats add constraint boats_fkey foreign key (id) references weft.clients (id)",
@@ -42,10 +42,10 @@ BROKEN: dict[str, tuple[str, str]] = {
     ),
     "policy-always-true": ("alter policy tenant_rw on weft.clients using (true)", "clients.tenant_rw"),
     "leaky-index": (
-        "create index boats_idx on weft.clients (tenant_id, lower(name))", "weft.boats_idx: lower(name)"
+        "create index boats_idx on weft.clients (tenant_id, lower(name))", "boats_idx: lower(name)"
     ),
     "invalid-index": (
-        "update pg_index set indisvalid = false where indexrelid = 'weft.clients_pkey'::regclass", "weft.clients_pkey"
+        "update pg_index set indisvalid = false where indexrelid = 'weft.clients_pkey'::regclass", "clients_pkey"
     ),
     "not-validated": (
         "alter table weft.clients add constraint boats check (name <> '') not valid", "clients.boats"
@@ -55,9 +55,9 @@ BROKEN: dict[str, tuple[str, str]] = {
          f"{KEPT} grant select on weft.boats to weft_app"),
         "boats",
     ),
-    "grant-to-public": ("grant execute on function weft.touch() to public", "weft.touch()"),
+    "grant-to-public": ("grant execute on function weft.touch() to public", "touch()"),
     "right-too-many": ("grant truncate on weft.clients to weft_app", "clients"),
-    "function-search-path": ("alter function weft.touch() set search_path = public, pg_catalog", "weft.touch()"),
+    "function-search-path": ("alter function weft.touch() set search_path = public, pg_catalog", "touch()"),
     "view-of-its-owner": ("create view weft.boats as select name from weft.clients", "boats"),
     "column-type": ("alter table weft.clients add column seen timestamp", "clients.seen"),
     "role-unsafe": ("grant pg_read_all_data to weft_app", "weft_app"),

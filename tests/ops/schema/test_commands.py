@@ -100,7 +100,7 @@ def ask(dsn: str, query: str) -> Any:
     async def run() -> Any:
         connection = await asyncpg.connect(dsn)
         try:
-            return await connection.fetchval(query)
+            return await (connection.execute(query) if ";" in query else connection.fetchval(query))
         finally:
             await connection.close()
 
@@ -115,7 +115,7 @@ def test_generate_writes_revisions_and_shows_them(weft: Weft, tmp_path: Path, mo
     assert "-- Not written." in said
     code, said, noted = weft("db", "generate", "-m", "Touch")
     assert code == 0
-    assert "on a server of its own" in noted
+    assert "on a server of their own" in noted
     assert "-- Touch (expand)" in said
     assert "-- Touch: indexes (expand)" in said
     assert "create index concurrently if not exists extra_idx" in said

@@ -371,4 +371,4 @@ async def test_a_table_that_tells_tenants_of_each_other_is_not_missed(owner: Any
     Index("boats_status_key", table.c.status, unique=True)
     (draft,) = await generate.drafts(owner, await made_by(script(metadata)), "Boats")
     assert {finding.rule for finding in draft.findings} == {"tenant-key"}
-    assert "weft.boats_status_key" in {finding.object for finding in draft.findings}
+    assert "boats_status_key" in {finding.object for finding in draft.findings}

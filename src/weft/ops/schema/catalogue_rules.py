@@ -43,7 +43,8 @@ RULES = (
     ),
     Rule(
         "tenant-key", "A unique key that does not begin with tenant_id tells one tenant of another's rows.",
-        """select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indrelid
+        """select x.relname::text from pg_index i
+             join pg_class c on c.oid = i.indrelid join pg_class x on x.oid = i.indexrelid
              left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
             where c.relnamespace = 'weft'::regnamespace and c.relkind in ('r', 'p') and i.indisunique
               and not c.relispartition and c.relname <> all($1) and a.attname is distinct from 'tenant_id'""",
@@ -89,7 +90,8 @@ RULES = (
     ),
     Rule(
         "leaky-index", "Its operator is not leakproof, so under row security the index is never used.",
-        """select i.indexrelid::regclass::text || ': ' || pg_get_indexdef(i.indexrelid, k.n, true) from pg_index i
+        """select x.relname || ': ' || pg_get_indexdef(i.indexrelid, k.n, true) from pg_index i
+             join pg_class x on x.oid = i.indexrelid
              join pg_class t on t.oid = i.indrelid and t.relrowsecurity and t.relnamespace = 'weft'::regnamespace
             cross join lateral generate_series(1, i.indnkeyatts) k(n)
              join pg_opclass oc on oc.oid = i.indclass[k.n - 1]
@@ -97,11 +99,12 @@ RULES = (
               and (a.amoprighttype = oc.opcintype or oc.opcname like 'jsonb%')
              join pg_operator o on o.oid = a.amopopr join pg_proc p on p.oid = o.oprcode
             where $1::text[] is not null
-            group by i.indexrelid, i.indkey, k.n having bool_or(not p.proleakproof) or i.indkey[k.n - 1] = 0""",
+            group by x.relname, i.indexrelid, i.indkey, k.n having bool_or(not p.proleakproof) or i.indkey[k.n - 1] = 0""",
     ),
     Rule(
         "invalid-index", "The index is invalid: it costs, and serves nobody.",
-        """select i.indexrelid::regclass::text from pg_index i join pg_class c on c.oid = i.indrelid
+        """select x.relname::text from pg_index i
+             join pg_class c on c.oid = i.indrelid join pg_class x on x.oid = i.indexrelid
             where c.relnamespace = 'weft'::regnamespace and not i.indisvalid and $1::text[] is not null""",
     ),
     Rule(
@@ -120,7 +123,7 @@ RULES = (
         "grant-to-public", "Everybody has a right to it.",
         """select c.relname::text from pg_class c cross join lateral aclexplode(c.relacl) a
             where c.relnamespace = 'weft'::regnamespace and a.grantee = 0 and $1::text[] is not null
-            union select p.oid::regprocedure::text from pg_proc p
+            union select format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) from pg_proc p
              cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
             where p.pronamespace = 'weft'::regnamespace and a.grantee = 0
             union select n.nspname::text from pg_namespace n cross join lateral aclexplode(n.nspacl) a
@@ -135,7 +138,7 @@ RULES = (
     ),
     Rule(
         "function-search-path", "The function does not fix its search_path, beginning with pg_catalog.",
-        """select p.oid::regprocedure::text from pg_proc p
+        """select format('%s(%s)', p.proname, oidvectortypes(p.proargtypes)) from pg_proc p
             where p.pronamespace = 'weft'::regnamespace and $1::text[] is not null
               and not exists (select from unnest(p.proconfig) s where s like 'search\\_path=pg\\_catalog%')""",
     ),
