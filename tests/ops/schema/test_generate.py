@@ -204,7 +204,7 @@ CHANGES: dict[Callable[[MetaData], None], str] = {
     new_column_without_default: "check (weight is not null) not valid",
     new_column_with_a_default_for_each_row: "set default gen_random_uuid()",
     new_index: "create index concurrently if not exists clients_company_idx",
-    new_index_on_a_partitioned_table: "CREATE INDEX audit_logs_ip_idx",
+    new_index_on_a_partitioned_table: "create index concurrently if not exists audit_logs_ip_idx",
     new_unique_index: "create unique index concurrently if not exists clients_address_key",
     other_index: "rename to clients_created_at_idx",
     index_gone: "drop index concurrently if exists weft.clients_created_at_idx",

@@ -18,7 +18,7 @@ from tests.ops.schema import test_generate as changes
 from tests.ops.schema.conftest import Made
 
 from weft.core.errors import Invalid
-from weft.db import fingerprint, migrate
+from weft.db import concurrent, fingerprint, migrate
 from weft.ops.schema import generate, lint, revision
 from weft.ops.schema.generate import Draft
 
@@ -146,3 +146,27 @@ def test_an_installed_package_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(revision, "_CLONE", tmp_path)
     with pytest.raises(revision.CloneNeeded, match="Clone the repository"):
         revision.require_clone()
+
+
+async def test_an_index_of_a_partitioned_table_is_built_on_each_partition(owner: Any) -> None:
+    build = "create index concurrently if not exists audit_logs_ip_idx ON weft.audit_logs USING btree (tenant_id, ip);"
+    await concurrent.execute(owner, build)
+    valid = "select indisvalid from pg_index where indexrelid = 'weft.audit_logs_ip_idx'::regclass"
+    parts = "select count(*) from pg_inherits where inhparent = 'weft.{}'::regclass"
+    assert await owner.fetchval(valid)
+    assert await owner.fetchval(parts.format("audit_logs_ip_idx")) == await owner.fetchval(parts.format("audit_logs"))
+
+
+async def test_what_was_built_on_some_partitions_is_gone_on_with(owner: Any) -> None:
+    await owner.execute("create index audit_logs_ip_idx on only weft.audit_logs (tenant_id, ip)")
+    part = await owner.fetchval(
+        "select c.relname from pg_inherits h join pg_class c on c.oid = h.inhrelid"
+        " where h.inhparent = 'weft.audit_logs'::regclass order by 1 limit 1"
+    )
+    await owner.execute(f"create index {part}_ip_idx on weft.{part} (tenant_id, ip)")
+    await concurrent.execute(owner, "create index concurrently audit_logs_ip_idx on weft.audit_logs (tenant_id, ip)")
+    assert await owner.fetchval("select indisvalid from pg_index where indexrelid = 'weft.audit_logs_ip_idx'::regclass")
+    assert (
+        await owner.fetchval(f"select count(*) from pg_indexes where tablename = '{part}' and indexname like '%ip_idx'")
+        == 1
+    )

@@ -99,7 +99,8 @@ RULES = (
               and (a.amoprighttype = oc.opcintype or oc.opcname like 'jsonb%')
              join pg_operator o on o.oid = a.amopopr join pg_proc p on p.oid = o.oprcode
             where $1::text[] is not null
-            group by x.relname, i.indexrelid, i.indkey, k.n having bool_or(not p.proleakproof) or i.indkey[k.n - 1] = 0""",
+            group by x.relname, i.indexrelid, i.indkey, k.n
+           having bool_or(not p.proleakproof) or i.indkey[k.n - 1] = 0""",
     ),
     Rule(
         "invalid-index", "The index is invalid: it costs, and serves nobody.",

@@ -203,11 +203,6 @@ def _build(change: Change, facts: Facts) -> Step:
     if not change.careful or change.table_is_new(table):
         return change.adds(Place.index, str(facts["definition"]))
     narrows = bool(facts["unique"]) and not change.only_on_new_columns(facts)
-    if facts["partitioned"]:
-        return change.adds(
-            Place.index, str(facts["definition"]), narrows=narrows,
-            warning=f"An index of the partitioned table {table} is built while nobody can write to it.",
-        )  # fmt: skip
     return Step(Place.index, concurrent(facts["definition"]), change.key, Stage.index, narrows)
 
 

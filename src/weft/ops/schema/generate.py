@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.core.errors import Conflict
-from weft.db import fingerprint
+from weft.db import concurrent, fingerprint
 from weft.db.fingerprint import Fingerprint, Key
-from weft.db.script import statements
 from weft.ops.schema import lint, sql
 from weft.ops.schema.finding import Finding
 from weft.ops.schema.step import Stage, Step
@@ -140,8 +139,7 @@ def _reverse(before: Fingerprint, after: Fingerprint, concurrently: bool) -> str
 async def run(connection: Any, script: str, *, concurrently: bool = False) -> None:
     """A script as a migration runs it: in one transaction with the owner's eyes open, or statement by statement."""
     if concurrently:
-        for statement in statements(script):
-            await connection.execute(statement.text)
+        await concurrent.execute(connection, script)
         return
     async with connection.transaction():
         await connection.execute(f"{_MAINTENANCE};\n{script}")
