@@ -137,7 +137,8 @@ def _show(found: Comparison, *, sql: bool) -> None:
 
 
 def _with_paths(drafts: Sequence[Draft], written: Sequence[Path]) -> list[tuple[Draft, Path | None]]:
-    return list(zip(drafts, written or [None] * len(drafts), strict=True))
+    paths: list[Path | None] = [*written] if written else [None] * len(drafts)
+    return list(zip(drafts, paths, strict=True))
 
 
 def _as_json(draft: Draft, path: Path | None) -> dict[str, object]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from weft.db import migrate
-from weft.db.script import statements
 from weft.ops.schema import lint
+from weft.ops.schema.script import statements
 
 GUARDED = """
 create table weft.boats (tenant_id uuid not null, id uuid not null, constraint boats_pkey primary key (tenant_id, id));

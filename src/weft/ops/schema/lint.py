@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from weft.core.errors import Unavailable
-from weft.db.script import Statement, statements
 from weft.ops.schema import catalogue_rules, sql_rules
 from weft.ops.schema.finding import Finding
+from weft.ops.schema.script import Statement, statements
 
 __all__ = ["Finding", "LinterMissing", "inspect", "review"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from weft.db.script import Statement
 from weft.ops.schema.finding import Finding
+from weft.ops.schema.script import Statement
 from weft.ops.schema.shared import shared_tables
 
 _ANY_CASE = re.IGNORECASE
