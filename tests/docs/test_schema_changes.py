@@ -36,7 +36,7 @@ async def test_the_model_gives_the_sql(owner: Any, made_by: Made) -> None:  # no
     for column in Base.metadata.tables["part"].columns:
         if column.name != "id":
             changes.clients(metadata).append_column(column._copy())
-    (draft,) = await generate.drafts(owner, await made_by(changes.script(metadata)), "Clients have a size")
+    (draft,) = await generate.drafts(owner, await made_by(source.models_sql(metadata)), "Clients have a size")
     assert (draft.up.strip(), draft.down.strip()) == (written("up.sql"), written("down.sql"))
     assert [finding.sentence() for finding in draft.findings] == []
 

@@ -214,6 +214,13 @@ _OBJECTS = {
                 or f.grants::text <> '[]' or f.policies::text <> '[]' or f.triggers::text <> '[]')""",
 }
 
+_PERMISSIONS = """
+    select format('%s:%s', resource, action), row_to_json(p)::text from weft.permissions p
+    /* weft:fingerprint.permission */"""
+"""The catalogue of permissions: rows, but of the schema's making, and changed by revisions only."""
+
+_MAY_READ = "select coalesce(has_table_privilege(to_regclass('weft.permissions'), 'select'), false)"
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -249,13 +256,18 @@ async def take(connection: Any) -> Fingerprint:
         # Names are qualified in what PostgreSQL prints, whoever asks.
         path = await connection.fetchval("select current_setting('search_path')")
         await connection.execute("set local search_path = pg_catalog")
+        maintained = await connection.fetchval("select coalesce(current_setting('app.maintenance', true), '')")
+        await connection.execute("set local app.maintenance = 'on'")  # the owner, too, sees rows
         exists = await connection.fetchval("select to_regnamespace($1) is not null", SCHEMA)
         for kind, query in (_OBJECTS if exists else {}).items():
             for name, facts in await connection.fetch(
                 f"{query} /* weft:fingerprint.{kind.replace(' ', '_')} */", SCHEMA
             ):
                 found[kind, name] = json.loads(facts)
-        await connection.execute(f"set local search_path = {path}")
+        if exists and await connection.fetchval(_MAY_READ):
+            for name, facts in await connection.fetch(_PERMISSIONS):
+                found["permission", name] = json.loads(facts)
+        await connection.execute(f"set local search_path = {path}; set local app.maintenance = '{maintained}'")
     return found
 
 

@@ -84,6 +84,9 @@ DRIFTS: dict[str, str] = {
     "sequence added": "create sequence weft.numbers",
     "native enumeration added": "create type weft.mood as enum ('calm', 'angry')",
     "comment added": "comment on table weft.clients is 'not in use any more'",
+    "permission added": "insert into weft.permissions (resource, action, description) values ('x', 'y', 'z')",
+    "permission reworded": """
+        update weft.permissions set description = 'Harmless' where resource = 'members' and action = 'write'""",
     "role bypasses row security": "alter role weft_app bypassrls",
     "role's search path changed": "alter role weft_app set search_path = public",
     "role became a member": "grant pg_read_all_data to weft_app",

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from tests.conftest import TestDatabase
 from tests.ops.schema.conftest import Made, dumped, kept
 
-from weft.db import emit, fingerprint
+from weft.db import fingerprint
 from weft.db.base import marks, of_tenant, one_of, within_tenant
 from weft.migrations.models import METADATA
 from weft.ops.schema import generate, source
@@ -36,10 +36,6 @@ def models() -> MetaData:
     for table in METADATA.sorted_tables:
         table.to_metadata(copy)._prefixes = table._prefixes  # which `to_metadata` forgets
     return copy
-
-
-def script(metadata: MetaData) -> str:
-    return ";\n\n".join(statement.strip().rstrip(";") for statement in emit.create_all(metadata)) + ";\n"
 
 
 def boats(metadata: MetaData, name: str = "boats", **marked: Any) -> Table:
@@ -258,6 +254,10 @@ ADDED = [
     ),
     Edit(APPEND_ONLY, f"{APPEND_ONLY} security definer", "SECURITY DEFINER"),
     Edit("create function weft.touch()", f"{ONE}create function weft.touch()", "revoke all on function weft.one()"),
+    Edit(
+        "'Create workflows, edit", "'Make workflows, edit", "update weft.permissions set description = 'Make workflows"
+    ),
+    Edit("('workflows', 'write',", "('workflows', 'paint', 'Paint them'),\n  ('workflows', 'write',", "'Paint them'"),
     Edit("grant usage on schema weft to weft_app", f"{COMMENTS}grant usage on schema weft to weft_app", "'Who''s who'"),
 ]
 TAKEN = [
@@ -313,7 +313,7 @@ async def test_changes_are_seen_and_lead_there_and_back(
     together, metadata = ALL_OF_THEM[name], models()
     for change in together.changes:
         change(metadata)
-    sql = script(metadata)
+    sql = source.models_sql(metadata)
     for edit in together.edits:
         assert edit.before in sql
         sql = sql.replace(edit.before, edit.after)
@@ -342,7 +342,7 @@ async def test_who_owns_a_definer_function_is_not_changed_by_a_revision(owner: A
 async def test_a_table_cannot_become_partitioned(owner: Any, made_by: Made) -> None:
     metadata = models()
     clients(metadata).dialect_options["postgresql"]["partition_by"] = "hash (id)"
-    wanted = await made_by(script(metadata))
+    wanted = await made_by(source.models_sql(metadata))
     before = await fingerprint.take(owner)
     with pytest.raises(generate.SchemaChangeUnsupported, match="make a new table"):
         await generate.drafts(owner, wanted, "Boats")
@@ -352,14 +352,14 @@ async def test_a_table_cannot_become_partitioned(owner: Any, made_by: Made) -> N
 async def test_new_tables_are_reviewed_without_a_finding(owner: Any, made_by: Made) -> None:
     metadata = models()
     new_table(metadata)
-    (draft,) = await generate.drafts(owner, await made_by(script(metadata)), "Boats")
+    (draft,) = await generate.drafts(owner, await made_by(source.models_sql(metadata)), "Boats")
     assert [finding.sentence() for finding in draft.findings] == []
 
 
 async def test_what_a_reviewer_must_know_is_said(owner: Any, made_by: Made) -> None:
     metadata = models()
     column_gone(metadata)
-    (draft,) = await generate.drafts(owner, await made_by(script(metadata)), "Boats")
+    (draft,) = await generate.drafts(owner, await made_by(source.models_sql(metadata)), "Boats")
     assert [finding.rule for finding in draft.findings] == ["ban-drop-column"]
     assert "A renamed column looks like this too" in draft.warnings[0]
     assert draft.down == "alter table weft.clients add column notes text;\n"
@@ -369,6 +369,6 @@ async def test_a_table_that_tells_tenants_of_each_other_is_not_missed(owner: Any
     metadata = models()
     table = boats(metadata)
     Index("boats_status_key", table.c.status, unique=True)
-    (draft,) = await generate.drafts(owner, await made_by(script(metadata)), "Boats")
+    (draft,) = await generate.drafts(owner, await made_by(source.models_sql(metadata)), "Boats")
     assert {finding.rule for finding in draft.findings} == {"tenant-key"}
     assert "boats_status_key" in {finding.object for finding in draft.findings}

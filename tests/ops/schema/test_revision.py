@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from tests.conftest import TestDatabase
@@ -19,7 +20,7 @@ from tests.ops.schema.conftest import Made
 
 from weft.core.errors import Invalid
 from weft.db import concurrent, fingerprint, migrate
-from weft.ops.schema import generate, lint, revision
+from weft.ops.schema import generate, lint, revision, source
 from weft.ops.schema.generate import Draft
 
 DAY = date(2027, 3, 1)
@@ -53,7 +54,7 @@ async def drafts(owner: Any, made_by: Made) -> list[Draft]:
     """Three revisions, one of them without a transaction; the database is as before."""
     metadata = changes.models()
     changes.new_column_with_everything(metadata)
-    wanted = await made_by(changes.script(metadata))
+    wanted = await made_by(source.models_sql(metadata))
     made = await generate.drafts(owner, wanted, "Clients have parents")
     for draft in reversed(made):
         await generate.run(owner, draft.down, concurrently=draft.concurrently)
@@ -170,3 +171,26 @@ async def test_what_was_built_on_some_partitions_is_gone_on_with(owner: Any) -> 
         await owner.fetchval(f"select count(*) from pg_indexes where tablename = '{part}' and indexname like '%ip_idx'")
         == 1
     )
+
+
+async def test_a_reference_is_really_checked_although_row_security_binds_the_owner(
+    owner: Any, made_by: Made, test_database: TestDatabase, tmp_path: Path
+) -> None:
+    """Without `app.maintenance` the owner would see no row, and call the reference valid."""
+    metadata = changes.models()
+    changes.new_reference(metadata)
+    made = await generate.drafts(owner, await made_by(source.models_sql(metadata)), "Odd")
+    for draft in reversed(made):
+        await generate.run(owner, draft.down)
+    admin = await asyncpg.connect(test_database.admin)
+    tenant = "insert into weft.tenants (id, slug, name) values (gen_random_uuid(), 'ada', 'Ada') returning id"
+    event = (
+        "insert into weft.events (tenant_id, id, type, received_at, source)"
+        " values ($1, gen_random_uuid(), 'x', now(), 'API')"
+    )
+    await admin.execute(event, await admin.fetchval(tenant))
+    await admin.close()
+    revision.write(made, day=DAY, after=migrate.head(), directory=tmp_path)
+    with pytest.raises(DBAPIError, match="events_odd_fkey"):
+        await alembic(test_database, tmp_path, "upgrade", "head")
+    assert await owner.fetchval("select not convalidated from pg_constraint where conname = 'events_odd_fkey'")

@@ -21,7 +21,6 @@ from weft.ops.schema.words import Sides, report
 
 _MOST_STAGES = 8
 _NOT_OURS = "Roles, and who owns what, are not part of revisions: `weft db init` sees to them."
-_MAINTENANCE = "set local app.maintenance = 'on'"
 _TITLES = {Stage.validate: "validate", Stage.index: "indexes", Stage.contract: "contract"}
 
 
@@ -137,12 +136,12 @@ def _reverse(before: Fingerprint, after: Fingerprint, concurrently: bool) -> str
 
 
 async def run(connection: Any, script: str, *, concurrently: bool = False) -> None:
-    """A script as a migration runs it: in one transaction with the owner's eyes open, or statement by statement."""
+    """A script as a migration runs it: in one transaction, or statement by statement."""
     if concurrently:
         await concurrent.execute(connection, script)
         return
     async with connection.transaction():
-        await connection.execute(f"{_MAINTENANCE};\n{script}")
+        await connection.execute(script or "select")
 
 
 __all__ = ["Draft", "GeneratedWrong", "SchemaChangeUnsupported", "drafts", "run"]

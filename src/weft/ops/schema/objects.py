@@ -294,6 +294,27 @@ def membership(change: Change) -> Iterator[Step]:
         yield change.by_admin(f"grant {group} to {member}")
 
 
+def permission(change: Change) -> Iterator[Step]:
+    """A row of the catalogue of permissions."""
+    expected, found = change.difference.expected, change.difference.found
+    facts = expected or found or {}
+    where = f"where resource = {text(facts['resource'])} and action = {text(facts['action'])}"
+    if expected is None:
+        statement = f"delete from {SCHEMA}.permissions {where}"
+        yield change.removes(
+            Place.rows, statement, warning="Roles that grant this permission have to let go of it first."
+        )
+    elif found is None:
+        values = ", ".join(text(facts[column]) for column in ("resource", "action", "description"))
+        yield change.adds(
+            Place.rows, f"insert into {SCHEMA}.permissions (resource, action, description) values ({values})"
+        )
+    else:
+        yield change.adds(
+            Place.rows, f"update {SCHEMA}.permissions set description = {text(facts['description'])} {where}"
+        )
+
+
 def comment(change: Change) -> Iterator[Step]:
     """What is written beside an object; every kind that can have it keeps it in the fact `comment`."""
     expected, found = change.difference.expected, change.difference.found

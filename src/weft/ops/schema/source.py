@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from sqlalchemy import MetaData
 
 from weft.db import emit, fingerprint, migrate
 from weft.db.base import SCHEMA
 from weft.db.fingerprint import Fingerprint
+from weft.migrations.freeze import permission_rows
 from weft.migrations.models import METADATA
 from weft.ops.connections import connect
 from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
@@ -25,9 +27,10 @@ create table {SCHEMA}.alembic_version (
   version_num varchar(32) not null, constraint alembic_version_pkc primary key (version_num))"""
 
 
-def models_sql() -> str:
+def models_sql(metadata: MetaData = METADATA) -> str:
     """What the models emit, as one script for the owner of an empty database."""
-    return ";\n\n".join(statement.strip().rstrip(";") for statement in emit.create_all(METADATA)) + ";\n"
+    script = [*emit.create_all(metadata), permission_rows()]
+    return ";\n\n".join(statement.strip().rstrip(";") for statement in script) + ";\n"
 
 
 async def create_models(connection: Any, sql: str | None = None) -> None:

@@ -29,6 +29,7 @@ _WRITERS: dict[str, Callable[[Change], Iterator[Step]]] = {
     "default privilege": objects.default_privilege,
     "role": objects.role_,
     "membership": objects.membership,
+    "permission": objects.permission,
 }
 
 
@@ -56,12 +57,17 @@ def by_object(made: Sequence[Step]) -> dict[Key, list[str]]:
     return grouped
 
 
+_OWNERS_EYES = "set local app.maintenance = 'on'"
+"""Without it row security hides all rows from the owner: a reference would count as checked, and was not."""
+
 _PLAIN_BODIES = "set local check_function_bodies = off"
 
 
 def script(made: Sequence[Step]) -> str:
     """One transaction's statements as text; the warnings stand above those they are about."""
     lines: list[str] = []
+    if any(step.place in (Place.reference, Place.validate, Place.rows) for step in made):
+        lines.append(f"{_OWNERS_EYES};")
     if any(step.place is Place.function for step in made):
         lines.append(f"{_PLAIN_BODIES};")
     for step in made:
@@ -84,10 +90,7 @@ def repair(made: Sequence[Step]) -> str:
     if admin:
         parts.append("-- As an administrator of the server:\n" + script(admin))
     if rest:
-        parts.append(
-            "-- As weft_owner:\nbegin;\nset local lock_timeout = '2s';\nset local app.maintenance = 'on';\n\n"
-            f"{script(rest)}\ncommit;\n"
-        )
+        parts.append(f"-- As weft_owner:\nbegin;\nset local lock_timeout = '2s';\n\n{script(rest)}\ncommit;\n")
     if alone:
         parts.append("-- As weft_owner, outside a transaction:\n" + script(alone))
     return "\n".join(parts)

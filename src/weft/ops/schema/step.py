@@ -47,6 +47,7 @@ class Place(IntEnum):
     grant = 50
     partitions = 60
     comment = 61
+    rows = 62
 
 
 class Stage(IntEnum):
