@@ -17,7 +17,7 @@ from tests.conftest import Cluster, TestDatabase
 
 from weft.cli import command_line, output
 from weft.ops import drift
-from weft.ops.schema import authoring, revision, source
+from weft.ops.schema import authoring, pull, revision, source
 
 TOUCHED = ("new.updated_at := clock_timestamp();", "new.updated_at := statement_timestamp();")
 
@@ -153,19 +153,29 @@ def test_push_is_for_development(profile: str, weft: Weft, monkeypatch: pytest.M
 
 
 def test_pull_writes_models_that_python_understands(weft: Weft, tmp_path: Path) -> None:
-    code, said, _ = weft("db", "pull")
-    assert code == 0
-    compile(said, "models.py", "exec")
-    assert "class Clients(Base):" in said
-    assert "alembic_version" not in said
-    assert "class AuditLogs2" not in said
     code, said, _ = weft("db", "pull", "--out", "models.py")
     assert (code, said.startswith("models.py has the models of ")) == (0, True)
+    models = (tmp_path / "models.py").read_text()
+    compile(models, "models.py", "exec")
+    assert "class Clients(Base):" in models
+    assert "alembic_version" not in models
+    assert "audit_logs_2" not in models
     code, _, noted = weft("db", "pull", "--out", "models.py")
     assert code == 6
     assert "left alone" in noted
     code, _, noted = weft("db", "pull", "--schema", "nowhere")
     assert (code, "has no tables" in noted) == (5, True)
+
+
+def test_pull_writes_to_standard_output_otherwise(
+    weft: Weft, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def models(dsn: str, schema: str) -> str:
+        return f"# {schema} of {dsn == test_database.owner}\n"
+
+    monkeypatch.setattr(pull, "models", models)
+    assert weft("db", "pull")[:2] == (0, "# weft of True\n")
+    assert weft("db", "pull", "--from", "postgresql://elsewhere", "--schema", "old")[:2] == (0, "# old of False\n")
 
 
 def test_diff_tells_compares_and_repairs(weft: Weft, test_database: TestDatabase) -> None:
