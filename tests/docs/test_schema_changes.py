@@ -12,7 +12,7 @@ from tests.docs.test_first_steps import Shell
 from tests.ops.schema import test_generate as changes
 from tests.ops.schema.conftest import Made, made_by, nursery, owner  # noqa: F401  fixtures
 
-from weft.ops.schema import generate
+from weft.ops.schema import generate, source
 
 PAGE = DOCS / "guides" / "schema-changes.md"
 
