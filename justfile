@@ -32,6 +32,7 @@ reference:
     .venv/bin/python -m weft.api.reference > docs/reference/errors.md
     .venv/bin/python -m weft.settings_reference > docs/reference/settings.md
     .venv/bin/python -m weft.engine.simulation.reference > docs/reference/simulation.md
+    .venv/bin/python -m tests.ops.schema.drifts > docs/reference/drift.md
 
 # Write the models' SQL into the foundation revision (until the first release), then check it.
 freeze:

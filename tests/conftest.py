@@ -147,6 +147,26 @@ async def test_database(cluster: Cluster, template: str) -> AsyncIterator[TestDa
         await admin.close()
 
 
+def lasting_database(cluster: Cluster, options: str = "") -> Iterator[TestDatabase]:
+    """A database for many tests, which leave nothing in it."""
+    name = f"weft_test_{uuid4().hex}"
+
+    async def execute(sql: str) -> None:
+        admin = await asyncpg.connect(cluster.dsn("postgres"))
+        await admin.execute(sql)
+        await admin.close()
+
+    asyncio.run(execute(f"create database {name} owner weft_owner {options}"))
+    yield TestDatabase(name, cluster)
+    asyncio.run(execute(f"drop database {name} with (force)"))
+
+
+@pytest.fixture(scope="session")
+def migrated(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
+    """A database as the revisions make it, for tests that roll back what they do."""
+    yield from lasting_database(cluster, f"template {template} strategy wal_log")
+
+
 @pytest.fixture
 async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
     """Connected as the application role."""

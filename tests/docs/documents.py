@@ -18,6 +18,7 @@ GENERATED = {
     "api.md",
     "cli.md",
     "definition.md",
+    "drift.md",
     "errors.md",
     "patterns.md",
     "permissions.md",

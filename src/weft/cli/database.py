@@ -20,7 +20,7 @@ class SchemaDrifted(Conflict):
     def __init__(self, count: int) -> None:
         super().__init__(
             f"The schema differs in {count} place{'s' if count != 1 else ''} from what the migrations make; see above. "
-            "Undo by hand what was changed by hand, or restore a backup."
+            "`weft db check --sql` prints what repairs it; read it before you run it."
         )
 
 
@@ -115,17 +115,18 @@ def rollback(
 
 
 @app.command()
-def check() -> None:
+def check(
+    sql: Annotated[bool, typer.Option("--sql", help="Print the SQL that repairs it instead.")] = False,
+) -> None:
     """Compare the live schema with what the migrations make: policies, triggers, functions, grants, indexes, roles."""
-    from weft.ops.drift import differences
+    from weft.ops.drift import comparison
     from weft.ops.installation import reach
     from weft.settings import load_settings
 
     with reach(load_settings(os.environ)) as addresses:
-        found = differences(addresses.owner or addresses.app)
-    output.result(
-        [{"kind": d.kind, "name": d.name, "expected": d.expected, "found": d.found} for d in found],
-        "\n".join(d.sentence() for d in found) or "The schema is exactly what the migrations make.",
-    )
-    if found:
-        raise SchemaDrifted(len(found))
+        found = comparison(addresses.owner or addresses.app)
+    clean = "-- " if sql else ""
+    said = found.script() if sql else "\n".join(found.sentences())
+    output.result(found.as_json(), said or f"{clean}The schema is exactly what the migrations make.")
+    if found.differences:
+        raise SchemaDrifted(len(found.differences))
