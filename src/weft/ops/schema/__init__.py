@@ -1,0 +1,1 @@
+"""Writing the schema: what differs between two of them, the SQL between, and what is wrong with either."""
