@@ -71,7 +71,7 @@ async def require(connection: AsyncConnection, revision: Revision, directories: 
     if kind_of(revision) is not RevisionKind.contract:
         return
     if revision.needs is None:
-        raise ChainBroken(f"The contract revision {revision.id} must say which version it needs: needs = \"x.y\".")
+        raise ChainBroken(f'The contract revision {revision.id} must say which version it needs: needs = "x.y".')
     if version_number(weft.__version__) < version_number(revision.needs):
         raise ChainBroken(
             f"Revision {revision.id} needs weft {revision.needs}, and this is {weft.__version__}: it cannot be its own."

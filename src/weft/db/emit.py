@@ -61,7 +61,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "retention_tenants()": ("weft_auth", True),
     "drop_empty_partitions(date)": ("weft_owner", True),
     "payloads_gone()": ("weft_owner", False),
-    "beat(uuid, text, text, text, text, timestamptz)": ("weft_dispatch", True),
+    "beat(uuid, text, text, text, text)": ("weft_dispatch", True),
     "leave(uuid)": ("weft_dispatch", True),
 }
 

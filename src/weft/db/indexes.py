@@ -34,7 +34,7 @@ def build_index(name: str, table: str, definition: str, *, unique: bool = False)
     kind = "unique index" if unique else "index"
     with context.autocommit_block():
         if context.as_sql:
-            context.impl.static_output(f"create {kind} concurrently if not exists {name} on {SCHEMA}.{table} {definition};")
+            op.execute(f"create {kind} concurrently if not exists {name} on {SCHEMA}.{table} {definition}")
         elif _one(f"select relkind::text from pg_class where oid = '{SCHEMA}.{table}'::regclass") == "p":
             op.execute(f"create {kind} if not exists {name} on only {SCHEMA}.{table} {definition}")
             for partition in _column(_PARTITIONS.format(table=f"{SCHEMA}.{table}")):

@@ -46,8 +46,8 @@ class SchemaLocked(Unavailable):
 
     def __init__(self, revision: Revision) -> None:
         super().__init__(
-            f"Revision {revision.id} waited for a lock and gave up so that traffic could go on. Nothing was changed by it. "
-            "Try again when fewer long transactions run (`select * from pg_stat_activity` shows them)."
+            f"Revision {revision.id} waited for a lock and gave up so that traffic could go on. Nothing was changed by "
+            "it. Try again when fewer long transactions run (`select * from pg_stat_activity` shows them)."
         )
 
 
@@ -66,7 +66,7 @@ class MigrationFailed(Conflict):
 
     code = "migration_failed"
 
-    def __init__(self, revision: Revision, said: str, applied: Sequence[Revision], *, direction: str = "applied") -> None:
+    def __init__(self, revision: Revision, said: str, applied: Sequence[Revision], *, direction: str) -> None:
         before = f" {', '.join(r.id for r in applied)} before it {'are' if len(applied) > 1 else 'is'} {direction}."
         left = (
             " What it had built is left as it was; the next run removes it and begins again."
@@ -301,8 +301,8 @@ def _failure(
     sentence = said[0] if said else type(original).__name__
     if _state(error) == STATEMENT_CANCELLED:
         sentence = (
-            f"a statement took longer than the {options.statement_limit(revision):.0f} seconds that this kind of revision "
-            "may take; WEFT_MIGRATE_*_SECONDS or the revision's own statement_seconds allow more"
+            f"a statement took longer than the {options.statement_limit(revision):.0f} seconds that it may; "
+            f"the settings (migrate.{revision.kind}_seconds) or the revision's own statement_seconds allow more"
         )
     return MigrationFailed(revision, sentence, done, direction="applied" if up else "taken back")
 
@@ -320,7 +320,7 @@ async def current(dsn: str) -> str | None:
     """The revision the database is at, or None when it was never migrated. Any login will do."""
     import asyncpg
 
-    connection = await asyncpg.connect(dsn)
+    connection = await asyncpg.connect(dsn.replace("+asyncpg://", "://", 1))
     try:
         exists = await connection.fetchval("select to_regclass('weft.alembic_version') is not null")
         return await connection.fetchval("select version_num from weft.alembic_version") if exists else None

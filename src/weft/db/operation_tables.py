@@ -70,7 +70,7 @@ class AppInstance(Identified, Base):
     host: Mapped[str]
     version: Mapped[str]
     revision: Mapped[str]
-    started_at: Mapped[datetime]
+    started_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     seen_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 

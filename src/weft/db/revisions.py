@@ -33,8 +33,8 @@ class RevisionUnknown(Invalid):
 
     def __init__(self, revision: str) -> None:
         super().__init__(
-            f"This version of weft has no revision '{revision}'. `weft db status` lists those it has; a database that a "
-            "newer version has migrated is migrated further by that version only."
+            f"This version of weft has no revision '{revision}'. `weft db status` lists those it has; a database that "
+            "a newer version has migrated is migrated further by that version only."
         )
 
 

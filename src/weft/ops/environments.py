@@ -135,6 +135,10 @@ def require(profile: str, action: Action, ask: Callable[[], None] = lambda: None
 def table() -> list[dict[str, str]]:
     """Every action with the verdict of each profile, for people and programs."""
     return [
-        {"action": action.value, **{profile: rule.verdict(profile).value for profile in PROFILES}, "means": rule.sentence}
+        {
+            "action": action.value,
+            **{profile: rule.verdict(profile).value for profile in PROFILES},
+            "means": rule.sentence,
+        }
         for action, rule in RULES.items()
     ]

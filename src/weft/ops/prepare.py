@@ -89,10 +89,10 @@ async def _ensure_roles(settings: Settings, addresses: Addresses, done: Prepared
 
 
 async def _migrate(addresses: Addresses, done: Prepared) -> None:
-    finding = preflight.revision_finding(await preflight.current_revision(addresses.owner or addresses.app))
-    if finding is None:
+    finding = await preflight.present_finding(addresses.owner or addresses.app)
+    if finding is None or finding.warning:
         return
-    if finding.code == "schema_newer":
+    if finding.code in ("schema_newer", "schema_too_new"):
         raise preflight.PreflightFailed([finding])
     if addresses.owner is None:
         raise MigrationNeeded(finding)

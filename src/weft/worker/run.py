@@ -32,6 +32,7 @@ from weft.engine.triggers.schedules import Schedules
 from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.migrating.instances import alive
 from weft.ops.retention import Sweep, bounds_of
 from weft.settings import Settings
 from weft.worker.loop import Worker, WorkerOptions
@@ -123,8 +124,17 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         asyncio.create_task(retention.keep()),
         asyncio.create_task(keep_places(database)),
     ]
+
+    def forbidden(finding: preflight.Finding) -> None:
+        """Whoever starts us again is told why by the preflight."""
+        log.error("schema", code=finding.code, finding=finding.sentence)
+        worker.stop()
+
     try:
-        async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers):
+        async with (
+            alive(database, "worker", forbidden=forbidden),
+            serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers),
+        ):
             yield worker
     finally:
         for task in companions:

@@ -49,7 +49,7 @@ drop table
 
 drop function
   weft.leave(uuid),
-  weft.beat(uuid, text, text, text, text, timestamptz),
+  weft.beat(uuid, text, text, text, text),
   weft.payloads_gone(),
   weft.drop_empty_partitions(date),
   weft.retention_tenants(),

@@ -6,7 +6,7 @@ CREATE TABLE weft.app_instances (
 	host TEXT NOT NULL, 
 	version TEXT NOT NULL, 
 	revision TEXT NOT NULL, 
-	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
 	seen_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
 	CONSTRAINT app_instances_pkey PRIMARY KEY (id), 
 	CONSTRAINT app_instances_kind_check CHECK (kind in ('api', 'worker'))
@@ -1837,11 +1837,10 @@ grant select, update on weft.payload_usage to weft_retention;
 create policy dispatch_all on weft.app_instances to weft_dispatch using (true) with check (true);
 grant select, insert, update, delete on weft.app_instances to weft_dispatch;
 
-create function weft.beat(
-  p_id uuid, p_kind text, p_host text, p_version text, p_revision text, p_started_at timestamptz) returns void
+create function weft.beat(p_id uuid, p_kind text, p_host text, p_version text, p_revision text) returns void
 language sql security definer set search_path = pg_catalog as $$
-  insert into weft.app_instances (id, kind, host, version, revision, started_at, seen_at)
-  values (p_id, p_kind, p_host, p_version, p_revision, p_started_at, clock_timestamp())
+  insert into weft.app_instances (id, kind, host, version, revision)
+  values (p_id, p_kind, p_host, p_version, p_revision)
   on conflict (id) do update set seen_at = clock_timestamp();
   delete from weft.app_instances where seen_at < clock_timestamp() - interval '10 minutes'
 $$;
@@ -2262,11 +2261,11 @@ grant execute on function weft.drop_empty_partitions(date) to weft_app;
 
 revoke all on function weft.payloads_gone() from public;
 
-revoke all on function weft.beat(uuid, text, text, text, text, timestamptz) from public;
+revoke all on function weft.beat(uuid, text, text, text, text) from public;
 
-grant execute on function weft.beat(uuid, text, text, text, text, timestamptz) to weft_app;
+grant execute on function weft.beat(uuid, text, text, text, text) to weft_app;
 
-alter function weft.beat(uuid, text, text, text, text, timestamptz) owner to weft_dispatch;
+alter function weft.beat(uuid, text, text, text, text) owner to weft_dispatch;
 
 revoke all on function weft.leave(uuid) from public;
 

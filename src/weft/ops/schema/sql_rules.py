@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from weft.ops.schema.finding import Finding
 from weft.ops.schema.script import Statement
 
-SHARED = frozenset({"tenants", "users", "permissions", "alembic_version"})
+SHARED = frozenset({"tenants", "users", "permissions", "alembic_version", "migration_history", "app_instances"})
 """Tables of the whole installation: they have no `tenant_id`."""
 
 _ANY_CASE = re.IGNORECASE
