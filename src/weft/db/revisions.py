@@ -6,6 +6,7 @@ Nothing here needs a database. What a revision says of itself in its module:
     needs              contract only: the oldest version of weft that works on the schema after it, "0.3"
     requires_data      names of data migrations that must have nothing left to do before it
     concurrently       True: it builds or drops an index without a lock, outside a transaction, and nothing else
+    accepts            rules of the linter that it breaks, and why: {"renaming-column": "nobody reads it yet"}
     statement_seconds  how long one statement of it may take, if its kind's own limit is not right
 """
 
@@ -13,8 +14,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ class Revision:
     requires_data: tuple[str, ...] = ()
     concurrently: bool = False
     statement_seconds: float | None = None
+    accepts: Mapping[str, str] = field(default_factory=dict)
     path: Path | None = None
 
 
@@ -174,6 +176,7 @@ def _revision(script: Script) -> Revision:
         requires_data=tuple(getattr(module, "requires_data", ())),
         concurrently=bool(getattr(module, "concurrently", False)),
         statement_seconds=None if seconds is None else float(seconds),
+        accepts=dict(getattr(module, "accepts", {})),
         path=Path(script.path),
     )
 

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from tests.conftest import TestDatabase
 from tests.ops.migrating.revisions import REVISIONS, write
+from tests.ops.migrating.waiting import until
 
 import weft
 from weft.db import fingerprint, migrate
@@ -164,10 +165,8 @@ async def test_a_migration_that_is_killed_leaves_whole_revisions(test_database: 
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, test_database.owner, str(REVISIONS))
     watcher = await asyncpg.connect(test_database.admin)
-    waits = "select count(*) from pg_stat_activity where application_name = 'weft migrate' and wait_event_type = 'Lock'"
-    while not await watcher.fetchval(waits):
-        assert process.returncode is None
-        await asyncio.sleep(0.02)
+    waits = "application_name = 'weft migrate' and wait_event_type = 'Lock'"
+    await until(watcher, f"select count(*) from pg_stat_activity where {waits}")
     process.kill()
     await process.wait()
     await watcher.close()
@@ -215,10 +214,7 @@ class TestConcurrentIndexes:
         running = asyncio.create_task(migrate.upgrade(test_database.owner, directories=[tmp_path]))
         other = await asyncpg.connect(test_database.admin)
         try:
-            builds = "select count(*) from pg_stat_progress_create_index"
-            while not await other.fetchval(builds):
-                assert not running.done()
-                await asyncio.sleep(0.01)
+            await until(other, "select count(*) from pg_stat_progress_create_index", while_=running)
             await other.execute("set session_replication_role = replica; set lock_timeout = '2s'")
             await plant(other, 1)
             assert not running.done()

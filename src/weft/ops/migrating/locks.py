@@ -68,7 +68,7 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Lock], ...]] = tuple(
         (rf"with .*?(?:update|delete from|insert into) {_NAME}", Lock.row_exclusive),
     )
 )
-_CREATE = re.compile(rf"create table {_IF}{_NAME}", re.IGNORECASE)
+_CREATE = re.compile(rf"create (?:unlogged )?table {_IF}{_NAME}", re.IGNORECASE)
 _REFERENCE = re.compile(rf"references {_NAME}", re.IGNORECASE)
 _INDEX = re.compile(
     rf"(?P<verb>drop index(?P<mild> concurrently)?|alter index) {_IF}(?:\"?weft\"?\.)?\"?(?P<index>\w+)\"?",
@@ -102,7 +102,7 @@ def _of(text: str, new: set[str]) -> Iterator[Taken]:
         if match := pattern.match(text):
             yield _taken(match["table"], lock, new)
             break
-    if re.match(r"(?:create|alter) table", text, re.IGNORECASE):
+    if re.match(r"(?:create (?:unlogged )?|alter )table", text, re.IGNORECASE):
         for match in _REFERENCE.finditer(text):
             yield _taken(match["table"], Lock.share_row_exclusive, new)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,9 +103,25 @@ def directories_of(settings: Settings) -> tuple[Path, ...]:
     return tuple(Path(folder).expanduser().absolute() for folder in settings.migrate.directories)
 
 
-def backup_maker(settings: Settings, addresses: Addresses) -> BackupMaker | None:  # noqa: ARG001
+def backup_maker(settings: Settings, addresses: Addresses) -> BackupMaker | None:
     """What makes backups of this installation; None while it has nothing that does."""
-    return None
+    try:
+        making = importlib.import_module("weft.ops.backup.making")
+    except ModuleNotFoundError:
+        return None
+    return _Backups(settings, addresses, making.make)
+
+
+@dataclass(frozen=True, slots=True)
+class _Backups:
+    """Backups by `weft.ops.backup`, which has an event loop of its own and is therefore called in a thread."""
+
+    settings: Settings
+    addresses: Addresses
+    maker: Callable[..., BackupReport]
+
+    async def make(self, reason: str) -> BackupReport:
+        return await asyncio.to_thread(self.maker, self.settings, self.addresses, reason=reason, prove=True)
 
 
 async def run(
@@ -163,7 +181,7 @@ async def _restore_point(addresses: Addresses, plan: Plan, say: Say) -> str | No
         try:
             place = await connection.fetchval("select pg_create_restore_point($1)::text", name)
         except asyncpg.PostgresError as error:
-            said = str(error)
+            said = str(error).splitlines()[0]
         else:
             say(f"restore point {name} at {place}")
             return name
