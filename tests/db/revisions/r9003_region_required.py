@@ -16,6 +16,10 @@ depends_on = None
 kind = "contract"
 needs = "0.1"
 requires_data = ("fill_region",)
+accepts = {
+    "constraint-missing-not-valid": "A few thousand clients are read in a moment.",
+    "ban-drop-constraint": "It served only to make NOT NULL cheap.",
+}
 
 UP = """
 alter table weft.clients add constraint clients_region_check check (region is not null) not valid;

@@ -265,12 +265,13 @@ class _Run:
                 await self._in_tenant(tenant, lambda: self.worker.execute(_FAIL, tenant, self.migration.name, said))  # noqa: B023
                 raise DataMigrationFailed(self.migration.name, tenant, said) from error
             self.changed[tenant] = self.changed.get(tenant, 0) + row["changed"]
-            return (row["next"] or cursor), not row["seen"]
+            # A batch that was not full is the last: whatever comes after it was written meanwhile, by newer code.
+            return (row["next"] or cursor), row["seen"] < size
         raise DataMigrationInterrupted(self.migration.name, f"its rows in tenant {tenant} are locked all the time")
 
     async def _once(self, tenant: UUID, cursor: str | None, size: int) -> asyncpg.Record:
         row = await self.worker.fetchrow(self.migration.batch, tenant, cursor, size)
-        state = DataState.running if row["seen"] else DataState.done
+        state = DataState.running if row["seen"] >= size else DataState.done
         await self.worker.execute(_SAVE, tenant, self.migration.name, row["next"], row["changed"], state.value)
         return row
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import asyncpg
-import structlog
 
 from weft.core.errors import Conflict
 from weft.db import migrate
@@ -23,8 +22,6 @@ from weft.ops.environments import Action, Verdict
 from weft.ops.installation import Addresses
 from weft.ops.migrating.plan import Plan
 from weft.settings import Settings
-
-log = structlog.get_logger("weft.migrating")
 
 Say = Callable[[str], None]
 
@@ -187,7 +184,6 @@ async def _restore_point(addresses: Addresses, plan: Plan, say: Say) -> str | No
             return name
         finally:
             await connection.close()
-    log.debug("no restore point", said=said)
     say(f"no restore point: {said}")
     return None
 
