@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from weft.core.errors import Forbidden, Invalid
+from weft.core.errors import Forbidden
 
 PROFILES: Final = ("development", "staging", "production")
 
@@ -46,17 +46,8 @@ class Rule:
     sentence: str
 
     def verdict(self, profile: str) -> Verdict:
-        """What this profile says. Raises `ProfileUnknown` for one that does not exist."""
-        if profile not in PROFILES:
-            raise ProfileUnknown(profile)
+        """What this profile says. The settings know no others."""
         return Verdict(getattr(self, profile))
-
-
-class ProfileUnknown(Invalid):
-    code = "profile_unknown"
-
-    def __init__(self, profile: str) -> None:
-        super().__init__(f"There is no profile '{profile}'. These exist: {', '.join(PROFILES)}.")
 
 
 class EnvironmentRefuses(Forbidden):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,13 +85,14 @@ class PlannedRevision:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`obstacles` are what would refuse it now, in words."""
+    """`obstacles` are what would refuse it now, in words; `clear_to` is the last revision before the first of them."""
 
     at: str | None
     target: str
     revisions: tuple[PlannedRevision, ...]
     sizes: dict[str, Size] = field(default_factory=dict)
     obstacles: tuple[str, ...] = ()
+    clear_to: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -99,6 +101,7 @@ class Plan:
             "revisions": [planned.as_json() for planned in self.revisions],
             "tables": {name: {"rows": s.rows, "bytes": s.bytes} for name, s in self.sizes.items()},
             "obstacles": list(self.obstacles),
+            "clear_to": self.clear_to,
         }
 
 
@@ -118,7 +121,10 @@ async def make(dsn: str, target: str, directories: Sequence[Path] = (), options:
         obstacles = await _obstacles(connection, pending, directories) if at is not None else []
     finally:
         await connection.close()
-    return Plan(at, target, tuple(planned), sizes, tuple(obstacles))
+    hindered = {revision for revision, _ in obstacles}
+    clear = list(itertools.takewhile(lambda revision: revision.id not in hindered, pending))
+    said = tuple(sentence for _, sentence in obstacles)
+    return Plan(at, target, tuple(planned), sizes, said, clear[-1].id if clear and obstacles else None)
 
 
 def _planned(chain: Chain, revision: Revision, options: Options, new: set[str]) -> PlannedRevision:
@@ -146,22 +152,23 @@ def _planned(chain: Chain, revision: Revision, options: Options, new: set[str]) 
 
 async def _obstacles(
     connection: asyncpg.Connection, pending: Sequence[Revision], directories: Sequence[Path]
-) -> list[str]:
+) -> list[tuple[str, str]]:
     """What the checks before each revision would refuse, as far as it can be known before the first is applied."""
-    said = []
+    found = []
     contracts = [revision for revision in pending if revision.needs is not None]
     if contracts:
         live = [one for one in await listed(connection) if one.is_live]
-        said += [sentence for revision in contracts for sentence in _too_old(revision, live)]
+        found += [(revision.id, sentence) for revision in contracts for sentence in _too_old(revision, live)]
     known = data_definitions.load(directories) if any(r.requires_data for r in pending) else {}
     ahead = {revision.id for revision in pending}
     for revision in pending:
         for name in revision.requires_data:
             if name not in known:
-                said.append(f"{revision.id} needs the data migration '{name}', which is not here")
+                found.append((revision.id, f"{revision.id} needs the data migration '{name}', which is not here"))
             elif known[name].after not in ahead and (left := await _left(connection, known[name])):
-                said.append(f"{revision.id} needs the data migration '{name}', which has {left} rows left")
-    return said
+                sentence = f"{revision.id} needs the data migration '{name}', which has {left} rows left"
+                found.append((revision.id, sentence))
+    return found
 
 
 def _too_old(revision: Revision, live: Sequence[Instance]) -> list[str]:

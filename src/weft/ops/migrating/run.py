@@ -64,9 +64,10 @@ class BackupUnverified(Conflict):
 class MigrationHindered(Conflict):
     code = "migration_hindered"
 
-    def __init__(self, obstacles: Sequence[str]) -> None:
+    def __init__(self, obstacles: Sequence[str], clear_to: str | None) -> None:
         listed = "".join(f"\n  - {obstacle}" for obstacle in obstacles)
-        super().__init__(f"Nothing was changed, because the migration would stop half way:{listed}")
+        before = f"\n`weft db migrate --to {clear_to}` applies what comes before." if clear_to else ""
+        super().__init__(f"Nothing was changed, because the migration would stop half way:{listed}{before}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ async def run(
     if not plan.revisions:
         return Outcome(plan.at, plan.at, ())
     if plan.obstacles:
-        raise MigrationHindered(plan.obstacles)
+        raise MigrationHindered(plan.obstacles, plan.clear_to)
     options = replace(options_of(settings), reason=no_backup)
     if plan.at is not None:  # an empty database has nothing to keep
         backup = await _backup(settings.profile, plan, maker, no_backup, say)
