@@ -37,6 +37,11 @@ STATEMENT_CANCELLED = "57014"
 _LONG_LOCK = "10min"
 """For what is built without a lock: it waits for old transactions, and nobody waits for it meanwhile."""
 
+_BY_HAND = """-- For the owner of the schema (weft_owner), e.g. with: psql -v ON_ERROR_STOP=1
+set app.maintenance = 'on';
+set lock_timeout = '2s';
+
+"""
 TURN: Final = "select pg_try_advisory_lock(hashtext('weft.migrate'))"
 _ASK_AGAIN = 0.2
 
@@ -343,5 +348,5 @@ def knows(revision: str) -> bool:
 
 
 def offline_sql(start: str, target: str, directories: Sequence[Path] = ()) -> str:
-    """The SQL that `upgrade` would run, for review."""
-    return Chain(directories).sql_between(start, target)
+    """The SQL that `upgrade` would run, for review and for whoever runs it by hand, as the owner."""
+    return _BY_HAND + Chain(directories).sql_between(None if start == "base" else start, target)

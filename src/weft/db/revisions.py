@@ -121,8 +121,9 @@ class Chain:
             return self._offline("downgrade", f"{revision.id}:{revision.before or 'base'}")
         return self._offline("upgrade", f"{revision.before or 'base'}:{revision.id}")
 
-    def sql_between(self, start: str, target: str) -> str:
-        return self._offline("upgrade", f"{start}:{target}")
+    def sql_between(self, current: str | None, target: str) -> str:
+        """The SQL that brings a database from `current` to `target`."""
+        return "\n".join(self.sql(revision) for revision in self.upwards(current, target))
 
     def _offline(self, name: str, span: str) -> str:
         from alembic import command
