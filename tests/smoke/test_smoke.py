@@ -34,6 +34,7 @@ DEFINITION = {
         {"key": "double", "type": "transform", "config": {"output": "{{ input.number * 2 }}"}},
         {"key": "done", "type": "end", "config": {"output": {"result": "{{ steps.double.output }}"}}},
     ],
+    "transitions": [{"from": "double", "to": "done"}],
 }
 SECONDS = 60.0
 
