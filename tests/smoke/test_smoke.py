@@ -96,7 +96,7 @@ def status_of(url: str) -> int:
 def test_a_workflow_from_its_definition_to_its_end(dsn: str, tmp_path: Path) -> None:
     asyncio.run(seed.run(dsn, "development", master_key=bytes(32)))
     with installation(dsn, tmp_path) as url:
-        token = None
+        token: str | None = None
 
         def ask(method: str, path: str, body: Any = None) -> Any:
             headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})

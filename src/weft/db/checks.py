@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import weft
 from weft.core.errors import Conflict
@@ -65,7 +65,7 @@ async def require(connection: AsyncConnection, revision: Revision, directories: 
         for name in revision.requires_data:
             if name not in known:
                 raise data_definitions.DataMigrationUnknown(name)
-            left = (await connection.exec_driver_sql(known[name].pending)).all()
+            left: list[Any] = list((await connection.exec_driver_sql(known[name].pending)).all())
             if left:
                 raise BackfillUnfinished(revision, name, sum(int(row[1]) for row in left), len(left))
     if kind_of(revision) is not RevisionKind.contract:
@@ -76,7 +76,8 @@ async def require(connection: AsyncConnection, revision: Revision, directories: 
         raise ChainBroken(
             f"Revision {revision.id} needs weft {revision.needs}, and this is {weft.__version__}: it cannot be its own."
         )
-    found = [LiveInstance(*row) for row in (await connection.exec_driver_sql(LIVE)).all()]
+    rows: list[Any] = list((await connection.exec_driver_sql(LIVE)).all())
+    found = [LiveInstance(*row) for row in rows]
     older = [one for one in found if version_number(one.version) < version_number(revision.needs)]
     if older:
         raise OlderVersionRuns(revision, older)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypedDict
 
 from weft.core.errors import Invalid, NotFound
 from weft.db.base import SCHEMA
@@ -62,9 +62,14 @@ class DataMigration:
     role: Literal["app", "owner"] = "app"
 
 
-def batched_update(
-    table: str, key: Mapping[str, str], assign: str, todo: str, *, seen: str = "true"
-) -> Mapping[Literal["pending", "batch"], str]:
+class Statements(TypedDict):
+    """The two statements of a `DataMigration`."""
+
+    pending: str
+    batch: str
+
+
+def batched_update(table: str, key: Mapping[str, str], assign: str, todo: str, *, seen: str = "true") -> Statements:
     """SQL that sets `assign` on the rows of `table` for which `todo` is true, by `key` (column: type, in its order).
 
     In `assign` and `todo` the table is called `t`: `"region = lower(t.country)"`, `"t.region is null"`.

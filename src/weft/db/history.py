@@ -36,7 +36,7 @@ class Note:
     restore_point: str | None = None
 
 
-def record(*, ctx: MigrationContext, step: MigrationInfo, heads: Any, run_args: Any) -> None:  # noqa: ARG001  Alembic's
+def record(ctx: MigrationContext, step: MigrationInfo, heads: Any, run_args: Any) -> None:  # noqa: ARG001  Alembic's
     """Alembic calls this after each step, before it commits; with `--sql` the statement is printed."""
     attributes: Mapping[str, Any] = ctx.config.attributes if ctx.config is not None else {}
     note: Note = attributes.get("note") or Note()
