@@ -69,27 +69,27 @@ class Statements(TypedDict):
     batch: str
 
 
-def batched_update(table: str, key: Mapping[str, str], assign: str, todo: str, *, seen: str = "true") -> Statements:
+def batched_update(table: str, key: Mapping[str, str], assign: str, todo: str, *, among: str = "") -> Statements:
     """SQL that sets `assign` on the rows of `table` for which `todo` is true, by `key` (column: type, in its order).
 
-    In `assign` and `todo` the table is called `t`: `"region = lower(t.country)"`, `"t.region is null"`.
-    `DataMigration(name=..., title=..., **batched_update(...))`.
+    `among` narrows what is walked through, where an index serves it. In `assign`, `todo` and `among` the table is `t`:
+    `"region = lower(t.country)"`, `"t.region is null"`. Hand it on: `DataMigration(..., **batched_update(...))`.
     """
     for kind in key.values():
         if kind not in FIRST:
             raise DataMigrationInvalid(f"A key cannot have the type '{kind}'; it can have {', '.join(FIRST)}.")
     columns = ", ".join(f"t.{name}" for name in key)
-    names = ", ".join(key)
     start = ", ".join(f"coalesce($2::jsonb ->> '{name}', '{FIRST[kind]}')::{kind}" for name, kind in key.items())
     same = " and ".join(f"t.{name} = b.{name}" for name in key)
     last = ", ".join(f"'{name}', {name}" for name in key)
     backwards = ", ".join(f"{name} desc" for name in key)
     full = f"{SCHEMA}.{table}"
+    narrowed = f" and ({among})" if among else ""
     return {
         "pending": f"select t.tenant_id, count(*) from {full} t where {todo} group by t.tenant_id",
         "batch": f"""with batch as (
   select {columns} from {full} t
-   where t.tenant_id = $1 and ({columns}) > ({start}) and {seen}
+   where t.tenant_id = $1 and ({columns}) > ({start}){narrowed}
    order by {columns} limit $3
 ), done as (
   update {full} t set {assign} from batch b
@@ -97,7 +97,7 @@ def batched_update(table: str, key: Mapping[str, str], assign: str, todo: str, *
   returning 1
 )
 select (select count(*) from batch) as seen, (select count(*) from done) as changed,
-       (select jsonb_build_object({last}) from batch order by {backwards} limit 1) as next /* by {names} */""",
+       (select jsonb_build_object({last}) from batch order by {backwards} limit 1) as next /* weft:data.batch */""",
     }
 
 
