@@ -23,6 +23,10 @@ test:
 chaos rounds="50":
     WEFT_CHAOS_ROUNDS={{rounds}} ./weft test tests/chaos -m chaos -s
 
+# The two releases before, on the schema of this one.
+previous:
+    .venv/bin/python -m tests.compatibility.previous_releases
+
 # Measure: `just bench B1 --quick`.
 bench *scenarios:
     ./weft bench {{scenarios}}

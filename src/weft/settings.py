@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from weft.core.errors import Invalid, Issue
+from weft.settings_migrating import MigrateSettings
 from weft.settings_scale import ScaledDatabaseSettings
 from weft.settings_sections import (
     SECRET,
@@ -88,6 +89,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     maintain: MaintainSettings = MaintainSettings()
     monitor: MonitorSettings = MonitorSettings()
+    migrate: MigrateSettings = MigrateSettings()
 
     @property
     def archives(self) -> Path:
@@ -111,6 +113,7 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "limits": (LimitSettings, ""),
     "maintain": (MaintainSettings, "MAINTAIN_"),
     "monitor": (MonitorSettings, "MONITOR_"),
+    "migrate": (MigrateSettings, "MIGRATE_"),
 }
 
 

@@ -65,13 +65,9 @@ def test_the_sql_can_be_read_before_it_runs() -> None:
     assert "INSERT INTO weft.alembic_version" in sql
 
 
-async def test_a_lock_that_is_not_given_is_said_and_changes_nothing(
-    test_database: TestDatabase, owner: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "50ms")
-    monkeypatch.setattr(migrate, "ATTEMPTS", 1)
+async def test_a_lock_that_is_not_given_is_said_and_changes_nothing(test_database: TestDatabase, owner: Any) -> None:
     await owner.execute("begin; lock table weft.workflows in access share mode")
     with pytest.raises(migrate.SchemaLocked, match="Nothing was changed"):
-        await migrate.downgrade(test_database.owner, "base")
+        await migrate.downgrade(test_database.owner, "base", options=migrate.Options(lock=0.05, attempts=1))
     await owner.execute("rollback")
     assert await migrate.current(test_database.app) == migrate.head()

@@ -38,7 +38,7 @@ ADDRESS = "http://127.0.0.1:8080"
 class Shell:
     """Runs blocks one after the other in a directory of its own, as somebody who has just cloned weft."""
 
-    def __init__(self, place: Path, url: str = ADDRESS) -> None:
+    def __init__(self, place: Path, url: str = ADDRESS, **environment: str) -> None:
         self.url = url
         self.place = place
         self.said = ""
@@ -57,6 +57,7 @@ class Shell:
             "HOME": str(place),
             "COLUMNS": "200",
             "WEFT_URL": url,
+            **environment,
         }
 
     def run(self, block: Block) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from weft.ops import preflight
 from weft.ops.children import child_environment
 from weft.ops.installation import Addresses
 from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
 from weft.ops.preflight import PreflightFailed, newest_revision
-from weft.ops.prepare import AddressesDiffer, MigrationNeeded, prepare
+from weft.ops.prepare import AddressesDiffer, MigrationAsks, MigrationNeeded, prepare
 from weft.ops.roles import bootstrap
 from weft.settings import Settings, load_settings
 
@@ -66,6 +67,22 @@ async def test_the_owner_of_another_database_is_refused(server: ConnectionFacts,
     await bootstrap(server.superuser_dsn, "other")
     with pytest.raises(AddressesDiffer, match="'other'"):
         await prepare(settings, addresses(server, owner=True, database="other"))
+
+
+async def test_in_production_a_start_does_not_migrate(
+    server: ConnectionFacts, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty database is migrated; later somebody does it on purpose, after a backup."""
+    production = load_settings({"WEFT_HOME": str(place / "home"), "WEFT_PROFILE": "production"}, directory=place)
+    assert (await prepare(production, addresses(server, admin=True))).migrated_to == newest_revision()
+    older = preflight.Finding("schema_older", "The schema is older. Run `weft db migrate`.")
+
+    async def finding(_dsn: str) -> preflight.Finding:
+        return older
+
+    monkeypatch.setattr(preflight, "present_finding", finding)
+    with pytest.raises(MigrationAsks, match=r"^The schema is older\. In the production profile a start does not"):
+        await prepare(production, addresses(server, admin=True))
 
 
 async def test_a_newer_schema_is_not_touched(server: ConnectionFacts, settings: Settings) -> None:

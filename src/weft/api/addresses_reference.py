@@ -46,7 +46,7 @@ and journal.
 
 _UNDOCUMENTED: Final = {
     "GET /healthz": "The process lives.",
-    "GET /readyz": "It may be sent requests: the database answers and has this version's schema. 503 if not.",
+    "GET /readyz": "It may be sent requests: the database answers, and its schema works with this version. 503 if not.",
     "GET /docs": "The reference for people.",
     "GET /openapi.json": "The OpenAPI document.",
     "GET /errors/{code}": "What an error code means.",

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from weft.api.plain import PlainRoute
 from weft.db.database import Database
 from weft.http.state import services_of
+from weft.ops.preflight import Finding, schema_finding
 
 Heartbeat = Callable[[Database], Awaitable[float | None]]
 """Seconds since any worker was last heard of; None if none ever was."""
@@ -42,28 +43,33 @@ def routes(readiness: Readiness) -> list[PlainRoute]:
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        checks = await _checks(services_of(request).database, readiness)
-        ready = checks["database"] == "ok" and checks.get("schema", "ok") == "ok"
-        return JSONResponse({"status": "ready" if ready else "unready", "checks": checks}, 200 if ready else 503)
+        checks, detail = await _checks(services_of(request).database, readiness)
+        ready = checks["database"] == "ok" and checks.get("schema", "ok") in ("ok", "ahead")
+        said = {"status": "ready" if ready else "unready", "checks": checks} | ({"detail": detail} if detail else {})
+        return JSONResponse(said, 200 if ready else 503)
 
     return [PlainRoute("/healthz", healthz, name="healthz"), PlainRoute("/readyz", readyz, name="readyz")]
 
 
-async def _checks(database: Database, readiness: Readiness) -> dict[str, Any]:
+async def _checks(database: Database, readiness: Readiness) -> tuple[dict[str, Any], str | None]:
+    """What was looked at, and a sentence when the schema is not what this process needs."""
     checks: dict[str, Any] = {}
+    finding: Finding | None = None
     try:
         async with asyncio.timeout(_PATIENCE), database.pool.acquire() as connection:
             revision = await connection.fetchval("select version_num from weft.alembic_version")
+            if readiness.schema is not None and revision != readiness.schema:
+                finding = await schema_finding(connection, needed=readiness.schema)
         checks["database"] = "ok"
     except asyncpg.UndefinedTableError:
-        return {"database": "ok", "schema": "missing"}
+        return {"database": "ok", "schema": "missing"}, None
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return {"database": "silent"}
+        return {"database": "silent"}, None
     if readiness.schema is not None:
-        checks["schema"] = "ok" if revision == readiness.schema else "differs"
+        checks["schema"] = "ok" if finding is None else "ahead" if finding.warning else "differs"
     if readiness.heartbeat is not None:
         checks["worker"] = await _worker(database, readiness.heartbeat)
-    return checks
+    return checks, None if finding is None else finding.sentence
 
 
 async def worker_heartbeat(database: Database) -> float | None:

@@ -37,6 +37,7 @@ from weft.engine.watching import StreamLimits
 from weft.http.state import Services, leave
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.migrating.instances import alive
 from weft.ops.monitoring.facts import Sampler
 from weft.ops.retention import bounds_of
 from weft.ops.scale.pools import of_api
@@ -140,7 +141,7 @@ async def serve(
     dsn = settings.database.url or ""
     for finding in preflight.require(await preflight.check(dsn)):
         log.warning("preflight", code=finding.code, finding=finding.sentence)
-    async with _database(settings, dsn, master_key) as database:
+    async with _database(settings, dsn, master_key) as database, alive(database, "api", forbidden=_say):
         measured = Metrics()
         sampler = Sampler(database, settings.monitor.every_seconds)
         measured.watch(database, sampler)
@@ -169,6 +170,11 @@ async def serve(
             log.info("serving", address=settings.api.address)
             await until_stopped(servers)
     log.info("stopped")
+
+
+def _say(finding: preflight.Finding) -> None:
+    """`/readyz` answers 503 by itself: whoever asks it sends requests elsewhere."""
+    log.error("schema", code=finding.code, finding=finding.sentence)
 
 
 @contextlib.asynccontextmanager

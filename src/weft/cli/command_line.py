@@ -78,6 +78,8 @@ COMMANDS: dict[str, Entry] = {
         "Prepare, migrate, seed and check the database.",
         "weft.cli.database:app",
         "weft.cli.database_init:app",
+        "weft.cli.database_migrating:app",
+        "weft.cli.database_data:app",
         "weft.cli.seed:app",
         "weft.cli.database_retention:app",
         "weft.cli.database_replica:app",

@@ -1,15 +1,22 @@
-"""`weft db`: migrate, status, rollback, check."""
+"""`weft db`: migrate, status, check."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.cli import output
+from weft.cli.common import NotConfirmed, Yes
 from weft.core.errors import Conflict, Invalid
+
+if TYPE_CHECKING:
+    from weft.ops.installation import Addresses
+    from weft.ops.migrating.plan import Plan
+    from weft.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -24,94 +31,124 @@ class SchemaDrifted(Conflict):
         )
 
 
-class RollbackRefused(Invalid):
-    code = "rollback_refused"
+class ReasonEmpty(Invalid):
+    code = "reason_empty"
 
     def __init__(self) -> None:
-        super().__init__("Nothing was changed. Say --yes to roll back without being asked.")
-
-
-class ProductionProtected(Conflict):
-    code = "production_protected"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "In the production profile a rollback that drops tables is refused. Restore a backup instead, or run it "
-            "with WEFT_PROFILE=staging if you are certain."
-        )
+        super().__init__("--no-backup wants a reason, which the history keeps: --no-backup 'the provider made one'.")
 
 
 @app.command("migrate")
 def migrate_(
-    to: Annotated[str, typer.Option(help="The revision to stop at.")] = "head",
+    to: Annotated[str, typer.Option(help="The revision to stop at; +1 is the next one.")] = "head",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of running it.")] = False,
+    no_backup: Annotated[
+        str | None, typer.Option("--no-backup", metavar="REASON", help="Migrate production without a backup, and why.")
+    ] = None,
+    yes: Yes = False,
 ) -> None:
-    """Apply every revision that the database does not have yet. Safe to repeat, and to run twice at once."""
+    """Apply every revision that the database does not have yet, after showing what they do.
+
+    Safe to repeat, and to run twice at once. In production it asks, and a verified backup is made before.
+    """
     from weft.db import migrate
     from weft.ops.installation import reach
+    from weft.ops.migrating.run import directories_of
     from weft.settings import load_settings
 
-    with reach(load_settings(os.environ)) as addresses:
-        before = asyncio.run(migrate.current(addresses.app if addresses.owner is None else addresses.owner))
+    if no_backup is not None and not no_backup.strip():
+        raise ReasonEmpty
+    settings = load_settings(os.environ)
+    with reach(settings) as addresses:
         if sql:
-            output.result({"sql": (text := migrate.offline_sql(before or "base", to))}, text)
+            before = asyncio.run(migrate.current(addresses.owner or addresses.app))
+            text = migrate.offline_sql(before or "base", to, directories_of(settings))
+            output.result({"sql": text}, text)
             return
-        owner = addresses.require_owner()
-        pending = [r for r in asyncio.run(migrate.status(owner)) if not r.applied]
-        for revision in pending:
-            output.note(f"applying {revision.id} ({revision.kind}): {revision.title}")
-        asyncio.run(migrate.upgrade(owner, to))
-        after = asyncio.run(migrate.current(owner))
-    said = f"The database is at revision {after}." if after != before else f"Nothing to do: revision {after} is there."
-    output.result({"before": before, "after": after, "applied": [r.id for r in pending]}, said)
+        plan = _plan(settings, addresses, to)
+        if dry_run:
+            from weft.cli.database_text import plan_text
+
+            output.result(plan.as_json(), lambda: plan_text(plan))
+            return
+        _carry_out(settings, addresses, plan, no_backup, yes=yes)
 
 
-@app.command()
-def status() -> None:
-    """Show every revision, and which of them the database has."""
-    from weft.db import migrate
-    from weft.ops.installation import reach
-    from weft.settings import load_settings
+def _plan(settings: Settings, addresses: Addresses, to: str) -> Plan:
+    from weft.ops.migrating import plan
+    from weft.ops.migrating.run import directories_of, options_of
 
-    with reach(load_settings(os.environ)) as addresses:
-        revisions = asyncio.run(migrate.status(addresses.owner or addresses.app))
-    output.rows(
-        [
-            {"revision": r.id, "kind": r.kind, "applied": "yes" if r.applied else "no", "title": r.title}
-            for r in revisions
-        ],
-        ["revision", "kind", "applied", "title"],
-        empty="This version has no migrations.",
+    return asyncio.run(plan.make(addresses.owner or addresses.app, to, directories_of(settings), options_of(settings)))
+
+
+def _carry_out(settings: Settings, addresses: Addresses, plan: Plan, no_backup: str | None, *, yes: bool) -> None:
+    from weft.cli.database_text import Ticker, plan_text
+    from weft.ops import environments
+    from weft.ops.migrating import run
+
+    addresses.require_owner()
+    if plan.revisions and not output.as_json():
+        sys.stderr.write(plan_text(plan, most=5) + "\n")
+
+    def ask() -> None:
+        if yes:
+            return
+        question = f"Apply {len(plan.revisions)} revisions to this production database?"
+        if not sys.stdin.isatty() or not typer.confirm(question, default=False, err=True):
+            raise NotConfirmed
+
+    if plan.revisions:
+        environments.require(settings.profile, environments.Action.migrate, ask)
+    with Ticker() as ticker:
+        outcome = asyncio.run(
+            run.run(
+                settings, addresses, plan,
+                maker=run.backup_maker(settings, addresses), no_backup=no_backup, say=output.note, tell=ticker.tell,
+            )
+        )  # fmt: skip
+    output.result(
+        {
+            "before": outcome.before,
+            "after": outcome.after,
+            "applied": [revision.id for revision in outcome.applied],
+            "backup": outcome.backup,
+            "restore_point": outcome.restore_point,
+        },
+        f"The database is at revision {outcome.after}."
+        if outcome.applied
+        else f"Nothing to do: revision {outcome.after} is there.",
     )
 
 
 @app.command()
-def rollback(
-    to: Annotated[
-        str, typer.Option(help="The revision to go back to; -1 is one back, base is an empty database.")
-    ] = "-1",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+def status(
+    check: Annotated[bool, typer.Option("--check", help="Fail (exit code 6) when something is to be applied.")] = False,
 ) -> None:
-    """Take back revisions. Their tables and everything in them go: make a backup first."""
-    from weft.db import migrate
+    """Show every revision: applied when, by which version of weft, how long it took; and what is still to come."""
     from weft.ops.installation import reach
+    from weft.ops.migrating import status as standing
+    from weft.ops.migrating.run import directories_of
     from weft.settings import load_settings
 
     settings = load_settings(os.environ)
-    if settings.profile == "production":
-        raise ProductionProtected
     with reach(settings) as addresses:
-        owner = addresses.require_owner()
-        before = asyncio.run(migrate.current(owner))
-        goes = [r for r in asyncio.run(migrate.status(owner)) if r.applied]
-        output.note(f"This takes back revisions from {before} down to {to}, with all data in their tables:")
-        for revision in reversed(goes):
-            output.note(f"  {revision.id}  {revision.title}")
-        if not yes and not (typer.confirm("Go on?", default=False, err=True)):
-            raise RollbackRefused
-        asyncio.run(migrate.downgrade(owner, to))
-        after = asyncio.run(migrate.current(owner))
-    output.result({"before": before, "after": after}, f"The database is at revision {after or 'base'}.")
+        found = asyncio.run(standing.standings(addresses.owner or addresses.app, directories_of(settings)))
+    output.rows(
+        [one.as_json() for one in found] if output.as_json() else [_row(one.as_json()) for one in found],
+        ["revision", "kind", "applied", "at", "seconds", "by weft", "title"],
+        empty="This version has no migrations.",
+    )
+    left = standing.pending(found)
+    if check and left:
+        raise standing.MigrationsPending(len(left))
+
+
+def _row(facts: dict[str, object]) -> dict[str, object]:
+    at, seconds = facts["applied_at"], facts["seconds"]
+    shown = f"{at:%Y-%m-%d %H:%M:%S}" if at is not None else None
+    took = f"{seconds:.1f}" if seconds is not None else None
+    return {**facts, "at": shown, "seconds": took, "by weft": facts["version"]}
 
 
 @app.command()

@@ -104,6 +104,7 @@ def _stages(*, fast: bool, more: Sequence[str]) -> list[tuple[str, list[str]]]:
         ("tests", [*pytest, "-m", left_out]),
     ]
     if not fast:
+        stages.append(("previous releases", [*python, "tests.compatibility.previous_releases"]))
         stages.append(("chaos", [*python, "pytest", "-q", "-p", "no:cacheprovider", "-m", "chaos", "tests/chaos"]))
     return stages
 

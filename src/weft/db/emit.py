@@ -61,6 +61,8 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "retention_tenants()": ("weft_auth", True),
     "drop_empty_partitions(date)": ("weft_owner", True),
     "payloads_gone()": ("weft_owner", False),
+    "beat(uuid, text, text, text, text)": ("weft_dispatch", True),
+    "leave(uuid)": ("weft_dispatch", True),
 }
 
 
@@ -135,6 +137,7 @@ def triggers(tables: Sequence[Table]) -> Iterator[str]:
 def functions() -> Iterator[str]:
     for name in ("touch", "audit", "auth", "dispatch", "events", "places", "partitions", "schedules", "payloads"):
         yield sql_file(name)
+    yield sql_file("operations")
     yield f"create policy audit_insert on {SCHEMA}.audit_logs for insert to weft_audit with check (true)"
     yield f"grant usage on schema {SCHEMA} to weft_audit"
     yield f"grant insert on {SCHEMA}.audit_logs to weft_audit"

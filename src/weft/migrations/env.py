@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from alembic import context
-from sqlalchemy import text
 
+from weft.db import history
 from weft.db.base import SCHEMA
 from weft.migrations.models import METADATA
 
@@ -18,25 +18,24 @@ def run_offline() -> None:
         literal_binds=True,
         version_table_schema=SCHEMA,
         transaction_per_migration=True,
+        on_version_apply=history.record,
     )
     with context.begin_transaction():
         context.run_migrations()
 
 
 def run_online() -> None:
-    connection = config.attributes["connection"]
     context.configure(
-        connection=connection,
+        connection=config.attributes["connection"],
         target_metadata=METADATA,
         version_table_schema=SCHEMA,
         include_schemas=True,
         transaction_per_migration=True,
         compare_type=True,
         compare_server_default=True,
+        on_version_apply=history.record,
     )
     with context.begin_transaction():
-        # Two deployments at once take turns; a waiting lock gives up soon and is tried again.
-        connection.execute(text("select pg_advisory_xact_lock(hashtext('weft.migrate'))"))
         context.run_migrations()
 
 

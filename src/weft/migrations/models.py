@@ -6,6 +6,7 @@ from sqlalchemy import MetaData
 
 import weft.db.dispatch_tables
 import weft.db.key_tables
+import weft.db.operation_tables
 import weft.db.run_tables
 import weft.domain.audit.models
 import weft.domain.clients.models

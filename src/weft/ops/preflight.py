@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import weft
 import weft.migrations
 from weft.core.errors import Conflict, Unavailable
 from weft.ops.connections import ServerUnreachable, connect
@@ -29,6 +30,13 @@ GUARDED_TABLE = f"{SCHEMA}.workflows"
 NEWEST_MAJOR = 18
 OLDEST_MINORS = {15: 18, 16: 14, 17: 10, 18: 4}
 """Releases that mend known holes (CVE-2026-6473 and before): older minors still start, with a warning."""
+
+
+_APPLIED = """/* weft:schema.applied */
+select l.revision, l.needs
+  from (select distinct on (h.revision) h.revision, h.direction, h.needs from weft.migration_history h
+         order by h.revision, h.applied_at desc) l
+ where l.direction = 'up'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +87,13 @@ async def check(dsn: str) -> list[Finding]:
         await connection.close()
 
 
-async def current_revision(dsn: str) -> str | None:
-    """The revision a database is at, None when it was never migrated. Raises `ServerUnreachable`."""
+async def present_finding(dsn: str) -> Finding | None:
+    """What the schema of a database means for this code, see `schema_finding`. Raises `ServerUnreachable`."""
     connection = await connect(dsn, application="weft preflight")
     try:
-        return await _revision(connection)
+        async with connection.transaction():
+            await connection.execute("set local app.maintenance = 'on'")  # for the owner, who sees no row without
+            return await schema_finding(connection)
     finally:
         await connection.close()
 
@@ -92,6 +102,42 @@ def newest_revision() -> str:
     """The schema that this code was written for. Read from the files: Alembic is slow to import, and not needed."""
     revisions = _revisions(MIGRATIONS / "versions")
     return next(revision for revision in revisions if revision not in set(revisions.values()))
+
+
+async def schema_finding(connection: asyncpg.Connection, *, needed: str | None = None) -> Finding | None:
+    """What the schema means for this code: nothing when it is the one that this code was written for.
+
+    A newer one warns while no contract revision forbids this version: the version before works on the schema after,
+    so that processes can be updated one by one, and back. `needed` is another revision than this code's own.
+    """
+    current = await _revision(connection)
+    if current is not None and current == (needed or newest_revision()):
+        return None
+    finding = revision_finding(current)
+    if finding is None or finding.code != "schema_newer":
+        return finding or Finding("schema_older", f"The schema is at revision {current}, and {needed} is needed.")
+    return await _newer_finding(connection, current or "", finding)
+
+
+async def _newer_finding(connection: asyncpg.Connection, current: str, refusal: Finding) -> Finding:
+    """The database itself says what its newer revisions need: this code has no files of them."""
+    if not await connection.fetchval("select to_regclass($1) is not null", f"{SCHEMA}.migration_history"):
+        return refusal
+    applied = await connection.fetch(_APPLIED)
+    if current not in {row["revision"] for row in applied}:
+        return refusal  # somebody set the revision by hand: nobody knows what else was done
+    needs = max((row["needs"] for row in applied if row["needs"]), key=_number, default=None)
+    if needs is not None and _number(weft.__version__) < _number(needs):
+        sentence = (
+            f"The schema no longer works with this weft ({weft.__version__}): it needs weft {needs} or later. "
+            "Start that; nothing was changed."
+        )
+        return Finding("schema_too_new", sentence)
+    sentence = (
+        f"The schema (revision {current}) is newer than this weft (revision {newest_revision()}), and still works with "
+        "it. Update soon: a later migration may end that."
+    )
+    return Finding("schema_ahead", sentence, warning=True)
 
 
 def revision_finding(current: str | None) -> Finding | None:
@@ -167,8 +213,8 @@ async def _schema_findings(connection: asyncpg.Connection) -> list[Finding]:
     import asyncpg
 
     try:
-        finding = revision_finding(await _revision(connection))
-        if finding is not None:
+        finding = await schema_finding(connection)
+        if finding is not None and not finding.warning:
             return [finding]
         active = await connection.fetchval("select row_security_active($1::text)", GUARDED_TABLE)
     except asyncpg.InsufficientPrivilegeError as error:
@@ -183,7 +229,7 @@ async def _schema_findings(connection: asyncpg.Connection) -> list[Finding]:
             "Run `weft db check` to see what else differs, and mend it before you start."
         )
         return [Finding("row_security_inactive", sentence)]
-    return []
+    return [] if finding is None else [finding]
 
 
 async def _revision(connection: asyncpg.Connection) -> str | None:
@@ -191,6 +237,12 @@ async def _revision(connection: asyncpg.Connection) -> str | None:
         return None
     current: str | None = await connection.fetchval(f"select version_num from {SCHEMA}.alembic_version")
     return current
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """`0.3`, `0.3.1` and `0.3.0rc1` as numbers that compare, as `weft.db.history.version_number` does."""
+    match = re.match(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?", version)
+    return tuple(int(part or 0) for part in match.groups()) if match else (0, 0, 0)
 
 
 @cache

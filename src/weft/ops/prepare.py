@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from weft.core.errors import Invalid
-from weft.ops import preflight
+from weft.core.errors import Conflict, Invalid
+from weft.ops import environments, preflight
 from weft.ops.connections import database_of, with_role
+from weft.ops.environments import Action
 from weft.ops.home import Home
 from weft.ops.installation import DATABASE, Addresses, login_passwords
 from weft.ops.keys import master_key
@@ -23,6 +24,18 @@ class MigrationNeeded(Invalid):
         super().__init__(
             f"{finding.sentence} Or give `weft up` what it needs to do so itself: WEFT_DATABASE_OWNER_URL "
             f"(role '{OWNER}'), or WEFT_DATABASE_ADMIN_URL if the roles are still to be made."
+        )
+
+
+class MigrationAsks(Conflict):
+    """A start cannot ask, and makes no backup: in production somebody migrates on purpose."""
+
+    code = "migration_asks"
+
+    def __init__(self, finding: preflight.Finding) -> None:
+        super().__init__(
+            f"{finding.sentence.partition(' Run ')[0]} In the production profile a start does not migrate: "
+            "`weft db migrate` shows what it does, makes a verified backup and asks. Nothing was changed."
         )
 
 
@@ -52,7 +65,7 @@ async def prepare(settings: Settings, addresses: Addresses) -> Prepared:
     """
     done = Prepared()
     addresses = await _ensure_roles(settings, addresses, done)
-    await _migrate(addresses, done)
+    await _migrate(settings.profile, addresses, done)
     findings = preflight.require(await preflight.check(addresses.app))
     done.warnings = [finding.sentence for finding in findings]
     return done
@@ -88,14 +101,20 @@ async def _ensure_roles(settings: Settings, addresses: Addresses, done: Prepared
     return Addresses(addresses.app, owner, addresses.admin, embedded=False)
 
 
-async def _migrate(addresses: Addresses, done: Prepared) -> None:
-    finding = preflight.revision_finding(await preflight.current_revision(addresses.owner or addresses.app))
-    if finding is None:
+def _ask_for_a_command(finding: preflight.Finding) -> None:
+    raise MigrationAsks(finding)
+
+
+async def _migrate(profile: str, addresses: Addresses, done: Prepared) -> None:
+    finding = await preflight.present_finding(addresses.owner or addresses.app)
+    if finding is None or finding.warning:
         return
-    if finding.code == "schema_newer":
+    if finding.code in ("schema_newer", "schema_too_new"):
         raise preflight.PreflightFailed([finding])
     if addresses.owner is None:
         raise MigrationNeeded(finding)
+    if finding.code != "schema_missing":
+        environments.require(profile, Action.migrate, lambda: _ask_for_a_command(finding))
     expected, found = database_of(addresses.app), database_of(addresses.owner)
     if expected != found:
         raise AddressesDiffer("WEFT_DATABASE_OWNER_URL", expected, found)

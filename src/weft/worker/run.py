@@ -32,6 +32,7 @@ from weft.engine.triggers.schedules import Schedules
 from weft.engine.vault import Vault
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.migrating.instances import alive
 from weft.ops.monitoring.facts import Sampler
 from weft.ops.retention import Sweep, bounds_of
 from weft.ops.scale.pools import of_worker
@@ -133,9 +134,18 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
         asyncio.create_task(keep_places(database)),
         asyncio.create_task(MaintenanceLoop(settings, clock=engine.clock).keep()),
     ]
+
+    def forbidden(finding: preflight.Finding) -> None:
+        """Whoever starts us again is told why by the preflight."""
+        log.error("schema", code=finding.code, finding=finding.sentence)
+        worker.stop()
+
     try:
         sampler = Sampler(database, settings.monitor.every_seconds)
-        async with serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers, sampler):
+        async with (
+            alive(database, "worker", forbidden=forbidden),
+            serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers, sampler),
+        ):
             yield worker
     finally:
         for task in companions:

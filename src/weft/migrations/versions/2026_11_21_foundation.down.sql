@@ -35,17 +35,22 @@ drop table
   weft.events,
   weft.event_interests,
   weft.dispatch_limits,
+  weft.data_migrations,
   weft.clients,
   weft.archives,
   weft.users,
   weft.tenants,
   weft.permissions,
+  weft.migration_history,
   weft.last_runs,
   weft.dispatch_jobs,
   weft.dispatch_dead,
-  weft.audit_logs;
+  weft.audit_logs,
+  weft.app_instances;
 
 drop function
+  weft.leave(uuid),
+  weft.beat(uuid, text, text, text, text),
   weft.payloads_gone(),
   weft.drop_empty_partitions(date),
   weft.retention_tenants(),

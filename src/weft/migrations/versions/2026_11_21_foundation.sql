@@ -1,5 +1,17 @@
 -- Written by weft.migrations.freeze from the models' markers.
 
+CREATE TABLE weft.app_instances (
+	id UUID NOT NULL, 
+	kind TEXT NOT NULL, 
+	host TEXT NOT NULL, 
+	version TEXT NOT NULL, 
+	revision TEXT NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	seen_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	CONSTRAINT app_instances_pkey PRIMARY KEY (id), 
+	CONSTRAINT app_instances_kind_check CHECK (kind in ('api', 'worker'))
+) with (fillfactor = 50);
+
 CREATE TABLE weft.audit_logs (
 	tenant_id UUID NOT NULL, 
 	at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
@@ -91,6 +103,25 @@ CREATE TABLE weft.last_runs (
 	CONSTRAINT last_runs_pkey PRIMARY KEY (kind)
 );
 
+CREATE TABLE weft.migration_history (
+	id UUID NOT NULL, 
+	revision TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	direction TEXT NOT NULL, 
+	version TEXT NOT NULL, 
+	applied_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	seconds FLOAT, 
+	needs TEXT, 
+	reason TEXT, 
+	backup TEXT, 
+	restore_point TEXT, 
+	CONSTRAINT migration_history_pkey PRIMARY KEY (id), 
+	CONSTRAINT migration_history_kind_check CHECK (kind in ('expand', 'backfill', 'contract')), 
+	CONSTRAINT migration_history_direction_check CHECK (direction in ('up', 'down'))
+);
+
+CREATE INDEX migration_history_revision_idx ON weft.migration_history (revision, applied_at);
+
 CREATE TABLE weft.permissions (
 	resource TEXT NOT NULL, 
 	action TEXT NOT NULL, 
@@ -173,6 +204,21 @@ CREATE TABLE weft.clients (
 CREATE INDEX clients_created_at_idx ON weft.clients (tenant_id, created_at, id);
 
 CREATE INDEX clients_name_key_idx ON weft.clients (tenant_id, name_key, id);
+
+CREATE TABLE weft.data_migrations (
+	tenant_id UUID NOT NULL, 
+	name TEXT NOT NULL, 
+	state TEXT DEFAULT 'running' NOT NULL, 
+	cursor JSONB, 
+	rows BIGINT DEFAULT 0 NOT NULL, 
+	expected BIGINT DEFAULT 0 NOT NULL, 
+	error TEXT, 
+	started_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	updated_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	finished_at TIMESTAMP WITH TIME ZONE, 
+	CONSTRAINT data_migrations_pkey PRIMARY KEY (tenant_id, name), 
+	CONSTRAINT data_migrations_state_check CHECK (state in ('running', 'done', 'failed'))
+) with (fillfactor = 70);
 
 CREATE TABLE weft.dispatch_limits (
 	tenant_id UUID NOT NULL, 
@@ -750,6 +796,8 @@ ALTER TABLE weft.archives ADD CONSTRAINT archives__fkey FOREIGN KEY(tenant_id) R
 
 ALTER TABLE weft.clients ADD CONSTRAINT clients__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
+ALTER TABLE weft.data_migrations ADD CONSTRAINT data_migrations__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
+
 ALTER TABLE weft.dispatch_limits ADD CONSTRAINT dispatch_limits__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
 
 ALTER TABLE weft.event_interests ADD CONSTRAINT event_interests__fkey FOREIGN KEY(tenant_id) REFERENCES weft.tenants (id);
@@ -842,6 +890,14 @@ ALTER TABLE weft.workflow_transitions ADD CONSTRAINT workflow_transitions_to_ste
 
 ALTER TABLE weft.workflow_transitions ADD CONSTRAINT workflow_transitions_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
 
+alter table weft.app_instances enable row level security;
+
+alter table weft.app_instances force row level security;
+
+create policy everybody_reads on weft.app_instances for select to weft_app using (true);
+
+create policy owner_maint on weft.app_instances to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
 alter table weft.audit_logs enable row level security;
 
 alter table weft.audit_logs force row level security;
@@ -873,6 +929,14 @@ alter table weft.last_runs force row level security;
 create policy everybody_reads on weft.last_runs for select to weft_app using (true);
 
 create policy owner_maint on weft.last_runs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.migration_history enable row level security;
+
+alter table weft.migration_history force row level security;
+
+create policy everybody_reads on weft.migration_history for select to weft_app using (true);
+
+create policy owner_maint on weft.migration_history to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.permissions enable row level security;
 
@@ -913,6 +977,14 @@ alter table weft.clients force row level security;
 create policy tenant_rw on weft.clients to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.clients to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.data_migrations enable row level security;
+
+alter table weft.data_migrations force row level security;
+
+create policy tenant_rw on weft.data_migrations to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.data_migrations to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.dispatch_limits enable row level security;
 
@@ -1788,6 +1860,24 @@ create policy retention_rw on weft.payload_usage to weft_retention
   with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 grant select, update on weft.payload_usage to weft_retention;
 
+-- Processes say that they live. They belong to no tenant, so these functions are the only way to write here; whoever
+-- has not been heard of for ten minutes is forgotten.
+create policy dispatch_all on weft.app_instances to weft_dispatch using (true) with check (true);
+grant select, insert, update, delete on weft.app_instances to weft_dispatch;
+
+create function weft.beat(p_id uuid, p_kind text, p_host text, p_version text, p_revision text) returns void
+language sql security definer set search_path = pg_catalog as $$
+  insert into weft.app_instances (id, kind, host, version, revision)
+  values (p_id, p_kind, p_host, p_version, p_revision)
+  on conflict (id) do update set seen_at = clock_timestamp();
+  delete from weft.app_instances where seen_at < clock_timestamp() - interval '10 minutes'
+$$;
+
+create function weft.leave(p_id uuid) returns void
+language sql security definer set search_path = pg_catalog as $$
+  delete from weft.app_instances where id = p_id
+$$;
+
 create policy audit_insert on weft.audit_logs for insert to weft_audit with check (true);
 
 grant usage on schema weft to weft_audit;
@@ -2200,6 +2290,18 @@ grant execute on function weft.drop_empty_partitions(date) to weft_app;
 
 revoke all on function weft.payloads_gone() from public;
 
+revoke all on function weft.beat(uuid, text, text, text, text) from public;
+
+grant execute on function weft.beat(uuid, text, text, text, text) to weft_app;
+
+alter function weft.beat(uuid, text, text, text, text) owner to weft_dispatch;
+
+revoke all on function weft.leave(uuid) from public;
+
+grant execute on function weft.leave(uuid) to weft_app;
+
+alter function weft.leave(uuid) owner to weft_dispatch;
+
 revoke create on schema weft from weft_auth, weft_audit, weft_dispatch, weft_retention;
 
 set local role weft_audit;
@@ -2212,6 +2314,8 @@ grant usage on schema weft to weft_app;
 
 grant select on weft.alembic_version to weft_app;
 
+grant select on weft.app_instances to weft_app;
+
 grant select on weft.audit_logs to weft_app;
 
 grant select, insert, update, delete on weft.dispatch_dead to weft_app;
@@ -2219,6 +2323,8 @@ grant select, insert, update, delete on weft.dispatch_dead to weft_app;
 grant select, insert, update, delete on weft.dispatch_jobs to weft_app;
 
 grant select on weft.last_runs to weft_app;
+
+grant select on weft.migration_history to weft_app;
 
 grant select on weft.permissions to weft_app;
 
@@ -2229,6 +2335,8 @@ grant select on weft.users to weft_app;
 grant select, insert on weft.archives to weft_app;
 
 grant select, insert, update on weft.clients to weft_app;
+
+grant select, insert, update on weft.data_migrations to weft_app;
 
 grant select, insert, update, delete on weft.dispatch_limits to weft_app;
 

@@ -1,0 +1,133 @@
+"""`weft db validate`, `rollback`, `reset`, `environments` and `instances`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from weft.cli import output
+from weft.cli.common import NotConfirmed, Yes, confirm
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.command()
+def validate() -> None:
+    """Check the revisions themselves: one chain, ways up and down, clean SQL, and models that say the same.
+
+    Blocking (some seconds): every revision goes up, down and up again on a throw-away server.
+    """
+    from weft.ops.migrating import validate as validating
+    from weft.ops.migrating.run import directories_of
+    from weft.settings import load_settings
+
+    found = validating.validate(directories_of(load_settings(os.environ)), tell=output.note)
+    output.result([check.as_json() for check in found], lambda: "\n".join(check.text() for check in found))
+    wrong = [check.name for check in found if check.problems]
+    if wrong:
+        raise validating.RevisionsInvalid(wrong)
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        str, typer.Option(help="The revision to go back to; -1 is one back, base is an empty database.")
+    ] = "-1",
+    yes: Yes = False,
+) -> None:
+    """Take back revisions, with everything in their tables and columns. Contract revisions want a restore instead."""
+    from weft.cli.database_text import Ticker
+    from weft.ops.installation import reach
+    from weft.ops.migrating import rollback as going_back
+    from weft.settings import load_settings
+
+    settings = load_settings(os.environ)
+    with reach(settings) as addresses:
+        owner = addresses.require_owner()
+        way = asyncio.run(going_back.way(settings, owner, to))
+        if not way.returns:
+            output.result({"before": way.at, "after": way.at, "taken": []}, "Nothing to take back.")
+            return
+        output.note(f"This takes back revisions from {way.at} down to {to}:")
+        for one in way.returns:
+            output.note(f"  {one.revision.id}  {one.revision.kind}  {one.revision.title}")
+            for drop in one.drops:
+                output.note(f"      {drop if len(drop) < 100 else drop[:97] + '...'}")
+        going_back.allow(settings.profile, way, lambda: confirm("Go on?", yes=yes))
+        with Ticker() as ticker:
+            taken, after = asyncio.run(going_back.take_back(settings, owner, way, tell=ticker.tell))
+    output.result(
+        {"before": way.at, "after": after, "taken": [revision.id for revision in taken]},
+        f"The database is at revision {after or 'base'}.",
+    )
+
+
+@app.command()
+def reset(yes: Yes = False) -> None:
+    """Drop everything, migrate and seed again. In the development profile only."""
+    from weft.ops import environments
+    from weft.ops.installation import reach
+    from weft.ops.migrating.reset import reset as begin_again
+    from weft.settings import load_settings
+
+    settings = load_settings(os.environ)
+
+    def ask() -> None:
+        if not yes:
+            output.note("This drops every tenant, workflow and execution of this installation's database.")
+            if not sys.stdin.isatty() or not typer.confirm("Drop everything?", default=False, err=True):
+                raise NotConfirmed
+
+    environments.require(settings.profile, environments.Action.reset, ask)
+    with reach(settings) as addresses:
+        report = asyncio.run(begin_again(settings, addresses))
+    output.result(
+        {"revision": report.revision, "seed": report.seeded.as_json()},
+        f"The database is new, at revision {report.revision}; {len(report.seeded.made)} things were seeded.",
+    )
+
+
+@app.command("environments")
+def environments_() -> None:
+    """Show what development, staging and production each allow; the present one is marked."""
+    from weft.ops import environments
+    from weft.settings import load_settings
+
+    here = load_settings(os.environ).profile
+    table = environments.table()
+    if output.as_json():
+        output.result({"profile": here, "actions": table})
+        return
+    heads = {"action": "action"}
+    heads |= {profile: f"{profile} *" if profile == here else profile for profile in environments.PROFILES}
+    output.rows(table, {**heads, "means": "what it is"})
+
+
+@app.command()
+def instances() -> None:
+    """List the processes of weft that work on this database, with their versions."""
+    from weft.ops.connections import connect
+    from weft.ops.installation import reach
+    from weft.ops.migrating.instances import Instance, listed
+    from weft.settings import load_settings
+
+    async def ask(dsn: str) -> list[Instance]:
+        connection = await connect(dsn, application="weft db instances")
+        try:
+            return await listed(connection)
+        finally:
+            await connection.close()
+
+    with reach(load_settings(os.environ)) as addresses:
+        found = asyncio.run(ask(addresses.owner or addresses.app))
+    rows = [{**asdict(one), "live": one.is_live} for one in found]
+    output.rows(
+        rows,
+        ["kind", "host", "version", "revision", "live", "started_at", "seen_at"],
+        empty="No process of weft works on this database.",
+    )

@@ -1,0 +1,1 @@
+"""Data migrations, one module each with `MIGRATION = DataMigration(...)`; see `weft.db.data_definitions`."""

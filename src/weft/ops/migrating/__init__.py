@@ -1,0 +1,1 @@
+"""Applying migrations: plans, the environments' rules, rollback, validation, data migrations, live processes."""

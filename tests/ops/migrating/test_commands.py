@@ -1,0 +1,207 @@
+"""`weft db migrate`, `status`, `rollback`, `reset`, `environments`, `instances`, `data`: for people and programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from tests.conftest import TestDatabase
+from tests.ops.migrating.revisions import REVISIONS, write
+
+from weft.cli import command_line, output
+from weft.ops.preflight import newest_revision
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Weft = Callable[..., Said]
+
+
+@pytest.fixture
+def weft(
+    test_database: TestDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Weft]:
+    for name in [name for name in os.environ if name.startswith("WEFT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WEFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("WEFT_DATABASE_URL", test_database.app)
+    monkeypatch.setenv("WEFT_DATABASE_OWNER_URL", test_database.owner)
+    monkeypatch.setenv("WEFT_MIGRATE_DIRECTORIES", str(REVISIONS))
+    monkeypatch.setenv("WEFT_MASTER_KEY", "00" * 32)
+
+    def run(*words: str) -> Said:
+        code = command_line.run(["db", *words])
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    yield run
+    output.use_json(False)
+
+
+def execute(database: TestDatabase, statement: str) -> Any:
+    async def run() -> Any:
+        connection = await asyncpg.connect(database.admin)
+        try:
+            await connection.execute("set session_replication_role = replica")
+            return await connection.fetchval(statement)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
+
+
+CLIENTS = """
+with t as (insert into weft.tenants (id, slug, name) values (gen_random_uuid(), 'ada', 'Ada') returning id)
+insert into weft.clients (tenant_id, id, name, name_key)
+select t.id, gen_random_uuid(), n::text, n::text from t, generate_series(1, 150) n"""
+
+
+def test_from_the_plan_to_the_end(weft: Weft, test_database: TestDatabase) -> None:
+    """What somebody does who updates weft: look, migrate, fill, contract."""
+    execute(test_database, CLIENTS)
+    first = newest_revision()
+    assert weft("status", "--check").code == 6
+    shown = weft("migrate", "--dry-run")
+    assert shown.code == 0
+    assert f"From {first} to 9003:" in shown.out
+    assert "  alter table weft.clients add column region text" in shown.out
+    assert "      clients: access exclusive (stops reads and writes), about " in shown.out
+    assert "9002  expand  Clients are found by region" in shown.out
+    assert "  needs weft 0.1 or later everywhere; comes back from a backup only" in shown.out
+    assert weft("status", "--json").json()[-1]["applied"] is False, "a dry run changes nothing"
+
+    done = weft("migrate", "--to", "9002", "--json")
+    assert (done.json()["before"], done.json()["applied"]) == (first, ["9001", "9002"])
+    refused = weft("migrate")
+    assert refused.code == 6
+    assert "needs the data migration 'fill_region', which has 150 rows left" in refused.err
+
+    assert "fill_region" in weft("data", "list").out
+    assert weft("data", "status", "--json").json()[0]["state"] == "not begun"
+    filled = weft("data", "run", "fill_region", "--rest", "0", "--rows", "50")
+    assert "150 rows of 1 tenants were changed; nothing is left." in filled.out
+    assert "50 of 150 rows" in filled.err
+    assert weft("data", "status", "--json").json()[0]["state"] == "done"
+
+    done = weft("migrate")
+    assert "The database is at revision 9003." in done.out
+    assert "applying 9003 (contract): Every client has a region" in done.err
+    assert weft("status", "--check").code == 0
+    assert "Nothing to do: revision 9003 is there." in weft("migrate").out
+    assert weft("data", "run", "fill_region").out.strip() == "Nothing to do: no row is left."
+
+
+def test_sql_for_somebody_elses_hands_keeps_the_books(weft: Weft, test_database: TestDatabase) -> None:
+    """Applied by hand, the SQL leaves the same record as the command."""
+    sql = weft("migrate", "--sql", "--to", "9001").out
+    assert "alter table weft.clients add column region text" in sql
+
+    async def by_hand() -> None:
+        connection = await asyncpg.connect(test_database.owner)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    asyncio.run(by_hand())
+    [row] = [row for row in weft("status", "--json").json() if row["revision"] == "9001"]
+    assert (row["applied"], row["seconds"]) == (True, None)
+    assert row["applied_at"]
+
+
+def test_a_failed_migration_says_where_it_stands(weft: Weft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "more", "9101", "alter table weft.missing add column x text;", "select 1;")
+    monkeypatch.setenv("WEFT_MIGRATE_DIRECTORIES", str(folder))
+    refused = weft("migrate", "--json")
+    assert refused.code == 6
+    problem = json.loads(refused.err.splitlines()[-1])
+    assert problem["type"] == "migration_failed"
+    assert 'relation "weft.missing" does not exist' in problem["detail"]
+
+
+def test_production_asks_and_wants_a_backup(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_PROFILE", "production")
+    monkeypatch.setattr("weft.ops.migrating.run.backup_maker", lambda *_: None)
+    asked = weft("migrate", "--to", "9001")
+    assert (asked.code, "--yes" in asked.err) == (2, True)
+    assert weft("migrate", "--yes", "--no-backup", " ").code == 2
+    refused = weft("migrate", "--to", "9001", "--yes")
+    assert (refused.code, "--no-backup 'the reason'" in refused.err) == (6, True)
+    assert weft("migrate", "--to", "9001", "--yes", "--no-backup", "the provider makes them").code == 0
+    [row] = [row for row in weft("status", "--json").json() if row["revision"] == "9001"]
+    assert row["reason"] == "the provider makes them"
+    assert "  9001  expand" in weft("rollback", "--to", newest_revision()).err, "it says what it would do"
+    assert weft("rollback", "--to", newest_revision(), "--yes").code == 0
+    assert weft("rollback", "--to", "base", "--yes").code == 4
+    assert weft("reset", "--yes").code == 4
+
+
+def test_going_back_and_beginning_again(weft: Weft, test_database: TestDatabase) -> None:
+    execute(test_database, CLIENTS)
+    weft("migrate", "--to", "9002")
+    refused = weft("rollback", "--to", "9001")
+    assert refused.code == 2, "nobody is there to ask"
+    back = weft("rollback", "--to", newest_revision(), "--yes")
+    assert back.code == 0
+    assert "alter table weft.clients drop column region" in back.err
+    assert weft("rollback", "--to", newest_revision(), "--yes", "--json").json()["taken"] == []
+    assert weft("reset").code == 2
+    again = weft("reset", "--yes", "--json")
+    assert again.json()["revision"] == "9003"
+    assert again.json()["seed"]["made"]
+    assert execute(test_database, "select count(*) from weft.tenants where slug = 'ada'") == 0
+
+
+def test_environments_and_instances(weft: Weft, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "development *" in weft("environments").out
+    monkeypatch.setenv("WEFT_PROFILE", "staging")
+    table = weft("environments", "--json").json()
+    assert table["profile"] == "staging"
+    assert {"action", "development", "staging", "production", "means"} == set(table["actions"][0])
+    assert "No process of weft" in weft("instances").out
+    execute(test_database, "select weft.beat(gen_random_uuid(), 'worker', 'oak', '0.1.0', '0001')")
+    [one] = weft("instances", "--json").json()
+    assert (one["kind"], one["host"], one["live"]) == ("worker", "oak", True)
+
+
+def test_ctrl_c_pauses_a_data_migration(
+    weft: Weft, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(test_database, CLIENTS)
+    weft("migrate", "--to", "9001")
+    from weft.cli.database_data import _Bar
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_Bar, "tell", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        paused = weft("data", "run", "fill_region", "--rows", "40")
+    assert paused.code == 130
+    assert "Paused after 40 rows. `weft db data run fill_region` goes on from there." in paused.out
+    assert weft("data", "status", "--json").json()[0]["state"] == "paused"
+    assert weft("data", "run", "fill_region", "--json").json()["rows"] == 110
+    assert weft("data", "run", "nothing").code == 5
+
+
+def test_validate_says_what_is_wrong(weft: Weft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(tmp_path / "more", "9101", "select 1;", kind="contract")
+    monkeypatch.setenv("WEFT_MIGRATE_DIRECTORIES", str(folder))
+    refused = weft("validate")
+    assert refused.code == 6
+    assert "fail  every revision says what it must" in refused.out
+    assert "9101: a contract revision names the oldest version" in refused.out
