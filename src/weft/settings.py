@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from weft.core.errors import Invalid, Issue
+from weft.settings_backup import BackupSettings
 from weft.settings_sections import (
     SECRET,
     ApiSettings,
@@ -85,6 +86,7 @@ class Settings(Section):
     smtp: SmtpSettings = SmtpSettings()
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
+    backup: BackupSettings = BackupSettings()
 
     @property
     def archives(self) -> Path:
@@ -106,6 +108,7 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "smtp": (SmtpSettings, "SMTP_"),
     "retention": (RetentionSettings, "RETENTION_"),
     "limits": (LimitSettings, ""),
+    "backup": (BackupSettings, "BACKUP_"),
 }
 
 
