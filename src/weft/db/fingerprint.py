@@ -40,7 +40,9 @@ _OBJECTS = {
         select tablename || '.' || policyname,
                format('%s, for %s, to %s, using %s, check %s', permissive, cmd, array_to_string(roles, ','),
                       coalesce(qual, '-'), coalesce(with_check, '-'))
-          from pg_policies where schemaname = $1""",
+          from pg_policies
+         where schemaname = $1 and not (select c.relispartition from pg_class c
+                                         where c.relnamespace = $1::regnamespace and c.relname = tablename)""",
     "trigger": """
         select c.relname || '.' || t.tgname, pg_get_triggerdef(t.oid) || ', enabled ' || t.tgenabled::text
           from pg_trigger t join pg_class c on c.oid = t.tgrelid
@@ -68,12 +70,16 @@ _OBJECTS = {
           from pg_roles where rolname like 'weft\\_%' and $1 <> ''""",
     "partition": """
         select 'partition ' || c.relname,
-               format('row security %s, forced %s, grants %s', c.relrowsecurity, c.relforcerowsecurity,
-                      (select count(*) from aclexplode(c.relacl) a where a.grantee <> c.relowner))
+               format('row security %s, forced %s, grants %s, policies %s', c.relrowsecurity, c.relforcerowsecurity,
+                      (select count(*) from aclexplode(c.relacl) a where a.grantee <> c.relowner),
+                      (select coalesce(string_agg(p.polname, ', ' order by p.polname), '-') from pg_policy p
+                        where p.polrelid = c.oid))
           from pg_class c
          where c.relnamespace = $1::regnamespace and c.relispartition and c.relkind = 'r'
            and (not c.relrowsecurity or not c.relforcerowsecurity
-                or exists (select from aclexplode(c.relacl) a where a.grantee <> c.relowner))""",
+                or exists (select from aclexplode(c.relacl) a where a.grantee <> c.relowner)
+                or not exists (select from pg_policy p where p.polrelid = c.oid and p.polname = 'owner_maint')
+                or exists (select from pg_policy p where p.polrelid = c.oid and p.polroles <> array[c.relowner]))""",
 }
 
 

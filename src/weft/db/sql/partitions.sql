@@ -1,5 +1,6 @@
 -- Monthly partitions of the journal and the audit log, from last month to p_ahead months ahead. Each gets
--- forced row security and neither policy nor grant: reached directly it shows nothing to the application.
+-- forced row security, no grant, and no policy but the owner's for maintenance: reached directly it shows nothing to
+-- the application, and a dump by the owner, which reads partitions one by one, is whole.
 create function weft.ensure_partitions(p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog as $$
 declare
@@ -23,6 +24,9 @@ begin
           to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
         execute format('alter table weft.%I enable row level security', name);
         execute format('alter table weft.%I force row level security', name);
+        execute format(
+          'create policy owner_maint on weft.%I to weft_owner using (%s) with check (%s)', name,
+          'current_setting(''app.maintenance'', true) = ''on''', 'current_setting(''app.maintenance'', true) = ''on''');
         made := made + 1;
       end if;
     end loop;

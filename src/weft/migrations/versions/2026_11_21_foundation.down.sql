@@ -42,6 +42,7 @@ drop table
   weft.permissions,
   weft.dispatch_jobs,
   weft.dispatch_dead,
+  weft.backups,
   weft.audit_logs;
 
 drop function

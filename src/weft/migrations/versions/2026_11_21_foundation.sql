@@ -25,6 +25,19 @@ CREATE INDEX audit_logs_correlation_idx ON weft.audit_logs (tenant_id, correlati
 
 CREATE INDEX audit_logs_resource_idx ON weft.audit_logs (tenant_id, resource_type, resource_id, at);
 
+CREATE TABLE weft.backups (
+	id TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	reason TEXT NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	finished_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	bytes BIGINT NOT NULL, 
+	places TEXT[] NOT NULL, 
+	verified_at TIMESTAMP WITH TIME ZONE, 
+	failure TEXT, 
+	CONSTRAINT backups_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE weft.dispatch_dead (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -835,6 +848,14 @@ alter table weft.audit_logs force row level security;
 create policy tenant_rw on weft.audit_logs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.audit_logs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.backups enable row level security;
+
+alter table weft.backups force row level security;
+
+create policy everybody_reads on weft.backups for select to weft_app using (true);
+
+create policy owner_maint on weft.backups to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.dispatch_dead enable row level security;
 
@@ -1661,7 +1682,8 @@ language sql stable security definer set search_path = pg_catalog as $$
 $$;
 
 -- Monthly partitions of the journal and the audit log, from last month to p_ahead months ahead. Each gets
--- forced row security and neither policy nor grant: reached directly it shows nothing to the application.
+-- forced row security, no grant, and no policy but the owner's for maintenance: reached directly it shows nothing to
+-- the application, and a dump by the owner, which reads partitions one by one, is whole.
 create function weft.ensure_partitions(p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog as $$
 declare
@@ -1685,6 +1707,9 @@ begin
           to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
         execute format('alter table weft.%I enable row level security', name);
         execute format('alter table weft.%I force row level security', name);
+        execute format(
+          'create policy owner_maint on weft.%I to weft_owner using (%s) with check (%s)', name,
+          'current_setting(''app.maintenance'', true) = ''on''', 'current_setting(''app.maintenance'', true) = ''on''');
         made := made + 1;
       end if;
     end loop;
@@ -2184,6 +2209,8 @@ grant usage on schema weft to weft_app;
 grant select on weft.alembic_version to weft_app;
 
 grant select on weft.audit_logs to weft_app;
+
+grant select on weft.backups to weft_app;
 
 grant select, insert, update, delete on weft.dispatch_dead to weft_app;
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from weft.core.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 
 
@@ -58,7 +60,8 @@ class ManifestTooNew(Invalid):
 
     def __init__(self, name: str, found: object) -> None:
         super().__init__(
-            f"{name} is in format {found}, which this weft does not know. Use the version that wrote it, or a newer one."
+            f"{name} is in format {found}, which this weft does not know. Use the version that wrote it, "
+            "or a newer one."
         )
 
 
@@ -78,7 +81,8 @@ class SignerUnknown(Forbidden):
     def __init__(self, name: str, key: str) -> None:
         super().__init__(
             f"{name} is signed with the key {key}, which is not trusted here, so anybody may have written it. "
-            "If you know that key, name it in WEFT_BACKUP_SIGNERS, or give the key file that was kept with it (--identity)."
+            "If you know that key, name it in WEFT_BACKUP_SIGNERS, or give the key file that was kept offline "
+            "(--identity)."
         )
 
 
@@ -147,7 +151,8 @@ class SealBroken(Invalid):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"{name} cannot be decrypted: it was damaged or cut after it was encrypted. Use another copy of this backup."
+            f"{name} cannot be decrypted: it was damaged or cut after it was encrypted. "
+            "Use another copy of this backup."
         )
 
 
@@ -163,6 +168,86 @@ class SigningKeyInvalid(Invalid):
 
     def __init__(self, place: str) -> None:
         super().__init__(
-            f"{place} is not the key that signs backups. Put back the file that was there, or remove it: a new one is made, "
-            "and backups signed so far then need their key in WEFT_BACKUP_SIGNERS."
+            f"{place} is not the key that signs backups. Put back the file that was there, or remove it: a new one "
+            "is made, and backups signed so far then need their key in WEFT_BACKUP_SIGNERS."
         )
+
+
+class ProgramsMissing(Unavailable):
+    code = "backup_programs_missing"
+
+    def __init__(self, server: int, found: str, *, encrypted: bool) -> None:
+        wants = f"PostgreSQL {server} or newer" + (" that speaks TLS" if encrypted else "")
+        super().__init__(
+            f"This server needs pg_dump and pg_restore of {wants}; found {found}. Install the client programs "
+            f"(package postgresql-client-{server}) so that they are on the PATH. Nothing was done."
+        )
+
+
+class NothingToBackUp(Conflict):
+    code = "nothing_to_back_up"
+
+    def __init__(self, database: str) -> None:
+        super().__init__(f"The database {database} has no schema of weft yet: `weft db migrate` makes it.")
+
+
+class RowsHidden(Forbidden):
+    code = "rows_hidden"
+
+    def __init__(self, table: str, sees: int, has: int) -> None:
+        super().__init__(
+            f"The backup would be incomplete: of {table} {sees} rows are seen where there are {has}. Row security hides "
+            "rows from this role; use WEFT_DATABASE_ADMIN_URL of a superuser, or the owner of the tables. "
+            "Nothing was kept."
+        )
+
+
+class DumpFailed(Unavailable):
+    code = "dump_failed"
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"pg_dump did not finish: {said}. Nothing was kept.")
+
+
+class RestoreFailed(Unavailable):
+    code = "restore_failed"
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"pg_restore did not finish: {said}. What was there before is unchanged.")
+
+
+class RestoreDiffers(Conflict):
+    code = "restore_differs"
+
+    def __init__(self, backup: str, differences: Sequence[str]) -> None:
+        shown = "; ".join(differences[:5]) + (f"; and {len(differences) - 5} more" if len(differences) > 5 else "")
+        super().__init__(
+            f"What came out of {backup} is not what went in: {shown}. Do not rely on this backup; make another one."
+        )
+
+
+class BackupKindDiffers(Invalid):
+    code = "backup_kind_differs"
+
+    def __init__(self, backup: str, kind: str) -> None:
+        super().__init__(
+            f"{backup} is a backup of the kind '{kind}', which this command does not read. "
+            "`weft db backups` shows kinds."
+        )
+
+
+class MasterKeyDiffers(Conflict):
+    code = "master_key_differs"
+
+    def __init__(self, backup: str) -> None:
+        super().__init__(
+            f"The tenants' keys in {backup} do not open with this installation's master key, so stored secrets would be "
+            "lost. The master key is in no backup: set WEFT_MASTER_KEY_FILE to the one that was used then."
+        )
+
+
+class BackupRunning(Conflict):
+    code = "backup_running"
+
+    def __init__(self) -> None:
+        super().__init__("Another backup of this database is being made at this moment. Wait for it, then try again.")

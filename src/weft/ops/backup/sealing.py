@@ -4,10 +4,10 @@ A backup is encrypted for *recipients*, public keys; whoever makes backups canno
 key, is needed to verify and to restore. Without recipients in the settings a pair is made in the home at first use:
 
     backup_keys/recipient     the public key                                  stays here
-    backup_keys/identity      the secret key, and who signed                  a copy belongs offline: without it no restore
+    backup_keys/identity      the secret key, and who signed                  keep a copy offline
     backup_keys/signing_key   signs manifests; its public key is in `identity`
 
-The master key (`weft.ops.keys`) is none of these and in no backup: whoever has only the backup reads no tenant's secret.
+The master key (`weft.ops.keys`) is none of these and in no backup: a backup alone shows no tenant's secret.
 """
 
 from __future__ import annotations
