@@ -1,10 +1,11 @@
-"""Showing how far long work is: a moving line where a terminal reads standard error, a plain note per part elsewhere."""
+"""Showing how far long work is: a moving line where a terminal reads standard error, a plain note a part elsewhere."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from weft.cli import output
@@ -37,7 +38,7 @@ class _Notes:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:
+    def __call__(self, what: str, done: int = 0, total: int = 0) -> None:  # noqa: ARG002 - those move
         if what not in self._said:
             self._said.add(what)
             if not output.as_json():
@@ -54,9 +55,20 @@ def _sentence(what: str, done: int, total: int) -> str:
 
 def size(count: int) -> str:
     """Bytes for people."""
-    amount, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 - the last one is used below
-        if amount < 1000 or unit == "TB":
-            break
+    if count < 1000:
+        return f"{count} B"
+    amount, units = float(count), iter(("kB", "MB", "GB"))
+    for unit in units:
         amount /= 1000
-    return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        if amount < 1000:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} TB"
+
+
+def age(span: timedelta) -> str:
+    """How long ago, for people."""
+    seconds = max(0, int(span.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

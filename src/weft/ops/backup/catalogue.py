@@ -94,9 +94,9 @@ def _learn(known: Listed, target: Target, signers: frozenset[str], *, has_proof:
             known.problem = None
         except WeftError as error:
             known.problem = error.message
-    if has_proof and (proof := read_proof(target, known.id, signers)) is not None:
-        if known.proof is None or proof.at > known.proof.at:
-            known.proof = proof
+    proof = read_proof(target, known.id, signers) if has_proof else None
+    if proof is not None and (known.proof is None or proof.at > known.proof.at):
+        known.proof = proof
 
 
 def find(settings: Settings, wanted: str, identity: Path | None = None) -> Target:

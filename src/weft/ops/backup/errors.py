@@ -196,8 +196,8 @@ class RowsHidden(Forbidden):
 
     def __init__(self, table: str, sees: int, has: int) -> None:
         super().__init__(
-            f"The backup would be incomplete: of {table} {sees} rows are seen where there are {has}. Row security hides "
-            "rows from this role; use WEFT_DATABASE_ADMIN_URL of a superuser, or the owner of the tables. "
+            f"The backup would be incomplete: of {table} {sees} rows are seen where there are {has}. Row security "
+            "hides rows from this role; use WEFT_DATABASE_ADMIN_URL of a superuser, or the owner of the tables. "
             "Nothing was kept."
         )
 
@@ -241,8 +241,8 @@ class MasterKeyDiffers(Conflict):
 
     def __init__(self, backup: str) -> None:
         super().__init__(
-            f"The tenants' keys in {backup} do not open with this installation's master key, so stored secrets would be "
-            "lost. The master key is in no backup: set WEFT_MASTER_KEY_FILE to the one that was used then."
+            f"The tenants' keys in {backup} do not open with this installation's master key, so stored secrets would "
+            "be lost. The master key is in no backup: set WEFT_MASTER_KEY_FILE to the one that was used then."
         )
 
 

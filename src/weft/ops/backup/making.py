@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from weft import __version__
 from weft.core.clock import Clock, utc_now
 from weft.core.errors import WeftError
 from weft.ops.backup import catalogue, copying, counting, manifest, proving, records
@@ -29,7 +30,6 @@ from weft.ops.connections import connect, database_of
 from weft.ops.installation import Addresses
 from weft.ops.keys import present_master_key
 from weft.settings import Settings
-from weft import __version__
 
 if TYPE_CHECKING:
     import asyncpg
@@ -91,7 +91,7 @@ def make(
     """Back up the whole database to the first place, prove it by a restore if asked to, and copy it to the others.
 
     Blocking, and not inside an event loop. `prove` needs the key that opens backups (`identity`, else the settings',
-    else the home's) and raises `IdentityMissing` before anything begins. Whatever else is refused leaves nothing behind.
+    else the home's) and raises `IdentityMissing` before anything begins. Whatever is refused leaves nothing behind.
     A copy that fails is told in the result and tried again with the next backup: the backup itself is there.
     """
     keys = makers_keys(settings)

@@ -113,7 +113,7 @@ class Dump:
         command += [f"--snapshot={snapshot}", "--lock-wait-timeout=60s", f"--dbname={to.address}"]
         if as_owner:
             command.append("--enable-row-security")  # with app.maintenance on: otherwise it refuses, rightly
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             command,
             stdin=subprocess.DEVNULL,

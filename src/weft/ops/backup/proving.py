@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from weft import __version__
 from weft.core.clock import Clock, utc_now
 from weft.core.errors import WeftError
 from weft.db import fingerprint, migrate
@@ -39,7 +40,6 @@ from weft.ops.keys import present_master_key
 from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
 from weft.ops.roles import OWNER, bootstrap
 from weft.settings import Settings
-from weft import __version__
 
 DATABASE: Final = "weft_proof"
 LOGICAL: Final = "logical"

@@ -1,0 +1,135 @@
+"""Backups by the clock: whether one is due is asked of the places, so it does not matter who asks, or how often.
+
+`weft db backup --due` makes one if a time of the schedule has passed since the last one began; `weft up` asks it, and
+so can any timer of a system. Times that were missed are caught up with by one backup. Two that ask at once: the
+database's lock lets one of them work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from weft.core.clock import Clock, utc_now
+from weft.core.errors import Invalid, WeftError
+from weft.domain.workflows.schedules import Calendar, ScheduleUnclear, read
+from weft.ops.backup import catalogue, copying, making, sealing, upkeep
+from weft.ops.backup.errors import BackupRunning
+from weft.ops.backup.making import KIND, Made
+from weft.ops.backup.targets import targets_of
+from weft.ops.backup.telling import Tell, silent
+from weft.ops.backup.upkeep import Pruned
+from weft.ops.installation import Addresses
+from weft.settings import Settings
+
+
+class BackupScheduleInvalid(Invalid):
+    code = "backup_schedule_invalid"
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"WEFT_BACKUP_SCHEDULE cannot be used: {said}")
+
+
+class BackupScheduleMissing(Invalid):
+    code = "backup_schedule_missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "No schedule says when a backup is due: set WEFT_BACKUP_SCHEDULE, such as '0 2 * * *', "
+            "or make one now with `weft db backup`."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a look came to. `made` None: nothing was due, or somebody else is at it."""
+
+    due: bool
+    next_at: datetime | None
+    made: Made | None = None
+    pruned: Pruned | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "due": self.due,
+            "next_at": self.next_at,
+            "made": self.made.as_json() if self.made else None,
+            "pruned": self.pruned.as_json() if self.pruned else None,
+            "warnings": self.warnings,
+        }
+
+
+def calendar(settings: Settings, now: datetime) -> Calendar:
+    """The schedule of the settings. Raises `BackupScheduleMissing` or `BackupScheduleInvalid`."""
+    said = settings.backup
+    if said.schedule is None:
+        raise BackupScheduleMissing
+    try:
+        return read({"cron": said.schedule, "timezone": said.timezone}, now)
+    except ScheduleUnclear as error:
+        raise BackupScheduleInvalid(error.message) from error
+
+
+def is_due(when: Calendar, last: datetime | None, now: datetime) -> bool:
+    """Whether a time of the schedule has passed since the last backup began. Without any, one is due at once."""
+    if last is None:
+        return True
+    following = when.next_after(last)
+    return following is not None and following <= now
+
+
+def waiting(settings: Settings, now: datetime) -> Done | None:
+    """What to say when nothing is due; None when something is. Asks the places, not the database."""
+    when = calendar(settings, now)
+    newest = catalogue.newest(catalogue.listed(settings), KIND)
+    if is_due(when, newest.at if newest else None, now):
+        return None
+    return Done(due=False, next_at=when.next_after(now))
+
+
+def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, clock: Clock = utc_now) -> Done:
+    """Make a backup if one is due, prove it if the key is here, copy what is missing elsewhere, and prune.
+
+    Blocking, and not inside an event loop.
+    """
+    now = clock()
+    if (nothing := waiting(settings, now)) is not None:
+        return nothing
+    next_at = calendar(settings, now).next_after(now)
+    warnings = []
+    prove = settings.backup.verify and sealing.can_open(settings)
+    if settings.backup.verify and not prove:
+        warnings.append("Not proved: the key that opens backups is not here. Run `weft db verify` where it is.")
+    try:
+        made = making.make(settings, addresses, reason="schedule", prove=prove, tell=tell, clock=clock)
+    except BackupRunning:
+        return Done(due=True, next_at=next_at, warnings=["Another process makes one at this moment."])
+    warnings += _catch_up(settings, made, tell)
+    pruned = upkeep.prune(settings, clock())
+    return Done(due=True, next_at=next_at, made=made, pruned=pruned, warnings=warnings + pruned.failures)
+
+
+def _catch_up(settings: Settings, made: Made, tell: Tell) -> list[str]:
+    """Copies that earlier backups lack: a place may have been away. What fails again is told, and tried next time."""
+    failures = [f"Not copied: {copy.failure}" for copy in made.copies if copy.failure is not None]
+    first, *others = targets_of(settings)
+    kept = [one for one in upkeep.listed(settings) if one.keeps and one.id != made.id]
+    for place in others:
+        if place.address in {copy.place for copy in made.copies if copy.failure is not None}:
+            continue
+        missing = [one.id for one in kept if first.address in one.places and place.address not in one.places]
+        failures += [f"Not copied: {c.failure}" for c in copying.copy(first, [place], missing, tell=tell) if c.failure]
+    return failures
+
+
+def problem(settings: Settings, now: datetime) -> WeftError | None:
+    """What is wrong with the schedule, for a start that should refuse early."""
+    if settings.backup.schedule is None:
+        return None
+    try:
+        calendar(settings, now)
+    except WeftError as error:
+        return error
+    return None
