@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from weft.ops.backup.restoring import Found, Replaced
+    from weft.ops.backup.tenants import Plan, Wanted
     from weft.settings import Settings
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -24,21 +25,73 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 @app.command()
 def restore(
     backup: Named,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Over what is there; the old database is kept under another name.")
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant, by its slug in the backup.")] = None,
+    as_: Annotated[
+        str | None, typer.Option("--as", metavar="NEWSLUG", help="With --tenant: a copy of it under this slug.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Over what is there.")] = False,
+    run: Annotated[
+        bool, typer.Option("--run", help="With --tenant: its executions go on at once, instead of being held.")
+    ] = False,
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="With --replace of the whole: do not keep the old database.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
-    drop_old: Annotated[bool, typer.Option("--drop-old", help="With --replace: do not keep the old database.")] = False,
     identity: Identity = None,
     yes: Yes = False,
 ) -> None:
-    """Restore the whole database. The new one is proved before it takes the place of the old."""
+    """Restore the whole database, proved before it takes the place of the old one; or one tenant of it."""
     from weft.ops.backup import catalogue
     from weft.settings import load_settings
 
+    if tenant is None and (as_ is not None or run):
+        raise typer.BadParameter("--as and --run are for one tenant: name it with --tenant.")
     settings = load_settings(os.environ)
     name = catalogue.named(settings, backup)
+    if tenant is not None:
+        from weft.ops.backup.tenants import Wanted
+
+        _tenant(settings, name, Wanted(tenant, as_, replace, run), dry_run=dry_run, identity=identity, yes=yes)
+        return
     _whole(settings, name, replace=replace, dry_run=dry_run, drop_old=drop_old, identity=identity, yes=yes)
+
+
+def _tenant(settings: Settings, name: str, wanted: Wanted, *, dry_run: bool, identity: Path | None, yes: bool) -> None:
+    from weft.ops.backup.tenants import restore_tenant
+    from weft.ops.installation import reach
+
+    if wanted.replace and not dry_run:
+        confirm(f"Replace the tenant '{wanted.new_slug or wanted.slug}' by what is in {name}?", yes=yes)
+    with reach(settings) as addresses, shown() as tell:
+        plan = restore_tenant(settings, addresses, name, wanted, dry_run=dry_run, identity=identity, tell=tell)
+    output.result(plan.as_json(), lambda: _tenant_text(plan))
+
+
+def _tenant_text(plan: Plan) -> str:
+    rows, gone = sum(plan.tables.values()), sum(plan.replaced.values())
+    what = f"copy '{plan.slug}'" if plan.is_copy else f"tenant '{plan.slug}'"
+    if plan.done:
+        lines = [f"The {what} ({plan.new_id}) is there: {rows} rows, compared." + (f" {gone} rows went." * bool(gone))]
+    else:
+        lines = [
+            f"The {what} would get {rows} rows." + (f" {gone} rows would go." * bool(gone)),
+            "Nothing was changed.",
+        ]
+        width = max(map(len, plan.tables), default=0)
+        lines += [f"  {table:<{width}}  {count}" for table, count in plan.tables.items()]
+    if plan.users_added or plan.users_matched:
+        lines.append(f"Sign-ins: {plan.users_added} new, {plan.users_matched} found by their address.")
+    if plan.held_jobs:
+        lines.append(
+            f"{plan.held_jobs} jobs are held: nothing of it goes on by itself. `weft dead list` shows them, "
+            "`weft dead retry` lets them go on; timers among them are due at once then."
+        )
+    if plan.is_copy:
+        lines.append(
+            "A copy shares no credential: it has no API keys and no webhook addresses, and its triggers are off."
+        )
+    lines += [f"In the way: {conflict}" for conflict in plan.conflicts]
+    return "\n".join(lines)
 
 
 def _whole(
@@ -86,17 +139,15 @@ def _plan_text(found: Found) -> str:
         return said
     return (
         f"{said}\nThe present database {found.database} with its {found.tenants} tenants goes out of use and is kept "
-        "under another name. Its connections are ended for a moment; what happened since the backup is not in the new one."
+        "under another name. Its connections are ended for a moment. What happened since the backup is not in the new."
     )
 
 
 def _done_text(done: Replaced) -> str:
-    lines = [
-        f"{done.database} is {done.backup} now: all {done.rows} rows of {done.tables} tables agree ({done.seconds:.1f} s)."
-    ]
+    lines = [f"{done.database} is {done.backup} now: {done.rows} rows, every table compared ({done.seconds:.1f} s)."]
     if done.kept is not None:
         lines.append(
-            f"The database that was there is kept as {done.kept}, until somebody drops it; `--drop-old` does so at once."
+            f"The database that was there is kept as {done.kept}, until somebody drops it (--drop-old: at once)."
         )
     if done.pending:
         lines.append("It is older than this version of weft: run `weft db migrate`.")

@@ -13,8 +13,9 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from weft.core.clock import utc_now
 from weft.core.errors import Unavailable
 from weft.ops import children, ports
 from weft.ops.forked import in_fork
@@ -25,6 +26,9 @@ from weft.ops.postgres import EmbeddedPostgres
 from weft.ops.processes import started_at
 from weft.ops.supervisor import PAUSES, Child, Signals, Supervisor
 from weft.settings import Settings
+
+if TYPE_CHECKING:
+    from weft.ops.backup.supervised import ScheduledBackups
 
 SIGN_INS = (("admin@example.com", "admin123"), ("demo@example.com", "demo123"))
 """Made by the seed, in the development profile only."""
@@ -118,6 +122,7 @@ class _Run:
         self._ready = ready
         self._began = began
         self._is_ready = False
+        self._backups = _scheduled_backups(settings, say)
         self._has_sign_ins = seed and settings.profile == "development"
         self._seed_for: Addresses | None = addresses if self._has_sign_ins else None
         self._complained = began
@@ -135,13 +140,17 @@ class _Run:
         )
 
     def run(self) -> None:
-        self._supervisor.run()
+        try:
+            self._supervisor.run()
+        finally:
+            if self._backups is not None:
+                self._backups.stop()
         self._say("stopped")
 
     def _tend(self, now: float) -> float:
         self._tend_database(now)
         if self._is_ready:
-            return 60.0
+            return self._backups.tend(utc_now()) if self._backups is not None else 60.0
         self._seed_once()
         host = self._settings.api.host
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
@@ -194,6 +203,15 @@ class _Run:
                 "starts": {name: started_at(pid) for name, pid in pids.items() if pid is not None},
             }
         )
+
+
+def _scheduled_backups(settings: Settings, say: Say) -> ScheduledBackups | None:
+    """Only with a schedule: without one nothing of it is imported."""
+    if settings.backup.schedule is None:
+        return None
+    from weft.ops.backup.supervised import ScheduledBackups
+
+    return ScheduledBackups(settings, utc_now(), say)
 
 
 def _with_ports(settings: Settings, say: Say) -> Settings:

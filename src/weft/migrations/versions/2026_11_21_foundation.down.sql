@@ -55,6 +55,7 @@ drop function
   weft.next_schedule(),
   weft.claim_schedules(timestamptz, integer, interval),
   weft.ensure_partitions(integer),
+  weft.ensure_partition(text, date),
   weft.sweep_places(uuid),
   weft.free_places(uuid, uuid[], uuid[]),
   weft.take_places(uuid, uuid[], uuid[], text[], boolean[], integer[]),

@@ -52,6 +52,7 @@ class Bucket:
         return self._address
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
+        path = self._prefix + safe(name)
         failed: list[BaseException] = []
 
         def watched() -> Iterator[bytes]:
@@ -65,7 +66,7 @@ class Bucket:
         try:
             obstore.put(
                 self._store,
-                self._prefix + safe(name),
+                path,
                 watched(),
                 use_multipart=True,
                 chunk_size=PART,
@@ -77,8 +78,9 @@ class Bucket:
             raise BackupPlaceUnreachable(self._address, _said(error)) from error
 
     def get(self, name: str) -> Iterator[bytes]:
+        path = self._prefix + safe(name)
         try:
-            for chunk in obstore.get(self._store, self._prefix + safe(name)).stream(min_chunk_size=1 << 20):
+            for chunk in obstore.get(self._store, path).stream(min_chunk_size=1 << 20):
                 yield bytes(chunk)
         except FileNotFoundError:
             raise ArtefactMissing(self._address, name) from None
@@ -99,10 +101,11 @@ class Bucket:
         return sorted((one for one in found if one.name.startswith(under)), key=lambda artefact: artefact.name)
 
     def delete(self, names: Iterable[str]) -> None:
+        paths = [self._prefix + safe(name) for name in names]
         try:
-            for name in names:
+            for path in paths:
                 with contextlib.suppress(FileNotFoundError):
-                    obstore.delete(self._store, self._prefix + safe(name))
+                    obstore.delete(self._store, path)
         except (BaseError, OSError) as error:
             raise BackupPlaceUnreachable(self._address, _said(error)) from error
 

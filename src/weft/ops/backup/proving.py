@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from weft import __version__
 from weft.core.clock import Clock, utc_now
@@ -41,7 +41,11 @@ from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
 from weft.ops.roles import OWNER, bootstrap
 from weft.settings import Settings
 
+if TYPE_CHECKING:
+    from weft.db.database import Connection
+
 DATABASE: Final = "weft_proof"
+EXPECTED: Final = "weft_expected"
 LOGICAL: Final = "logical"
 JOBS: Final = max(1, min(4, os.cpu_count() or 1))
 BUILDING: Final = "-c maintenance_work_mem=256MB"
@@ -111,9 +115,8 @@ def _prove(
     master = present_master_key(settings)
     with restored(target, backup, keys, master, tell=tell) as there:
         tell("comparing")
-        differences = asyncio.run(_differences(there, tell))
-        if differences:
-            raise RestoreDiffers(backup, differences)
+        if found := asyncio.run(_all_differences(there, tell)):
+            raise RestoreDiffers(backup, found)
         opens = asyncio.run(_opens(there, master))
     made = there.manifest
     return Proof(backup, clock(), time.monotonic() - began, len(made.tables), made.rows, __version__, opens)
@@ -195,44 +198,55 @@ def _sealed(target: Target, made: Manifest, part: Part, directory: Path, tell: T
         path.unlink(missing_ok=True)
 
 
-async def _differences(there: Restored, tell: Tell) -> list[str]:
-    """What does not agree with the manifest: tables, and the schema."""
-    made = there.manifest
-    connection = await connect(there.admin, application="weft db verify")
-    try:
-        await counting.open_snapshot(connection, as_owner=False)
+async def differences(connection: Connection, made: Manifest, tell: Tell) -> list[str]:
+    """What does not agree with the manifest, a sentence each: tables, and the schema. In a transaction of its own.
+
+    Another major version words the same schema otherwise; from such a server only the tables are compared.
+    """
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(counting.TEXT_SETTINGS)
         found = await counting.count_tables(connection, lambda done, total: tell("comparing", done, total))
         said = counting.differing(made.tables, found)
         schema, revision = await counting.schema_of(connection)
         if revision != made.revision:
             said.append(f"the revision is {revision} and should be {made.revision}")
-        if schema != made.fingerprint and not await _is_as_migrated(connection, there):
+        if schema != made.fingerprint and await _words_alike(connection, made):
             said.append("the schema differs")
+    return said
+
+
+async def _words_alike(connection: Connection, made: Manifest) -> bool:
+    return str(connection.get_server_version().major) == made.server_version.partition(".")[0]
+
+
+async def _all_differences(there: Restored, tell: Tell) -> list[str]:
+    """Those, and the schema of a server of another version: compared with one that migrations make here."""
+    made = there.manifest
+    connection = await connect(there.admin, application="weft db verify")
+    try:
+        said = await differences(connection, made, tell)
+        if not await _words_alike(connection, made) and not await _is_as_migrated(connection, there):
+            said.append("the schema is not what the migrations make")
         return said
     finally:
         await connection.close()
 
 
-async def _is_as_migrated(connection: object, there: Restored) -> bool:
-    """Another major version words the same schema otherwise: then it is compared with one made by migrations here."""
-    made = there.manifest
-    same_words = made.server_version.partition(".")[0] == (await _server(connection)).partition(".")[0]
-    if same_words or made.revision is None or not migrate.knows(made.revision):
+async def _is_as_migrated(connection: Connection, there: Restored) -> bool:
+    revision = there.manifest.revision
+    if revision is None or not migrate.knows(revision):
         return False
-    await bootstrap(there.facts.superuser_dsn, "weft_expected")
-    owner = there.facts.dsn(OWNER, None, "weft_expected")
-    await migrate.upgrade(owner, made.revision)
+    await bootstrap(there.facts.superuser_dsn, EXPECTED)
+    owner = there.facts.dsn(OWNER, None, EXPECTED)
+    await migrate.upgrade(owner, revision)
     other = await connect(owner, application="weft db verify")
     try:
         expected = await fingerprint.take(other)
     finally:
         await other.close()
-    return counting.hash_of(expected) == counting.hash_of(await fingerprint.take(connection))
-
-
-async def _server(connection: object) -> str:
-    found: str = await connection.fetchval("show server_version")  # type: ignore[attr-defined]  # asyncpg is untyped
-    return found
+    async with connection.transaction(readonly=True):
+        await connection.execute(counting.TEXT_SETTINGS)
+        return counting.hash_of(expected) == counting.hash_of(await fingerprint.take(connection))
 
 
 async def _opens(there: Restored, master_key: bytes | None) -> str:
@@ -247,10 +261,10 @@ async def _opens(there: Restored, master_key: bytes | None) -> str:
     return "opens"
 
 
-async def keys_open(connection: object, backup: str, master_key: bytes) -> None:
+async def keys_open(connection: Connection, backup: str, master_key: bytes) -> None:
     """Try every tenant's key. Raises `MasterKeyDiffers`."""
     keyring = Keyring(master_key)
-    rows = await connection.fetch("select wrapped from weft.tenant_keys")  # type: ignore[attr-defined]  # asyncpg
+    rows = await connection.fetch("select wrapped from weft.tenant_keys")
     try:
         for row in rows:
             keyring.unwrap(row["wrapped"])

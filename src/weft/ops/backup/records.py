@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from weft.ops.backup.catalogue import Listed
 from weft.ops.backup.counting import Access
 from weft.ops.connections import connect
-
-if TYPE_CHECKING:
-    from weft.db.database import Connection
 
 _SAVE: Final = """/* weft:backup.save */
 with now_there as (
@@ -26,11 +22,6 @@ insert into weft.backups (id, kind, reason, started_at, finished_at, bytes, plac
 select id, kind, reason, started_at, finished_at, bytes, places, verified_at, failure from now_there
     on conflict (id) do update
    set places = excluded.places, verified_at = excluded.verified_at, failure = excluded.failure
-"""
-NEWEST: Final = """/* weft:backup.newest */
-select max(started_at) as made_at, max(verified_at) as verified_at, count(*) as backups,
-       max(started_at) filter (where verified_at is not null) as verified_from
-  from weft.backups where kind = 'logical'
 """
 
 
@@ -61,12 +52,3 @@ def _row(one: Listed) -> dict[str, Any]:
         "verified_at": verified_at.isoformat() if verified_at else None,
         "failure": one.failure,
     }
-
-
-async def newest(connection: Connection) -> tuple[datetime | None, datetime | None]:
-    """When the newest backup was made, and how old the data is that a restore proved. Any login may ask.
-
-    The second is the time of the backup, not of its verification: a year-old backup verified today is a year old.
-    """
-    row = await connection.fetchrow(NEWEST)
-    return row["made_at"], row["verified_from"]

@@ -19,7 +19,7 @@ import asyncpg
 from weft.core.clock import Clock, utc_now
 from weft.core.errors import Conflict, Invalid, Unavailable
 from weft.db import migrate
-from weft.ops.backup import catalogue, counting, manifest, programs, proving, records
+from weft.ops.backup import catalogue, manifest, programs, proving, records
 from weft.ops.backup.counting import full_access
 from weft.ops.backup.errors import RestoreDiffers
 from weft.ops.backup.manifest import Manifest
@@ -31,9 +31,11 @@ from weft.ops.keys import present_master_key
 from weft.ops.roles import bootstrap
 from weft.settings import Settings
 
-LOCK: Final = 0x77656674_72737472
+LOCK: Final = 0x77667273
 RESTORED: Final = "_restored_"
 BEFORE: Final = "_before_"
+LONGEST: Final = 36
+"""A name has 63 bytes at most; what is put behind it needs 27."""
 
 _END_CONNECTIONS: Final = """
 select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()
@@ -151,9 +153,11 @@ def restore(
     keys = readers_keys(settings, identity)
     target = catalogue.find(settings, backup)
     work = _Restoring(addresses, found, began, tell, drop_old=drop_old)
-    with tempfile.TemporaryDirectory(prefix="weft-restore-") as directory:
-        with proving.unpacked(target, found.backup, keys, Path(directory), tell=tell) as dump:
-            kept = asyncio.run(work.run(dump, present_master_key(settings)))
+    with (
+        tempfile.TemporaryDirectory(prefix="weft-restore-") as directory,
+        proving.unpacked(target, found.backup, keys, Path(directory), tell=tell) as dump,
+    ):
+        kept = asyncio.run(work.run(dump, present_master_key(settings)))
     access = asyncio.run(full_access(addresses))
     asyncio.run(records.save(access, catalogue.listed(settings, identity)))
     return Replaced(
@@ -169,7 +173,7 @@ def restore(
 
 
 class _Restoring:
-    """One whole restore. Its connection holds a lock from the beginning to the end: one at a time for a server."""
+    """One whole restore. Its connection holds a lock from the beginning to the end: one at a time for a database."""
 
     def __init__(self, addresses: Addresses, found: Found, now: datetime, tell: Tell, *, drop_old: bool) -> None:
         assert addresses.admin is not None, "looked at before"  # noqa: S101 - for the type checker
@@ -178,14 +182,15 @@ class _Restoring:
         self._tell = tell
         self._drop_old = drop_old
         stamp = manifest.new_id(now).partition("-")[0].lower()
-        self._fresh = f"{found.database}{RESTORED}{stamp}"
-        self._old = f"{found.database}{BEFORE}{stamp}"
+        self._base = found.database[:LONGEST]
+        self._fresh = f"{self._base}{RESTORED}{stamp}"
+        self._old = f"{self._base}{BEFORE}{stamp}"
 
     async def run(self, dump: Path, master_key: bytes | None) -> str | None:
         """The name under which the old database stays, if there was one."""
         connection = await connect(with_database(self._admin, "postgres"), application="weft db restore")
         try:
-            if not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK):
+            if not await connection.fetchval("select pg_try_advisory_lock($1, hashtext($2))", LOCK, self._base):
                 raise RestoreRunning
             await self._tidy(connection)
             try:
@@ -201,7 +206,7 @@ class _Restoring:
     async def _tidy(self, connection: asyncpg.Connection) -> None:
         """Drop what a restore that was killed left: nobody else is at it, the lock says."""
         rows = await connection.fetch(
-            "select datname from pg_database where starts_with(datname, $1)", f"{self._found.database}{RESTORED}"
+            "select datname from pg_database where starts_with(datname, $1)", f"{self._base}{RESTORED}"
         )
         for row in rows:
             await connection.execute(f"drop database {_quoted(row['datname'])} with (force)")
@@ -216,15 +221,10 @@ class _Restoring:
             clients = programs.clients_for(connection.get_server_version().major, dsn)
             to = programs.login(dsn, options=proving.BUILDING)
             await asyncio.to_thread(programs.restore, clients, to, dump, jobs=proving.JOBS)
-            async with connection.transaction(isolation="repeatable_read"):
-                await connection.execute(counting.TEXT_SETTINGS)
-                tables = await counting.count_tables(
-                    connection, lambda done, total: self._tell("comparing", done, total)
-                )
-                if differences := counting.differing(self._found.backup.tables, tables):
-                    raise RestoreDiffers(self._found.backup.id, differences)
-                if master_key is not None:
-                    await proving.keys_open(connection, self._found.backup.id, master_key)
+            if found := await proving.differences(connection, self._found.backup, self._tell):
+                raise RestoreDiffers(self._found.backup.id, found)
+            if master_key is not None:
+                await proving.keys_open(connection, self._found.backup.id, master_key)
             await connection.execute("analyze")
             await connection.fetchval("select weft.ensure_partitions(3)")  # an old backup lacks the months of now
         finally:

@@ -12,9 +12,8 @@ from datetime import datetime
 from typing import Any
 
 from weft.core.clock import Clock, utc_now
-from weft.core.errors import Invalid, WeftError
-from weft.domain.workflows.schedules import Calendar, ScheduleUnclear, read
 from weft.ops.backup import catalogue, copying, making, sealing, upkeep
+from weft.ops.backup.due import calendar, is_due
 from weft.ops.backup.errors import BackupRunning
 from weft.ops.backup.making import KIND, Made
 from weft.ops.backup.targets import targets_of
@@ -22,23 +21,6 @@ from weft.ops.backup.telling import Tell, silent
 from weft.ops.backup.upkeep import Pruned
 from weft.ops.installation import Addresses
 from weft.settings import Settings
-
-
-class BackupScheduleInvalid(Invalid):
-    code = "backup_schedule_invalid"
-
-    def __init__(self, said: str) -> None:
-        super().__init__(f"WEFT_BACKUP_SCHEDULE cannot be used: {said}")
-
-
-class BackupScheduleMissing(Invalid):
-    code = "backup_schedule_missing"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "No schedule says when a backup is due: set WEFT_BACKUP_SCHEDULE, such as '0 2 * * *', "
-            "or make one now with `weft db backup`."
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +41,6 @@ class Done:
             "pruned": self.pruned.as_json() if self.pruned else None,
             "warnings": self.warnings,
         }
-
-
-def calendar(settings: Settings, now: datetime) -> Calendar:
-    """The schedule of the settings. Raises `BackupScheduleMissing` or `BackupScheduleInvalid`."""
-    said = settings.backup
-    if said.schedule is None:
-        raise BackupScheduleMissing
-    try:
-        return read({"cron": said.schedule, "timezone": said.timezone}, now)
-    except ScheduleUnclear as error:
-        raise BackupScheduleInvalid(error.message) from error
-
-
-def is_due(when: Calendar, last: datetime | None, now: datetime) -> bool:
-    """Whether a time of the schedule has passed since the last backup began. Without any, one is due at once."""
-    if last is None:
-        return True
-    following = when.next_after(last)
-    return following is not None and following <= now
 
 
 def waiting(settings: Settings, now: datetime) -> Done | None:
@@ -122,14 +85,3 @@ def _catch_up(settings: Settings, made: Made, tell: Tell) -> list[str]:
         missing = [one.id for one in kept if first.address in one.places and place.address not in one.places]
         failures += [f"Not copied: {c.failure}" for c in copying.copy(first, [place], missing, tell=tell) if c.failure]
     return failures
-
-
-def problem(settings: Settings, now: datetime) -> WeftError | None:
-    """What is wrong with the schedule, for a start that should refuse early."""
-    if settings.backup.schedule is None:
-        return None
-    try:
-        calendar(settings, now)
-    except WeftError as error:
-        return error
-    return None

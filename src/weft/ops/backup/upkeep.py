@@ -107,7 +107,7 @@ def listed(settings: Settings, identity: Path | None = None) -> list[Listed]:
 
 
 def prune(settings: Settings, now: datetime, *, dry_run: bool = False) -> Pruned:
-    """Delete what nothing keeps, in every place, and what crashed writers left. A place that fails is told in the result."""
+    """Delete what nothing keeps, in every place, and what crashed writers left. A place that fails is in the result."""
     found = listed(settings)
     goes = [one for one in found if not one.keeps]
     failures: list[str] = []
