@@ -52,7 +52,7 @@ class BackupSettings(Section):
     )
     signers: Words = Field(
         default=(),
-        description="Signing keys of other installations whose backups are trusted here; `weft db backup` shows its own.",
+        description="Signing keys of other installations whose backups are believed; `weft db backup` shows its own.",
     )
     schedule: str | None = Field(
         default=None, description="When `weft up` makes a backup: five fields of cron, such as `0 2 * * *`."

@@ -83,6 +83,7 @@ def _made_text(made: Made) -> str:
         f"  {'proved by a restore' if made.verified else f'not proved yet: weft db verify {made.id}'}",
     ]
     lines += [f"  copied to {c.place}" if c.failure is None else f"  NOT copied: {c.failure}" for c in made.copies]
+    lines.append(f"  signed with {made.signer}")
     if made.new_identity is not None:
         lines += [
             "",

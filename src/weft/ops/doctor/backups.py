@@ -1,4 +1,4 @@
-"""Backups: when one was made, and whether a restore ever proved it. Asked of the database, which is told by the places."""
+"""Backups: when one was made, and whether a restore ever proved it. The database is asked, which the places told."""
 
 from __future__ import annotations
 
