@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import socket
@@ -16,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.conftest import TestDatabase
 from tests.ops.waiting import until
@@ -25,6 +27,7 @@ from weft.ops.backup.making import Made
 from weft.ops.backup.proofs import Proof
 from weft.ops.backup.targets import Target, targets_of
 from weft.ops.installation import Addresses
+from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
 from weft.settings import Settings, load_settings
 
 MASTER_KEY = bytes(32)
@@ -50,6 +53,43 @@ class House:
 
     async def prove(self, backup: str, **options: Any) -> Proof:
         return await asyncio.to_thread(proving.prove, self.settings, backup, **options)
+
+
+@pytest.fixture(scope="session")
+def spare() -> Iterator[ConnectionFacts]:
+    """A throw-away server that tests share: starting one takes longer than what most of them ask of it."""
+    with tempfile.TemporaryDirectory(prefix="weft-spare-") as directory, ephemeral_cluster(Path(directory)) as facts:
+        yield facts
+
+
+@pytest.fixture
+def real_server() -> None:
+    """For the tests in which a backup gets a server of its own, as it does in earnest."""
+
+
+@pytest.fixture(autouse=True)
+def shared_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "real_server" in request.fixturenames:
+        return
+
+    @contextlib.contextmanager
+    def shared(_directory: Path) -> Iterator[ConnectionFacts]:
+        facts: ConnectionFacts = request.getfixturevalue("spare")
+        try:
+            yield facts
+        finally:
+            asyncio.run(_tidied(facts))
+
+    monkeypatch.setattr(proving, "ephemeral_cluster", shared)
+
+
+async def _tidied(facts: ConnectionFacts) -> None:
+    connection = await asyncpg.connect(facts.superuser_dsn)
+    try:
+        for name in (proving.DATABASE, proving.EXPECTED):
+            await connection.execute(f"drop database if exists {name} with (force)")
+    finally:
+        await connection.close()
 
 
 @pytest.fixture

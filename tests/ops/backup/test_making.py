@@ -64,7 +64,7 @@ async def lived_in(database: Database, slug: str = "ada", executed: int = 200) -
 
 
 async def test_a_backup_is_one_moment_and_a_restore_proves_it(
-    house: House, database: Database, monkeypatch: pytest.MonkeyPatch
+    house: House, database: Database, monkeypatch: pytest.MonkeyPatch, real_server: None
 ) -> None:
     actor, workflow_id = await lived_in(database)
     counted = counting.count_tables
@@ -74,9 +74,9 @@ async def test_a_backup_is_one_moment_and_a_restore_proves_it(
         await asyncio.to_thread(lambda: asyncio.run(_more(house, actor, workflow_id)))
         return await counted(connection, told)
 
-    monkeypatch.setattr(counting, "count_tables", disturbed)
-    made = await house.backup()
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(counting, "count_tables", disturbed)
+        made = await house.backup()
     read = manifest.read(house.target, made.id, [made.signer])
     assert read.tables["workflow_executions"].rows == 200, "those of the moment, not the one that came later"
     assert (read.kind, read.reason, read.revision, read.database) == ("logical", "manual", "0001", read.database)
@@ -137,14 +137,14 @@ async def test_nothing_in_it_is_readable_without_the_key_and_no_key_is_in_it(hou
 
 async def test_what_fails_leaves_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     as_owner = replace(house, addresses=replace(house.addresses, admin=None))
-    monkeypatch.setattr(Access, "options", "-c nobody_knows_this=1")
-    with pytest.raises(DumpFailed, match="nobody_knows_this"):
-        await as_owner.backup()
-    monkeypatch.undo()
-    monkeypatch.setattr(manifest, "write", _full)
-    with pytest.raises(OSError, match="No space"):
-        await house.backup()
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(Access, "options", "-c nobody_knows_this=1")
+        with pytest.raises(DumpFailed, match="nobody_knows_this"):
+            await as_owner.backup()
+    with monkeypatch.context() as patched:
+        patched.setattr(manifest, "write", _full)
+        with pytest.raises(OSError, match="No space"):
+            await house.backup()
     assert house.target.listed() == []
     with pytest.raises(NoBackupYet):
         catalogue.named(house.settings, "latest")

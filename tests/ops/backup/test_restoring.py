@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -15,11 +16,11 @@ from tests.factories import executions
 from tests.ops.backup.conftest import House
 from tests.ops.backup.test_making import lived_in
 
+from weft.core.actor import Actor
 from weft.core.errors import WeftError
 from weft.db import fingerprint
 from weft.db.database import Database
 from weft.db.scope import enter
-from weft.domain.secrets import queries as secret_queries
 from weft.domain.secrets import service as secrets
 from weft.domain.secrets.service import Cell
 from weft.ops.backup import manifest, programs, restoring
@@ -61,18 +62,11 @@ async def kept(admin: asyncpg.Connection, of: TestDatabase) -> list[str]:
     return [row[0] for row in rows]
 
 
-async def opened(database: Database, actor: Any) -> str:
+async def opened(database: Database, actor: Actor) -> str:
+    """The secret, as a worker would read it."""
     async with enter(database, actor) as scope:
-        row = await secrets.get(scope, "pay")
-        return await secrets.opened_one(scope, row) if hasattr(secrets, "opened_one") else await _value(scope, row)
-
-
-async def _value(scope: Any, row: Any) -> str:
-    from weft.db import secrets as cells
-
-    assert secret_queries
-    cell = Cell(row.id, row.name, row.version, row.value)
-    return (await cells.unseal(scope, secrets.TABLE, secrets.COLUMN, cell.id, cell.sealed)).decode()
+        row = await scope.raw.fetchrow("select id, name, version, value from weft.secrets where name = 'pay'")
+        return await secrets.opened(scope, Cell(UUID(int=row["id"].int), row["name"], row["version"], row["value"]))
 
 
 async def test_what_happened_since_is_undone_and_the_old_database_kept(

@@ -213,7 +213,7 @@ class _Restoring:
 
     async def _fill(self, dump: Path, master_key: bytes | None) -> None:
         """The backup in a database of its own, compared with its manifest."""
-        await bootstrap(self._admin, self._fresh)
+        await bootstrap(with_database(self._admin, "postgres"), self._fresh)
         self._tell("restoring")
         dsn = with_database(self._admin, self._fresh)
         connection = await connect(dsn, application="weft db restore")

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from weft.core.clock import Clock, utc_now
@@ -70,6 +70,11 @@ class SchemaNotCurrent(Conflict):
             f"The database is at revision {found}, this weft at {head}. Run `weft db migrate` first; "
             "nothing was changed."
         )
+
+
+_SLUG_TAKEN: Final = """/* weft:restore.slug */
+select exists (select from weft.tenants where slug = $1 and deleted_at is null)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ def restore_tenant(
     owner = addresses.require_owner()
     keys = readers_keys(settings, identity)
     master = present_master_key(settings)
-    asyncio.run(_require_current(owner))
+    asyncio.run(_look_first(owner, wanted, dry=dry_run))
     target = catalogue.find(settings, backup)
     with proving.restored(target, backup, keys, master, tell=tell) as there:
         revision = there.manifest.revision
@@ -139,10 +144,21 @@ def restore_tenant(
         return asyncio.run(_run((there.admin, owner), backup, wanted, master, tell, clock(), dry=dry_run))
 
 
-async def _require_current(owner: str) -> None:
+async def _look_first(owner: str, wanted: Wanted, *, dry: bool) -> None:
+    """Refuse what can be known before the backup is unpacked."""
     found = await migrate.current(owner)
     if found != migrate.head():
         raise SchemaNotCurrent(found, migrate.head())
+    if wanted.new_slug is None or dry:
+        return
+    connection = await connect(owner, application="weft db restore")
+    try:
+        async with connection.transaction(readonly=True):
+            await connection.execute("set local app.maintenance = 'on'")
+            if await connection.fetchval(_SLUG_TAKEN, wanted.new_slug):
+                raise SlugTaken(wanted.new_slug)
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager
