@@ -20,6 +20,7 @@ SCENARIOS = {
     "B7": ("benches.b7", "with and without row security and audit"),
     "B8": ("benches.b8", "forty steps that each call another system"),
     "B9": ("benches.b9", "the API's reads and writes against the same SQL"),
+    "B11": ("benches.b11", "backup, proof and restore of a million executions"),
 }
 
 

@@ -23,7 +23,7 @@ async def catalogue(test_database: TestDatabase) -> AsyncIterator[Any]:
         await connection.close()
 
 
-NOT_TENANTED = {"tenants", "users", "permissions", "alembic_version"}
+NOT_TENANTED = {"tenants", "users", "permissions", "backups", "alembic_version"}
 
 
 async def test_the_frozen_revision_is_what_the_models_emit() -> None:

@@ -26,6 +26,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 Identity = Annotated[
     Path | None, typer.Option("--identity", help="The file with the key that opens backups; else the home's.")
 ]
+Place = Annotated[
+    str | None,
+    typer.Option("--place", help="The place to take it from, as the list writes it; else the first with it."),
+]
 Named = Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, the beginning of it, or `latest`.")]
 
 
@@ -148,6 +152,7 @@ def _prune(settings: Settings, *, dry_run: bool, yes: bool) -> None:
     output.note(_pruned_text(would, "will be"))
     confirm("Delete them, in every place?", yes=yes)
     done = upkeep.prune(settings, utc_now())
+    _tell_database(settings)
     for failure in done.failures:
         output.note(failure)
     output.result(done.as_json() | {"dry_run": False}, lambda: _pruned_text(done, "were"))
@@ -155,13 +160,32 @@ def _prune(settings: Settings, *, dry_run: bool, yes: bool) -> None:
 
 def _pruned_text(pruned: Pruned, word: str) -> str:
     if not pruned.backups:
-        return f"Nothing goes: all {pruned.kept} backups are kept."
+        return f"Nothing goes. Kept: {pruned.kept}."
     lines = [f"{len(pruned.backups)} backups ({size(pruned.bytes)}) {word} deleted, {pruned.kept} stay:"]
     return "\n".join(lines + [f"  {backup}" for backup in pruned.backups])
 
 
+def _tell_database(settings: Settings, identity: Path | None = None) -> None:
+    """Health asks the database what the places know. A machine that only verifies has none."""
+    import asyncio
+
+    from weft.core.errors import WeftError
+    from weft.ops.backup import catalogue, records
+    from weft.ops.backup.counting import full_access
+    from weft.ops.home import Home
+    from weft.ops.installation import reach
+
+    if settings.database.url is None and not (Home(settings.home).data / "PG_VERSION").exists():
+        return
+    try:
+        with reach(settings) as addresses:
+            asyncio.run(records.save(asyncio.run(full_access(addresses)), catalogue.listed(settings, identity)))
+    except WeftError as error:
+        output.note(f"The database was not told of it: {error.message}")
+
+
 @app.command()
-def verify(backup: Named = "latest", identity: Identity = None) -> None:
+def verify(backup: Named = "latest", place: Place = None, identity: Identity = None) -> None:
     """Restore a backup into a throw-away server and compare every table with what went in."""
     from weft.ops.backup import catalogue, proving
     from weft.settings import load_settings
@@ -169,7 +193,11 @@ def verify(backup: Named = "latest", identity: Identity = None) -> None:
     settings = load_settings(os.environ)
     name = catalogue.named(settings, backup)
     with shown() as tell:
-        proof = proving.prove(settings, name, identity=identity, tell=tell)
+        target = catalogue.find(settings, name, place)
+        try:
+            proof = proving.prove(settings, name, target=target, identity=identity, tell=tell)
+        finally:
+            _tell_database(settings, identity)
     output.result(
         proof.as_json() | {"seconds": round(proof.seconds, 3)},
         f"{name} is whole: {proof.tables} tables, {proof.rows} rows and the schema came out as they went in "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from weft.cli import output
@@ -18,18 +20,22 @@ _BYTES = ("dumping", "checking", "fetching")
 
 @contextlib.contextmanager
 def shown() -> Iterator[Tell]:
-    """What to hand to the work as its `tell`."""
-    if output.as_json() or not sys.stderr.isatty():
-        yield _Notes()
-        return
-    from rich.console import Console
+    """What to hand to the work as its `tell`. SIGTERM then ends it tidily: what was unpacked does not stay behind."""
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        if output.as_json() or not sys.stderr.isatty():
+            yield _Notes()
+            return
+        from rich.console import Console
 
-    with Console(stderr=True).status("") as status:
+        with Console(stderr=True).status("") as status:
+            yield lambda what, done=0, total=0: status.update(_sentence(what, done, total))
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
-        def tell(what: str, done: int = 0, total: int = 0) -> None:
-            status.update(_sentence(what, done, total))
 
-        yield tell
+def _end(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 class _Notes:

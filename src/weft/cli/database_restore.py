@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from weft.cli import output
 from weft.cli.common import Yes, confirm
-from weft.cli.database_backup import Identity, Named
+from weft.cli.database_backup import Identity, Named, Place
 from weft.cli.database_progress import shown, size
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from weft.ops.backup.restoring import Found, Replaced
     from weft.ops.backup.tenants import Plan, Wanted
     from weft.settings import Settings
@@ -37,6 +37,7 @@ def restore(
         bool, typer.Option("--drop-old", help="With --replace of the whole: do not keep the old database.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    place: Place = None,
     identity: Identity = None,
     yes: Yes = False,
 ) -> None:
@@ -47,23 +48,35 @@ def restore(
     if tenant is None and (as_ is not None or run):
         raise typer.BadParameter("--as and --run are for one tenant: name it with --tenant.")
     settings = load_settings(os.environ)
-    name = catalogue.named(settings, backup)
+    source = _Source(catalogue.named(settings, backup), place, identity)
     if tenant is not None:
         from weft.ops.backup.tenants import Wanted
 
-        _tenant(settings, name, Wanted(tenant, as_, replace, run), dry_run=dry_run, identity=identity, yes=yes)
+        _tenant(settings, source, Wanted(tenant, as_, replace, run), dry_run=dry_run, yes=yes)
         return
-    _whole(settings, name, replace=replace, dry_run=dry_run, drop_old=drop_old, identity=identity, yes=yes)
+    _whole(settings, source, replace=replace, dry_run=dry_run, drop_old=drop_old, yes=yes)
 
 
-def _tenant(settings: Settings, name: str, wanted: Wanted, *, dry_run: bool, identity: Path | None, yes: bool) -> None:
+@dataclass(frozen=True)
+class _Source:
+    """Which backup, from which place, opened with which key."""
+
+    name: str
+    place: str | None
+    identity: Path | None
+
+
+def _tenant(settings: Settings, source: _Source, wanted: Wanted, *, dry_run: bool, yes: bool) -> None:
     from weft.ops.backup.tenants import restore_tenant
     from weft.ops.installation import reach
 
+    name = source.name
     if wanted.replace and not dry_run:
         confirm(f"Replace the tenant '{wanted.new_slug or wanted.slug}' by what is in {name}?", yes=yes)
     with reach(settings) as addresses, shown() as tell:
-        plan = restore_tenant(settings, addresses, name, wanted, dry_run=dry_run, identity=identity, tell=tell)
+        plan = restore_tenant(
+            settings, addresses, name, wanted, dry_run=dry_run, place=source.place, identity=source.identity, tell=tell
+        )
     output.result(plan.as_json(), lambda: _tenant_text(plan))
 
 
@@ -94,14 +107,13 @@ def _tenant_text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _whole(
-    settings: Settings, name: str, *, replace: bool, dry_run: bool, drop_old: bool, identity: Path | None, yes: bool
-) -> None:
+def _whole(settings: Settings, source: _Source, *, replace: bool, dry_run: bool, drop_old: bool, yes: bool) -> None:
     from weft.ops.backup import restoring
     from weft.ops.installation import reach
 
+    name, place, identity = source.name, source.place, source.identity
     with reach(settings) as addresses:
-        found = restoring.look(settings, addresses, name, identity=identity)
+        found = restoring.look(settings, addresses, name, place=place, identity=identity)
         if dry_run:
             output.result(_plan(found), lambda: _plan_text(found))
             return
@@ -112,7 +124,7 @@ def _whole(
             confirm(f"Put {name} in the place of the present database?", yes=yes)
         with shown() as tell:
             done = restoring.restore(
-                settings, addresses, name, replace=replace, drop_old=drop_old, identity=identity, tell=tell
+                settings, addresses, name, replace=replace, drop_old=drop_old, place=place, identity=identity, tell=tell
             )
     output.result(done.as_json(), lambda: _done_text(done))
 

@@ -1,4 +1,4 @@
-"""One tenant out of a backup: itself as it was, or a copy without its credentials; in one transaction, or not at all."""
+"""One tenant out of a backup: as it was, or a copy without its credentials; in one transaction, or not at all."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from weft.core.errors import WeftError
 from weft.ops.backup import manifest
-from weft.ops.backup.errors import BackupNotFound, BackupPlaceUnreachable, NoBackupYet
+from weft.ops.backup.errors import BackupNotFound, BackupPlaceUnknown, BackupPlaceUnreachable, NoBackupYet
 from weft.ops.backup.manifest import MANIFEST, PROOF, Manifest
 from weft.ops.backup.proofs import Proof, read_proof
 from weft.ops.backup.sealing import trusted_signers
@@ -99,10 +99,13 @@ def _learn(known: Listed, target: Target, signers: frozenset[str], *, has_proof:
         known.proof = proof
 
 
-def find(settings: Settings, wanted: str, identity: Path | None = None) -> Target:
-    """The place of a backup, the first one first, by its whole name: see `named`."""
-    trusted_signers(settings, identity)
-    for target in targets_of(settings):
+def find(settings: Settings, wanted: str, place: str | None = None) -> Target:
+    """A place that has a backup, by its whole name (see `named`): the first one, or the one with this address."""
+    places = targets_of(settings)
+    chosen = [target for target in places if place is None or target.address == place]
+    if not chosen:
+        raise BackupPlaceUnknown(place or "", [target.address for target in places])
+    for target in chosen:
         if target.listed(f"{wanted}/{MANIFEST}"):
             return target
     raise BackupNotFound(wanted)

@@ -17,6 +17,13 @@ class BackupPlaceInvalid(Invalid):
         )
 
 
+class BackupPlaceUnknown(NotFound):
+    code = "backup_place_unknown"
+
+    def __init__(self, place: str, known: Sequence[str]) -> None:
+        super().__init__(f"'{place}' is none of the places of backups. They are: {', '.join(known)}.")
+
+
 class BackupPlaceUnreachable(Unavailable):
     code = "backup_place_unreachable"
 
@@ -52,7 +59,9 @@ class ManifestDamaged(Invalid):
     code = "manifest_damaged"
 
     def __init__(self, name: str, said: str) -> None:
-        super().__init__(f"{name} is not a manifest that weft wrote: {said}. Use another copy of this backup.")
+        super().__init__(
+            f"{name} is not a manifest that weft wrote: {said}. Use another copy of this backup (--place)."
+        )
 
 
 class ManifestTooNew(Invalid):
@@ -92,7 +101,7 @@ class ArtefactCut(Invalid):
     def __init__(self, name: str, found: int, expected: int) -> None:
         super().__init__(
             f"{name} has {found} bytes and should have {expected}: it was cut off, or added to. "
-            "Use another copy of this backup."
+            "Use another copy of this backup (--place)."
         )
 
 
@@ -102,7 +111,7 @@ class ArtefactDamaged(Invalid):
     def __init__(self, name: str, found: str, expected: str) -> None:
         super().__init__(
             f"{name} is not what was written: its SHA-256 is {found[:16]}..., and should be {expected[:16]}... "
-            "Use another copy of this backup."
+            "Use another copy of this backup (--place)."
         )
 
 
@@ -152,7 +161,7 @@ class SealBroken(Invalid):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"{name} cannot be decrypted: it was damaged or cut after it was encrypted. "
-            "Use another copy of this backup."
+            "Use another copy of this backup (--place)."
         )
 
 

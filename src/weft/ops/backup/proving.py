@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 DATABASE: Final = "weft_proof"
 EXPECTED: Final = "weft_expected"
+PREFIX: Final = "weft-restore-"
+LEFT_ALONE: Final = 2 * 86_400.0
+"""Seconds: no restore takes that long, so what is older was left by a crash."""
 LOGICAL: Final = "logical"
 JOBS: Final = max(1, min(4, os.cpu_count() or 1))
 BUILDING: Final = "-c maintenance_work_mem=256MB"
@@ -129,8 +133,9 @@ def restored(
     """The backup, checked, decrypted and put into a throw-away server. Not inside an event loop."""
     made = logical(target, backup, keys)
     same_master_key(made, master_key)
+    sweep(Path(tempfile.gettempdir()))
     with (
-        tempfile.TemporaryDirectory(prefix="weft-restore-") as directory,
+        tempfile.TemporaryDirectory(prefix=PREFIX) as directory,
         unpacked(target, made, keys, Path(directory), tell=tell) as dump,
         ephemeral_cluster(Path(directory) / "server") as facts,
     ):
@@ -140,6 +145,15 @@ def restored(
         to = programs.login(there.admin, options=BUILDING)
         programs.restore(programs.embedded(), to, dump, jobs=JOBS)
         yield there
+
+
+def sweep(directory: Path) -> None:
+    """Remove what was unpacked by a process that was killed: it is plain."""
+    for left in directory.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            facts = left.lstat()
+            if facts.st_uid == os.geteuid() and facts.st_mtime < time.time() - LEFT_ALONE:
+                shutil.rmtree(left)
 
 
 def logical(target: Target, backup: str, keys: ReadersKeys) -> Manifest:

@@ -118,10 +118,12 @@ class Replaced:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def look(settings: Settings, addresses: Addresses, backup: str, *, identity: Path | None = None) -> Found:
+def look(
+    settings: Settings, addresses: Addresses, backup: str, *, place: str | None = None, identity: Path | None = None
+) -> Found:
     """What would be restored, and over what. Checks manifest, keys and revision; changes nothing."""
     keys = readers_keys(settings, identity)
-    made = proving.logical(catalogue.find(settings, backup), backup, keys)
+    made = proving.logical(catalogue.find(settings, backup, place), backup, keys)
     proving.same_master_key(made, present_master_key(settings))
     if made.revision is None or not migrate.knows(made.revision):
         raise RevisionUnknown(made.revision)
@@ -138,6 +140,7 @@ def restore(
     *,
     replace: bool = False,
     drop_old: bool = False,
+    place: str | None = None,
     identity: Path | None = None,
     tell: Tell = silent,
     clock: Clock = utc_now,
@@ -147,14 +150,14 @@ def restore(
     Without `replace` it refuses a database that holds tenants. Until the very end nothing of the old one is touched.
     """
     began = clock()
-    found = look(settings, addresses, backup, identity=identity)
+    found = look(settings, addresses, backup, place=place, identity=identity)
     if found.tenants and not replace:
         raise DatabaseNotEmpty(found.database, found.tenants)
     keys = readers_keys(settings, identity)
-    target = catalogue.find(settings, backup)
+    target = catalogue.find(settings, backup, place)
     work = _Restoring(addresses, found, began, tell, drop_old=drop_old)
     with (
-        tempfile.TemporaryDirectory(prefix="weft-restore-") as directory,
+        tempfile.TemporaryDirectory(prefix=proving.PREFIX) as directory,
         proving.unpacked(target, found.backup, keys, Path(directory), tell=tell) as dump,
     ):
         kept = asyncio.run(work.run(dump, present_master_key(settings)))

@@ -7,6 +7,7 @@ A child that failed is started again after a while. It is told the operator's ad
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from weft.ops.backup.due import calendar
+from weft.ops.processes import dies_with_us
 from weft.settings import Settings
 
 COMMAND: Final = (sys.executable, "-m", "weft", "db", "backup", "--due")
@@ -28,7 +30,11 @@ Start = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[bytes]"]
 
 def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - our own command
-        list(command), env=dict(environment), stdin=subprocess.DEVNULL, process_group=0
+        list(command),
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        process_group=0,
+        preexec_fn=dies_with_us(signal.SIGTERM),
     )
 
 

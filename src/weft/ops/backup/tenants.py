@@ -121,6 +121,7 @@ def restore_tenant(
     wanted: Wanted,
     *,
     dry_run: bool = False,
+    place: str | None = None,
     identity: Path | None = None,
     tell: Tell = silent,
     clock: Clock = utc_now,
@@ -133,7 +134,7 @@ def restore_tenant(
     keys = readers_keys(settings, identity)
     master = present_master_key(settings)
     asyncio.run(_look_first(owner, wanted, dry=dry_run))
-    target = catalogue.find(settings, backup)
+    target = catalogue.find(settings, backup, place)
     with proving.restored(target, backup, keys, master, tell=tell) as there:
         revision = there.manifest.revision
         if revision is None or not migrate.knows(revision):
