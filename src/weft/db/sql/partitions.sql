@@ -2,7 +2,7 @@
 -- owner's for maintenance: reached directly it shows nothing to the application, and a dump by the owner, which reads
 -- partitions one by one, is whole.
 create function weft.ensure_partition(p_parent text, p_month date) returns boolean
-language plpgsql security definer set search_path = pg_catalog as $$
+language plpgsql set search_path = pg_catalog as $$
 declare
   first_day date := date_trunc('month', p_month)::date;
   name text := p_parent || '_' || to_char(first_day, 'YYYYMM');
