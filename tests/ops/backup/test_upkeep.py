@@ -175,7 +175,6 @@ async def test_what_is_due_is_made_once_and_the_old_goes(house: House, test_data
 
     timed = house.with_settings(
         WEFT_BACKUP_SCHEDULE="0 2 * * *",
-        WEFT_BACKUP_VERIFY="false",
         WEFT_BACKUP_KEEP_LATEST="1",
         **{f"WEFT_BACKUP_KEEP_{name}": "0" for name in ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")},
     )
@@ -184,6 +183,8 @@ async def test_what_is_due_is_made_once_and_the_old_goes(house: House, test_data
     assert done.made is not None
     assert done.pruned is not None
     assert done.pruned.backups == [old]
+    assert done.made.verified
+    assert done.warnings == []
     again = await asyncio.to_thread(run_due, timed.settings, timed.addresses, clock=lambda: NOON)
     assert (again.due, again.made, again.next_at) == (False, None, datetime(2026, 11, 26, 2, tzinfo=UTC))
     assert waiting(timed.settings, NOON) == again

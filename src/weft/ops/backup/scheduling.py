@@ -62,6 +62,7 @@ def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, cl
         return nothing
     next_at = calendar(settings, now).next_after(now)
     warnings = []
+    sealing.makers_keys(settings)  # the very first makes the key that the proof needs
     prove = settings.backup.verify and sealing.can_open(settings)
     if settings.backup.verify and not prove:
         warnings.append("Not proved: the key that opens backups is not here. Run `weft db verify` where it is.")
