@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -77,7 +78,8 @@ def test_names_tell_their_time_and_sort_by_it() -> None:
 def test_every_change_is_found(target: Target, tmp_path: Path) -> None:
     path = tmp_path / MADE.id / MANIFEST
     whole = json.loads(path.read_text())
-    for change in ({"revision": "0002"}, {"tables": {}}, {"artefacts": []}, {"id": "other"}):
+    changes: list[dict[str, Any]] = [{"revision": "0002"}, {"tables": {}}, {"artefacts": []}, {"id": "other"}]
+    for change in changes:
         path.write_text(json.dumps(whole | {"document": whole["document"] | change}))
         with pytest.raises(SignatureWrong, match="changed after it was signed"):
             read(target, MADE.id, US)

@@ -143,6 +143,11 @@ async def test_it_goes_back_to_what_it_was_while_another_goes_on(
     others = await everything(owner, bob.tenant_id)
     async with enter(database, actor) as scope:
         await scope.raw.execute("update weft.api_keys set revoked_at = now()")
+        await scope.raw.execute(
+            "insert into weft.archives (tenant_id, id, period_from, period_to, executions, rows)"
+            " values ($1, gen_random_uuid(), now(), now(), 1, 1)",
+            ada.tenant_id,
+        )
         await secrets.put(scope, "pay", SecretPut(value="changed"))
     logged = await rows(owner, "audit_logs", ada.tenant_id)
 
@@ -151,6 +156,7 @@ async def test_it_goes_back_to_what_it_was_while_another_goes_on(
     plan = await restored(house, made.id, Wanted("ada", replace=True, run=True))
     assert (plan.is_copy, plan.held_jobs, plan.replaced["workflow_executions"]) == (False, 0, 25)
     after = await everything(owner, ada.tenant_id)
+    assert len(after.pop("archives")) == 1, "where an archive lies is not forgotten"
     assert after.keys() == before.keys() - {"sessions"}, "everybody signs in again"
     for table in after.keys() - {"api_keys", "event_interests", "dispatch_limits"}:
         assert after[table] == before[table], table

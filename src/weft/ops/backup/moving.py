@@ -58,6 +58,13 @@ values ($1, $2, 'tenant.restore', 'tenants', ($1::uuid)::text, $3::text::jsonb, 
 """
 
 
+_ARCHIVES: Final = """/* weft:restore.archives */
+insert into pg_temp.stage_archives
+select * from weft.archives a
+ where a.tenant_id = $1 and not exists (select from pg_temp.stage_archives s where s.id = a.id)
+"""
+
+
 @dataclass(slots=True)
 class Counts:
     """Rows by table that come and that go, and what becomes of members' sign-ins."""
@@ -108,6 +115,7 @@ class Moving:
                 await self._stage(Path(directory), counts)
                 versions = await self._versions()
                 if counts.go.get("tenants"):
+                    await self._keep(counts)
                     await self._take_out()
                 await self._put_in(counts)
                 await self._compare(counts)
@@ -151,7 +159,7 @@ class Moving:
 
     async def _stage(self, directory: Path, counts: Counts) -> None:
         await self._bring("users", "id = any($1::uuid[])", self._new_users, directory)
-        names = [table.name for table in _tables() if counts.come[table.name]]
+        names = [table.name for table in _tables() if counts.come[table.name] or table.name == "archives"]
         for done, table in enumerate(table for table in _tables() if table.name in names):
             self._tell("fetching tables", done, len(names))
             await self._bring(table.name, f"{_key(table)} = $1", self._tenant, directory)
@@ -201,10 +209,15 @@ class Moving:
             found[table] = version or 0
         return found
 
+    async def _keep(self, counts: Counts) -> None:
+        """What must not be forgotten of the time since: that keys were revoked, and where archives lie."""
+        if counts.come["api_keys"]:
+            await self._live.execute(_REVOKED)
+        done = await self._live.execute(_ARCHIVES, self._plan.new_id)
+        counts.come["archives"] += int(done.rpartition(" ")[2])
+
     async def _take_out(self) -> None:
         """What is there now. The audit log stays: it only ever grows."""
-        if "api_keys" in self._columns:
-            await self._live.execute(_REVOKED)  # what was revoked since stays revoked
         for table in reversed(_tables(everything=True)):
             if table.name != AUDIT:
                 await self._live.execute(f"delete from weft.{table.name} where {_key(table)} = $1", self._plan.new_id)

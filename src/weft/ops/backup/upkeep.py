@@ -74,8 +74,8 @@ def classes(times: Sequence[tuple[str, datetime]], policy: Policy) -> dict[str, 
 
 def classify(backups: Sequence[Listed], policy: Policy) -> None:
     """Write into each backup what it is kept as."""
-    ours = [(one.id, one.at) for one in backups if one.manifest is not None and one.manifest.kind == LOGICAL and one.at]
-    kept = classes([(backup, at) for backup, at in ours if at is not None], policy)
+    known = [(one.id, one.manifest) for one in backups if one.manifest is not None]
+    kept = classes([(backup, made.started_at) for backup, made in known if made.kind == LOGICAL], policy)
     for one in backups:
         if one.manifest is None:
             one.keeps = [UNREADABLE]
