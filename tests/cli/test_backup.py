@@ -1,4 +1,4 @@
-"""`weft db backup`, `backups`, `verify` and `restore` as an operator meets them: what they say, and their exit codes."""
+"""`weft db backup`, `backups`, `verify` and `restore` as an operator meets them: what they say and how they exit."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ from weft.ops.backup.errors import (
     SignerUnknown,
 )
 from weft.ops.backup.manifest import MANIFEST, Part
-from weft.ops.backup.programs import clients_for
+from weft.ops.backup.programs import clients_for, login
 from weft.ops.backup.sealing import Sum, makers_keys, readers_keys
 from weft.ops.backup.targets import Folder
 from weft.ops.installation import Addresses
@@ -182,6 +182,15 @@ def test_a_server_that_is_newer_than_our_programs_is_refused() -> None:
         clients_for(99)
     with pytest.raises(ProgramsMissing, match="speaks TLS"):
         clients_for(99, "postgresql://x@db.example/weft?sslmode=verify-full")
+
+
+def test_other_programs_are_told_passwords_where_nobody_looks() -> None:
+    to = login("postgresql+asyncpg://weft_owner:s%3Acret@db.example:5432/weft?sslmode=disable", options="-c a.b=on")
+    assert to.address == "postgresql://weft_owner@db.example:5432/weft?sslmode=disable"
+    assert (to.environment["PGPASSWORD"], to.environment["PGOPTIONS"]) == ("s:cret", "-c a.b=on")
+    hidden = login("postgresql://weft_owner@/weft?host=/run/weft&password=s%3Acret")
+    assert "cret" not in hidden.address
+    assert hidden.environment["PGPASSWORD"] == "s:cret"
 
 
 def flipped(content: bytes) -> bytes:

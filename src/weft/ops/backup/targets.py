@@ -135,8 +135,9 @@ class Folder:
             for path in self._root.rglob("*"):
                 name = path.relative_to(self._root).as_posix()
                 if name.startswith(under) and path.suffix != _PART and path.is_file():
-                    facts = path.stat()
-                    found.append(Artefact(name, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)))
+                    with contextlib.suppress(FileNotFoundError):  # somebody prunes at this moment
+                        facts = path.stat()
+                        found.append(Artefact(name, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)))
         except OSError as error:
             raise BackupPlaceUnreachable(self.address, error.strerror or str(error)) from error
         return sorted(found, key=lambda artefact: artefact.name)
