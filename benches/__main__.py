@@ -21,6 +21,7 @@ SCENARIOS = {
     "B8": ("benches.b8", "forty steps that each call another system"),
     "B9": ("benches.b9", "the API's reads and writes against the same SQL"),
     "B10": ("benches.b10", "load while a column, an index and a backfill come to a large table"),
+    "B11": ("benches.b11", "backup, proof and restore of a million executions"),
 }
 
 

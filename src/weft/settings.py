@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
 from weft.core.errors import Invalid, Issue
+from weft.settings_backup import BackupSettings
 from weft.settings_migrating import MigrateSettings
 from weft.settings_scale import ScaledDatabaseSettings
 from weft.settings_sections import (
@@ -90,6 +91,7 @@ class Settings(Section):
     maintain: MaintainSettings = MaintainSettings()
     monitor: MonitorSettings = MonitorSettings()
     migrate: MigrateSettings = MigrateSettings()
+    backup: BackupSettings = BackupSettings()
 
     @property
     def archives(self) -> Path:
@@ -114,6 +116,7 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "maintain": (MaintainSettings, "MAINTAIN_"),
     "monitor": (MonitorSettings, "MONITOR_"),
     "migrate": (MigrateSettings, "MIGRATE_"),
+    "backup": (BackupSettings, "BACKUP_"),
 }
 
 

@@ -31,6 +31,7 @@ README = ROOT / "README.md"
 EVENTS = DOCS / "guides" / "events.md"
 WORKFLOWS = DOCS / "guides" / "workflows.md"
 LIMITS = DOCS / "guides" / "limits.md"
+BACKUP = DOCS / "guides" / "backup.md"
 ADDRESS = "http://127.0.0.1:8080"
 """What the page says; the tests' server answers elsewhere."""
 
@@ -120,7 +121,7 @@ def serving(dsn: str) -> Iterator[str]:
         listening.close()
 
 
-@pytest.mark.parametrize("page", [PAGE, WORKFLOWS], ids=["first steps", "workflows"])
+@pytest.mark.parametrize("page", [PAGE, WORKFLOWS, BACKUP], ids=["first steps", "workflows", "backup"])
 def test_what_needs_no_server_works(page: Path, tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     ran = 0

@@ -420,7 +420,7 @@ class TestTheWhole:
         for report in (running, stopped):
             assert report.healthy
             bad = {topic for topic, verdict in verdicts(report.answers).items() if verdict is not OK}
-            assert bad == {"worker", "API"}, report
+            assert bad == {"worker", "API", "backups"}, report
         with pytest.raises(OSError, match=r"No such file|refused"):
             asyncio.run(asyncpg.connect(addresses.app))
 

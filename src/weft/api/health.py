@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import asyncpg
@@ -12,8 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from weft.api.plain import PlainRoute
+from weft.core.clock import utc_now
 from weft.db.database import Database
 from weft.http.state import services_of
+from weft.ops.backup import health as backups
 from weft.ops.preflight import Finding, schema_finding
 
 Heartbeat = Callable[[Database], Awaitable[float | None]]
@@ -36,6 +39,8 @@ class Readiness:
     schema: str | None = None
     """The revision this code needs; None skips the check."""
     heartbeat: Heartbeat | None = None
+    backup_alarm: timedelta | None = None
+    """How old the newest proved backup may be; None skips the check. An old one does not stop requests."""
 
 
 def routes(readiness: Readiness) -> list[PlainRoute]:
@@ -69,6 +74,8 @@ async def _checks(database: Database, readiness: Readiness) -> tuple[dict[str, A
         checks["schema"] = "ok" if finding is None else "ahead" if finding.warning else "differs"
     if readiness.heartbeat is not None:
         checks["worker"] = await _worker(database, readiness.heartbeat)
+    if readiness.backup_alarm is not None:
+        checks["backup"] = await _backup(database, readiness.backup_alarm)
     return checks, None if finding is None else finding.sentence
 
 
@@ -80,6 +87,16 @@ async def worker_heartbeat(database: Database) -> float | None:
     async with database.pool.acquire() as connection:
         age: float | None = await connection.fetchval(WORKERS)
         return age
+
+
+async def _backup(database: Database, alarm: timedelta) -> str:
+    """`ok`, `late`, `none`, or `unknown`."""
+    try:
+        async with asyncio.timeout(_PATIENCE), database.pool.acquire() as connection:
+            _, verified_from = await backups.newest(connection)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return "unknown"
+    return backups.verdict(verified_from, utc_now(), alarm)
 
 
 async def _worker(database: Database, heartbeat: Heartbeat) -> str:

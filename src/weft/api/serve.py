@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -107,6 +108,11 @@ def listen(host: str, port: int) -> socket.socket:
         raise AddressTaken(host, port, error.strerror or str(error)) from error
 
 
+def backup_alarm(settings: Settings) -> timedelta | None:
+    """How old a proved backup may be, where a schedule promises some."""
+    return timedelta(hours=settings.backup.alarm_hours) if settings.backup.schedule is not None else None
+
+
 def cursor_key(master_key: bytes) -> bytes:
     """The key that signs page cursors, derived so that it needs no keeping."""
     return hmac.new(master_key, b"weft page cursors 1", hashlib.sha256).digest()
@@ -155,7 +161,7 @@ async def serve(
         async with assembled(
             services,
             listen_dsn=settings.database.listen_url,
-            readiness=Readiness(preflight.newest_revision(), heartbeat or worker_heartbeat),
+            readiness=Readiness(preflight.newest_revision(), heartbeat or worker_heartbeat, backup_alarm(settings)),
             metrics=measured,
             trusted_proxies=settings.api.trusted_proxies,
             retention=bounds_of(settings),

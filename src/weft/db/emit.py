@@ -52,6 +52,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "take_places(uuid, uuid[], uuid[], text[], boolean[], integer[])": ("weft_owner", True),
     "free_places(uuid, uuid[], uuid[])": ("weft_owner", True),
     "sweep_places(uuid)": ("weft_owner", True),
+    "ensure_partition(text, date)": ("weft_owner", False),
     "ensure_partitions(integer)": ("weft_owner", True),
     "claim_schedules(timestamptz, integer, interval)": ("weft_dispatch", True),
     "next_schedule()": ("weft_dispatch", True),

@@ -201,16 +201,20 @@ _OBJECTS = {
         select c.relname::text, json_build_object(
                'table', p.relname, 'name', c.relname, 'row security', c.relrowsecurity,
                'row security forced', c.relforcerowsecurity, 'owner', pg_get_userbyid(c.relowner),
-               'grants', f.grants, 'policies', f.policies, 'silent triggers', f.triggers)
+               'grants', f.grants, 'policies', f.policies, 'kept for the owner', f.maintained,
+               'silent triggers', f.triggers)
           from pg_class c join pg_inherits h on h.inhrelid = c.oid join pg_class p on p.oid = h.inhparent
          cross join lateral (select
                (select coalesce(json_agg(distinct coalesce(r.rolname, 'public')), '[]') from aclexplode(c.relacl) a
                   left join pg_roles r on r.oid = a.grantee where a.grantee <> c.relowner) as grants,
-               (select coalesce(json_agg(o.polname), '[]') from pg_policy o where o.polrelid = c.oid) as policies,
+               (select coalesce(json_agg(o.polname), '[]') from pg_policy o where o.polrelid = c.oid
+                   and (o.polname <> 'owner_maint' or o.polroles <> array[c.relowner])) as policies,
+               exists (select from pg_policy o where o.polrelid = c.oid and o.polname = 'owner_maint') as maintained,
                (select coalesce(json_agg(t.tgname), '[]') from pg_trigger t join pg_trigger u on u.oid = t.tgparentid
                  where t.tgrelid = c.oid and not t.tgisinternal and t.tgenabled <> u.tgenabled) as triggers) f
          where c.relnamespace = $1::regnamespace and c.relispartition and c.relkind = 'r'
            and (not c.relrowsecurity or not c.relforcerowsecurity or c.relowner <> p.relowner
+                or not f.maintained
                 or f.grants::text <> '[]' or f.policies::text <> '[]' or f.triggers::text <> '[]')""",
 }
 

@@ -61,17 +61,32 @@ async def _key(scope: Scope, keyring: Keyring, number: int) -> bytes:
 async def seal(scope: Scope, table: str, column: str, row_id: UUID, plaintext: bytes) -> bytes:
     """The cell to store in `table.column` of the row `row_id`. The id must be known before: make it first."""
     number, key = await _newest_key(scope, scope.keyring)
-    nonce = os.urandom(12)
-    sealed = AESGCMSIV(key).encrypt(nonce, plaintext, _associated(scope.tenant_id, table, column, row_id))
-    return bytes([FORMAT]) + number.to_bytes(4, "big") + nonce + sealed
+    return sealed(number, key, scope.tenant_id, table, column, row_id, plaintext)
 
 
 async def unseal(scope: Scope, table: str, column: str, row_id: UUID, cell: bytes) -> bytes:
     """What was sealed into that very cell. Raises `SecretsUnreadable` for any other cell or master key."""
+    key = await _key(scope, scope.keyring, key_number(cell))
+    return opened(key, scope.tenant_id, table, column, row_id, cell)
+
+
+def sealed(number: int, key: bytes, tenant_id: UUID, table: str, column: str, row_id: UUID, plaintext: bytes) -> bytes:
+    """A cell under a data key that is at hand: for whoever moves cells from one tenant to another."""
+    nonce = os.urandom(12)
+    closed = AESGCMSIV(key).encrypt(nonce, plaintext, _associated(tenant_id, table, column, row_id))
+    return bytes([FORMAT]) + number.to_bytes(4, "big") + nonce + closed
+
+
+def key_number(cell: bytes) -> int:
+    """Which of the tenant's data keys a cell is under. Raises `SecretsUnreadable` for what is no cell."""
     if len(cell) < 1 + 4 + 12 + 16 or cell[0] != FORMAT:
         raise SecretsUnreadable
-    key = await _key(scope, scope.keyring, int.from_bytes(cell[1:5], "big"))
+    return int.from_bytes(cell[1:5], "big")
+
+
+def opened(key: bytes, tenant_id: UUID, table: str, column: str, row_id: UUID, cell: bytes) -> bytes:
+    """What `sealed` closed, with the key of `key_number`."""
     try:
-        return AESGCMSIV(key).decrypt(cell[5:17], cell[17:], _associated(scope.tenant_id, table, column, row_id))
+        return AESGCMSIV(key).decrypt(cell[5:17], cell[17:], _associated(tenant_id, table, column, row_id))
     except InvalidTag as error:
         raise SecretsUnreadable from error

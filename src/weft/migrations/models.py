@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import MetaData
 
+import weft.db.backup_tables
 import weft.db.dispatch_tables
 import weft.db.key_tables
 import weft.db.operation_tables

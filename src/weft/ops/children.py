@@ -44,4 +44,18 @@ def child_environment(settings: Settings, addresses: Addresses) -> dict[str, str
 
 _SECRETS = ("WEFT_DATABASE_URL", "WEFT_DATABASE_LISTEN_URL", "WEFT_MASTER_KEY")
 _OWNERS = ("WEFT_DATABASE_OWNER_URL", "WEFT_DATABASE_ADMIN_URL")
-_NOT_FOR_CHILDREN = frozenset({*_OWNERS, *(f"{name}_FILE" for name in (*_SECRETS, *_OWNERS)), "WEFT_MASTER_KEY"})
+_BACKUPS = (
+    "WEFT_BACKUP_IDENTITY",
+    "WEFT_BACKUP_S3_ACCESS_KEY",
+    "WEFT_BACKUP_S3_SECRET_KEY",
+    "WEFT_BACKUP_COPY_S3_ACCESS_KEY",
+    "WEFT_BACKUP_COPY_S3_SECRET_KEY",
+)
+_NOT_FOR_CHILDREN = frozenset(
+    {
+        *_OWNERS,
+        *_BACKUPS,
+        *(f"{name}_FILE" for name in (*_SECRETS, *_OWNERS, *_BACKUPS)),
+        "WEFT_MASTER_KEY",
+    }
+)

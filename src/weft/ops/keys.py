@@ -59,3 +59,14 @@ def decode(text: str) -> bytes:
     if len(raw) != BYTES:
         raise MasterKeyInvalid
     return raw
+
+
+def present_master_key(settings: Settings) -> bytes | None:
+    """The master key if it is here; none is made. For those who only compare."""
+    text = settings.master_key
+    if text is None:
+        path = Home(settings.home).master_key_file
+        if not path.exists():
+            return None
+        text = path.read_text().strip()
+    return decode(text)

@@ -243,7 +243,7 @@ class _Bootstrap:
 
     async def _create_database(self, report: BootstrapReport) -> None:
         row = await self._connection.fetchrow(
-            "select pg_encoding_to_char(encoding) as encoding, datdba::regrole::text as owner"
+            "select pg_encoding_to_char(encoding) as encoding, datdba::regrole::text as owner, datallowconn as open"
             " from pg_database where datname = $1",
             self._database,
         )
@@ -257,6 +257,8 @@ class _Bootstrap:
             raise DatabaseEncodingDiffers(self._database, row["encoding"])
         if row["owner"] != OWNER:
             await self._connection.execute(f"alter database {_name(self._database)} owner to {OWNER}")
+        if not row["open"]:  # a restore was killed while it exchanged databases
+            await self._connection.execute(f"alter database {_name(self._database)} with allow_connections true")
 
     async def _close_database(self) -> None:
         """Take from everybody what only the two login roles need."""

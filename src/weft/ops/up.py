@@ -13,8 +13,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from weft.core.clock import utc_now
 from weft.core.errors import Unavailable
 from weft.ops import children, ports
 from weft.ops.forked import in_fork
@@ -27,6 +28,9 @@ from weft.ops.supervisor import PAUSES, Child, Signals, Supervisor
 from weft.ops.upkeep.schedule import ScheduledCommand
 from weft.settings import Settings
 from weft.settings_upkeep import MaintainSettings
+
+if TYPE_CHECKING:
+    from weft.ops.backup.supervised import ScheduledBackups
 
 SIGN_INS = (("admin@example.com", "admin123"), ("demo@example.com", "demo123"))
 """Made by the seed, in the development profile only."""
@@ -120,6 +124,7 @@ class _Run:
         self._ready = ready
         self._began = began
         self._is_ready = False
+        self._backups = _scheduled_backups(settings, say)
         self._has_sign_ins = seed and settings.profile == "development"
         self._seed_for: Addresses | None = addresses if self._has_sign_ins else None
         self._complained = began
@@ -142,12 +147,15 @@ class _Run:
             self._supervisor.run()
         finally:
             self._maintenance.stop()
+            if self._backups is not None:
+                self._backups.stop()
         self._say("stopped")
 
     def _tend(self, now: float) -> float:
         self._tend_database(now)
         if self._is_ready:
-            return min(60.0, self._maintenance.tend())
+            pause = min(60.0, self._maintenance.tend())
+            return pause if self._backups is None else min(pause, self._backups.tend(utc_now()))
         self._seed_once()
         host = self._settings.api.host
         reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
@@ -214,6 +222,15 @@ def _maintenance(
             say("warning: no maintenance will be done, because WEFT_DATABASE_OWNER_URL is not set")
         return ScheduledCommand(MaintainSettings(), {}, say)
     return ScheduledCommand(settings.maintain, {**environment, "WEFT_DATABASE_OWNER_URL": addresses.owner}, say)
+
+
+def _scheduled_backups(settings: Settings, say: Say) -> ScheduledBackups | None:
+    """Only with a schedule: without one nothing of it is imported."""
+    if settings.backup.schedule is None:
+        return None
+    from weft.ops.backup.supervised import ScheduledBackups
+
+    return ScheduledBackups(settings, utc_now(), say)
 
 
 def _with_ports(settings: Settings, say: Say) -> Settings:

@@ -45,6 +45,7 @@ drop table
   weft.last_runs,
   weft.dispatch_jobs,
   weft.dispatch_dead,
+  weft.backups,
   weft.audit_logs,
   weft.app_instances;
 
@@ -60,6 +61,7 @@ drop function
   weft.next_schedule(),
   weft.claim_schedules(timestamptz, integer, interval),
   weft.ensure_partitions(integer),
+  weft.ensure_partition(text, date),
   weft.sweep_places(uuid),
   weft.free_places(uuid, uuid[], uuid[]),
   weft.take_places(uuid, uuid[], uuid[], text[], boolean[], integer[]),

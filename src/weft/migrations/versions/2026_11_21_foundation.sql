@@ -37,6 +37,19 @@ CREATE INDEX audit_logs_correlation_idx ON weft.audit_logs (tenant_id, correlati
 
 CREATE INDEX audit_logs_resource_idx ON weft.audit_logs (tenant_id, resource_type, resource_id, at);
 
+CREATE TABLE weft.backups (
+	id TEXT NOT NULL, 
+	kind TEXT NOT NULL, 
+	reason TEXT NOT NULL, 
+	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	finished_at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	bytes BIGINT NOT NULL, 
+	places TEXT[] NOT NULL, 
+	verified_at TIMESTAMP WITH TIME ZONE, 
+	failure TEXT, 
+	CONSTRAINT backups_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE weft.dispatch_dead (
 	tenant_id UUID NOT NULL, 
 	id UUID NOT NULL, 
@@ -906,6 +919,14 @@ create policy tenant_rw on weft.audit_logs to weft_app using (tenant_id = nullif
 
 create policy owner_maint on weft.audit_logs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
+alter table weft.backups enable row level security;
+
+alter table weft.backups force row level security;
+
+create policy everybody_reads on weft.backups for select to weft_app using (true);
+
+create policy owner_maint on weft.backups to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
 alter table weft.dispatch_dead enable row level security;
 
 alter table weft.dispatch_dead force row level security;
@@ -1287,6 +1308,10 @@ declare
   secret text;
   tenant uuid;
 begin
+  -- A restore brings the log of its rows along. Only the owner may say so, who could drop the trigger as well.
+  if current_setting('app.restore', true) = 'on' and session_user = 'weft_owner' then
+    return null;
+  end if;
   if tg_op = 'UPDATE' then
     select jsonb_object_agg(o.key, o.value), jsonb_object_agg(o.key, new_row -> o.key)
       into before_, after_
@@ -1754,14 +1779,39 @@ language sql stable security definer set search_path = pg_catalog as $$
   select t.tenant_id from t where t.tenant_id is not null
 $$;
 
--- Monthly partitions of the journal and the audit log, from last month to p_ahead months ahead. Each gets
--- forced row security and neither policy nor grant: reached directly it shows nothing to the application.
+-- Monthly partitions of the journal and the audit log. Each gets forced row security, no grant, and no policy but the
+-- owner's for maintenance: reached directly it shows nothing to the application, and a dump by the owner, which reads
+-- partitions one by one, is whole.
+create function weft.ensure_partition(p_parent text, p_month date) returns boolean
+language plpgsql set search_path = pg_catalog as $$
+declare
+  first_day date := date_trunc('month', p_month)::date;
+  name text := p_parent || '_' || to_char(first_day, 'YYYYMM');
+begin
+  if p_parent not in ('execution_logs', 'audit_logs') then
+    raise exception '% has no months', p_parent;
+  end if;
+  if to_regclass('weft.' || name) is not null then
+    return false;
+  end if;
+  execute format(
+    'create table weft.%I partition of weft.%I for values from (%L) to (%L)',
+    name, p_parent,
+    to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
+    to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+  execute format('alter table weft.%I enable row level security', name);
+  execute format('alter table weft.%I force row level security', name);
+  execute format(
+    'create policy owner_maint on weft.%1$I to weft_owner using (%2$s) with check (%2$s)', name,
+    'current_setting(''app.maintenance'', true) = ''on''');
+  return true;
+end $$;
+
+-- From last month to p_ahead months ahead; how many were made.
 create function weft.ensure_partitions(p_ahead integer) returns integer
 language plpgsql security definer set search_path = pg_catalog as $$
 declare
   parent text;
-  first_day date;
-  name text;
   made integer := 0;
 begin
   if p_ahead not between 0 and 24 then
@@ -1769,18 +1819,8 @@ begin
   end if;
   foreach parent in array array['execution_logs', 'audit_logs'] loop
     for i in -1 .. p_ahead loop
-      first_day := (date_trunc('month', now() at time zone 'utc') + make_interval(months => i))::date;
-      name := parent || '_' || to_char(first_day, 'YYYYMM');
-      if to_regclass('weft.' || name) is null then
-        execute format(
-          'create table weft.%I partition of weft.%I for values from (%L) to (%L)',
-          name, parent,
-          to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
-          to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
-        execute format('alter table weft.%I enable row level security', name);
-        execute format('alter table weft.%I force row level security', name);
-        made := made + 1;
-      end if;
+      made := made + weft.ensure_partition(
+        parent, (date_trunc('month', now() at time zone 'utc') + make_interval(months => i))::date)::integer;
     end loop;
   end loop;
   return made;
@@ -2244,6 +2284,8 @@ revoke all on function weft.sweep_places(uuid) from public;
 
 grant execute on function weft.sweep_places(uuid) to weft_app;
 
+revoke all on function weft.ensure_partition(text, date) from public;
+
 revoke all on function weft.ensure_partitions(integer) from public;
 
 grant execute on function weft.ensure_partitions(integer) to weft_app;
@@ -2317,6 +2359,8 @@ grant select on weft.alembic_version to weft_app;
 grant select on weft.app_instances to weft_app;
 
 grant select on weft.audit_logs to weft_app;
+
+grant select on weft.backups to weft_app;
 
 grant select, insert, update, delete on weft.dispatch_dead to weft_app;
 

@@ -47,7 +47,7 @@ def _may_look_into(answers: list[Answer]) -> bool:
 
 def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
     """The database, the master key that belongs to it, and the processes."""
-    from weft.ops.doctor import database, pooler, replica  # imports asyncpg
+    from weft.ops.doctor import backups, database, pooler, replica  # imports asyncpg
 
     run = home.running()
     key_answer, master = machine.master_key(settings, home)
@@ -62,6 +62,7 @@ def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
             answers += asyncio.run(replica.look(settings.database, addresses.app))
             if any(answer.topic == "partitions" for answer in answers):  # otherwise there is no schema to ask
                 answers += asyncio.run(database.across_tenants(addresses, master))
+                answers.append(asyncio.run(backups.look(addresses, settings, clock)))
         if key_answer is not None:
             answers.append(key_answer)
         answers.append(installation.api(settings, run))

@@ -118,7 +118,8 @@ RULES = (
         """select c.relname::text from pg_class c
             where c.relnamespace = 'weft'::regnamespace and c.relispartition and $1::text[] is not null
               and (exists (select from aclexplode(c.relacl) a where a.grantee <> c.relowner)
-                   or exists (select from pg_policy p where p.polrelid = c.oid))""",
+                   or exists (select from pg_policy p where p.polrelid = c.oid
+                               and (p.polname <> 'owner_maint' or p.polroles <> array[c.relowner])))""",
     ),
     Rule(
         "grant-to-public", "Everybody has a right to it.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from weft.db.emit import MAINTENANCE
 from weft.db.fingerprint import Facts
 from weft.ops.schema.step import OWNER, Change, Place, Stage, Step, bracketed, qualified, quoted, role
 
@@ -268,5 +269,8 @@ def partition(change: Change) -> Iterator[Step]:
         yield change.removes(Place.revoke, f"revoke all on {name} from {holders}")
     for policy in found["policies"]:
         yield change.removes(Place.drop_policy, f"drop policy {quoted(policy)} on {name}")
+    if not found["kept for the owner"]:
+        kept = f"using ({MAINTENANCE}) with check ({MAINTENANCE})"
+        yield change.adds(Place.policy, f"create policy owner_maint on {name} to {quoted(owner)} {kept}")
     for trigger in found["silent triggers"]:
         yield change.adds(Place.trigger, f"alter table {name} enable trigger {quoted(trigger)}")

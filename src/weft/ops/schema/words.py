@@ -68,7 +68,7 @@ def sentence(difference: Difference, sides: Sides) -> str:
 
 
 def _faults(found: Facts) -> list[str]:
-    faults = [fact for fact in ("row security", "row security forced") if not found[fact]]
+    faults = [fact for fact in ("row security", "row security forced", "kept for the owner") if not found[fact]]
     faults += [fact for fact in ("grants", "policies", "silent triggers") if found[fact]]
     return faults or ["owner"]
 

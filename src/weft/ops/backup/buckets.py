@@ -1,0 +1,123 @@
+"""Artefacts in a bucket of an S3-compatible store. Parts of an upload become an object together, or never."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
+
+from weft.ops.backup.errors import ArtefactMissing, BackupPlaceInvalid, BackupPlaceUnreachable
+from weft.ops.backup.targets import Artefact, Credentials, safe
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+PART: Final = 8 << 20
+"""Bytes of one part. A store takes 10,000 of them: 80 GB for one artefact."""
+PARTS_AT_ONCE: Final = 3
+PATIENCE: Final = "60s"
+
+
+class Bucket:
+    """A bucket, or what is under a prefix of it."""
+
+    def __init__(self, bucket: str, prefix: str, credentials: Credentials) -> None:
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._address = f"s3://{bucket}/{prefix}".rstrip("/")
+        endpoint = credentials.endpoint
+        client: ClientConfig = {
+            "allow_http": endpoint is not None and endpoint.startswith("http://"),
+            "timeout": PATIENCE,
+            "connect_timeout": "10s",
+        }
+        retry: RetryConfig = {"max_retries": 3}
+        config: dict[str, str | bool] = {"region": credentials.region, "virtual_hosted_style_request": False}
+        if endpoint is not None:
+            config["endpoint"] = endpoint
+        if credentials.access_key is not None and credentials.secret_key is not None:
+            config |= {"access_key_id": credentials.access_key, "secret_access_key": credentials.secret_key}
+        try:
+            self._store = S3Store(bucket, config=config, client_options=client, retry_config=retry)  # type: ignore[arg-type]
+        except (BaseError, ValueError) as error:
+            raise BackupPlaceInvalid(self._address) from error
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> None:
+        path = self._prefix + safe(name)
+        failed: list[BaseException] = []
+
+        def watched() -> Iterator[bytes]:
+            # The store wraps what the reading raises: kept here, so that the caller sees its own error.
+            try:
+                yield from chunks
+            except BaseException as error:
+                failed.append(error)
+                raise
+
+        try:
+            obstore.put(
+                self._store,
+                path,
+                watched(),
+                use_multipart=True,
+                chunk_size=PART,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+        except (BaseError, OSError, ValueError) as error:
+            if failed:
+                raise failed[0] from error
+            raise BackupPlaceUnreachable(self._address, _said(error)) from error
+
+    def get(self, name: str) -> Iterator[bytes]:
+        path = self._prefix + safe(name)
+        try:
+            for chunk in obstore.get(self._store, path).stream(min_chunk_size=1 << 20):
+                yield bytes(chunk)
+        except FileNotFoundError:
+            raise ArtefactMissing(self._address, name) from None
+        except (BaseError, OSError) as error:
+            raise BackupPlaceUnreachable(self._address, _said(error)) from error
+
+    def listed(self, under: str = "") -> list[Artefact]:
+        # Stores list under whole folders only; what is left of the beginning is compared here.
+        folder = self._prefix + (under.rpartition("/")[0] + "/" if "/" in under else "")
+        try:
+            found = [
+                Artefact(str(one["path"]).removeprefix(self._prefix), int(one["size"]), one["last_modified"])
+                for batch in obstore.list(self._store, folder or None)
+                for one in batch
+            ]
+        except (BaseError, OSError) as error:
+            raise BackupPlaceUnreachable(self._address, _said(error)) from error
+        return sorted((one for one in found if one.name.startswith(under)), key=lambda artefact: artefact.name)
+
+    def delete(self, names: Iterable[str]) -> None:
+        paths = [self._prefix + safe(name) for name in names]
+        try:
+            for path in paths:
+                with contextlib.suppress(FileNotFoundError):
+                    obstore.delete(self._store, path)
+        except (BaseError, OSError) as error:
+            raise BackupPlaceUnreachable(self._address, _said(error)) from error
+
+    def local(self, name: str) -> Path | None:  # noqa: ARG002 - the protocol's
+        return None
+
+    def sweep(self, older_than: datetime) -> int:  # noqa: ARG002 - the protocol's
+        """Nothing to do: parts that never became an object are the store's to expire (a rule of the bucket)."""
+        return 0
+
+
+def _said(error: Exception) -> str:
+    """The fact without the store's own listing of everything it tried."""
+    text = str(error).strip().splitlines()
+    return text[0][:300] if text else type(error).__name__
