@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from weft.core.errors import Invalid, Issue
 from weft.settings_backup import BackupSettings
+from weft.settings_recovery import WalSettings
 from weft.settings_sections import (
     SECRET,
     ApiSettings,
@@ -87,6 +88,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
     backup: BackupSettings = BackupSettings()
+    wal: WalSettings = WalSettings()
 
     @property
     def archives(self) -> Path:
@@ -109,6 +111,7 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "retention": (RetentionSettings, "RETENTION_"),
     "limits": (LimitSettings, ""),
     "backup": (BackupSettings, "BACKUP_"),
+    "wal": (WalSettings, "WAL_"),
 }
 
 
