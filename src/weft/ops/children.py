@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from weft.ops.home import Home
 from weft.ops.installation import Addresses
 from weft.ops.keys import master_key
+from weft.ops.supervisor import Child
 from weft.settings import Settings
 
 
@@ -40,6 +41,29 @@ def child_environment(settings: Settings, addresses: Addresses) -> dict[str, str
         master_key(settings)  # made, or refused, before anything starts
         told["WEFT_MASTER_KEY_FILE"] = str(home.master_key_file)
     return kept | told
+
+
+def refuse_unready(settings: Settings) -> None:
+    """Before anything starts: would what `extra_children` starts have an address and a place?"""
+    if settings.wal.archive:
+        from weft.ops.backup.targets import targets_of
+        from weft.ops.recovery.source import source_of
+
+        source_of(settings)
+        targets_of(settings)
+
+
+def extra_children(settings: Settings, addresses: Addresses, environment: Mapping[str, str]) -> list[Child]:
+    """Processes that only some installations want, and whose failure must not stop the others."""
+    if not settings.wal.archive:
+        return []
+    told = dict(environment)
+    if addresses.embedded:
+        told.pop("WEFT_DATABASE_URL")  # it finds the embedded server by its home, as an operator's command does
+    elif settings.database.replication_url is not None:
+        told["WEFT_DATABASE_REPLICATION_URL"] = settings.database.replication_url
+    command = [sys.executable, "-m", "weft", "db", "wal", "run"]
+    return [Child("WAL archiver", command, told, essential=False)]
 
 
 _SECRETS = ("WEFT_DATABASE_URL", "WEFT_DATABASE_LISTEN_URL", "WEFT_MASTER_KEY")

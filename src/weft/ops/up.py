@@ -87,6 +87,7 @@ def up(settings: Settings, *, seed: bool, say: Say, ready: Callable[[Ready], Non
         embedded = EmbeddedPostgres(home, lock=lock) if settings.database.url is None else None
         try:
             end_leftovers(home, settings.worker.drain_seconds + _MARGIN_SECONDS, say)
+            children.refuse_unready(settings)
             settings = _with_ports(settings, say)
             addresses = _addresses(settings, home, embedded, say)
             _prepare(settings, addresses, say)
@@ -130,6 +131,7 @@ class _Run:
         self._database_started = began
         environment = children.child_environment(settings, addresses)
         self._children = [Child(name, command, environment) for name, command in children.child_commands().items()]
+        self._children += children.extra_children(settings, addresses, environment)
         self._supervisor = Supervisor(
             signals,
             self._children,
