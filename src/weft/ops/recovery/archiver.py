@@ -22,7 +22,7 @@ from weft.ops.backup.errors import ArtefactMissing
 from weft.ops.processes import started_at
 from weft.ops.recovery import status, vault
 from weft.ops.recovery.receiver import Receiver, Spool
-from weft.ops.recovery.segments import is_history
+from weft.ops.recovery.segments import Segment, is_history
 from weft.ops.recovery.source import ServerFacts, Slot, Source, replication_refusal, require_archivable
 from weft.ops.recovery.status import Status
 from weft.ops.recovery.vault import NOTE, Piece, State, Vault
@@ -66,6 +66,7 @@ class Archiver:
     _state: State | None = field(default=None, init=False)
     _state_read: bool = field(default=False, init=False)
     _pending: tuple[int, datetime] | None = field(default=None, init=False)
+    _marks: list[tuple[int, datetime]] = field(default_factory=list, init=False)
     _failures: int = field(default=0, init=False)
     _again_at: float = field(default=0.0, init=False)
     _ship_at: float = field(default=0.0, init=False)
@@ -167,12 +168,12 @@ class Archiver:
     def _receive(self, now: float) -> None:
         limit = self.options.spool_megabytes * 2**20
         if self._paused:
-            if self._spool.bytes() > limit // 2:
+            if self._waiting() > limit // 2:
                 return
             self._paused = False
             self.say("the spool has room again; receiving goes on")
         elif self._receiver.pid is not None:
-            if self._spool.bytes() > limit:
+            if self._waiting() > limit:
                 self._paused = True
                 self._receiver.stop()
                 self.say(f"the spool holds {limit >> 20} MB that no target takes; the server keeps what follows")
@@ -226,6 +227,7 @@ class Archiver:
         self._ship_finished()
         if self._pending is None and now >= self._ship_at:
             self._pending = self.source.position()
+            self._marks = [*self._marks[-20:], self._pending]
         if self._pending is None:
             return
         self._slot = self.source.slot(self.options.slot)
@@ -252,9 +254,17 @@ class Archiver:
         except ArtefactMissing:
             there = None
         if there is None:
-            first.keep(name, _chunks(path))
+            first.keep(name, _chunks(path), complete_to=self._complete_to(path.name))
         elif there.plain_sha256 != _digest(path):
             raise SegmentDiffers(path.name, first.target.address)
+
+    def _complete_to(self, name: str) -> str | None:
+        """The last moment of which all commits are in the log up to a segment's end, as far as we asked."""
+        segment = Segment.named(name, self.facts.segment_bytes)
+        if segment is None:
+            return None
+        end = (segment.number + 1) * self.facts.segment_bytes
+        return max((at.isoformat() for position, at in self._marks if position <= end), default=None)
 
     def _ship_partial(self) -> None:
         """Bring the beginning of the unfinished segment away, if it is new, and say how far that goes."""

@@ -54,7 +54,11 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What the target holds of the WAL. `shipped` says when each segment arrived, which is after all that it holds."""
+    """What the target holds of the WAL.
+
+    `shipped` says when each segment arrived; of those that none follows it says what moment the archive is complete to
+    with them.
+    """
 
     shipped: Mapping[Segment, datetime] = field(default_factory=dict)
     partial: Segment | None = None

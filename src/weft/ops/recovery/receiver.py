@@ -48,13 +48,6 @@ class Spool:
         ]
         return max(found, default=None)
 
-    def bytes(self) -> int:
-        total = 0
-        for path in self._files():
-            with contextlib.suppress(FileNotFoundError):
-                total += path.stat().st_size
-        return total
-
     def set_aside(self, name: str) -> Path | None:
         """Move everything away, for a server that went another way; it is kept beside, not deleted."""
         if not any(self._files()):

@@ -231,6 +231,8 @@ def _unpack(vault: Vault, base: Base, place: Path, run_as: RunAs | None, say: Sa
         unpack.check()
     except TarDamaged as error:
         raise BaseDamaged(base.id, str(error)) from error
+    finally:
+        unpack.close()
     manifest = place / "backup_manifest"
     postgres_user.hand_over(manifest, run_as)
 

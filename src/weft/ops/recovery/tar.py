@@ -125,6 +125,10 @@ class TarUnpack(TarWatch):
         self.feed(data)
         return len(data)
 
+    def close(self) -> None:
+        """Whatever happened, no file stays open."""
+        self._end()
+
     def _entry(self, name: str, kind: bytes) -> None:
         path = self._place / _safe(name)
         if kind == b"5":

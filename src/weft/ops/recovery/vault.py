@@ -16,7 +16,7 @@ import contextlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +32,7 @@ from weft.settings import Settings
 ROOT = "recovery"
 NOTE = ".json"
 _CHUNK = 1 << 18
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _LEVEL = 1  # the log of a quiet minute is mostly noughts; of a busy one, half
 
 
@@ -117,10 +118,10 @@ class Vault:
             raise (failed[0] if failed else error) from error
         return Piece(name, sealed.bytes, sealed.sha256, plain.bytes, plain.sha256)
 
-    def keep(self, name: str, chunks: Iterable[bytes]) -> Piece:
-        """Seal and note: afterwards it is there."""
+    def keep(self, name: str, chunks: Iterable[bytes], **facts: Any) -> Piece:
+        """Seal and note, with what else is to be known: afterwards it is there."""
         piece = self.seal(name, chunks)
-        self.note(name + NOTE, piece.as_json())
+        self.note(name + NOTE, piece.as_json() | facts)
         return piece
 
     def note(self, name: str, document: Mapping[str, Any]) -> None:
@@ -177,6 +178,9 @@ class Vault:
             name = one.name.removeprefix("wal/")
             if name.endswith(NOTE) and (segment := Segment.named(name.removesuffix(NOTE), segment_bytes)) is not None:
                 shipped[segment] = one.modified
+        for last in _last_ones(shipped):  # with them a moment can end: so what they hold must be known, not guessed
+            known = self.read(f"wal/{last.name(segment_bytes)}{NOTE}").get("complete_to")
+            shipped[last] = datetime.fromisoformat(known) if known else _LONG_AGO
         state = self.state()
         if state is None:
             return Archived(shipped)
@@ -193,6 +197,11 @@ class Vault:
     def _readers(self) -> ReadersKeys:
         assert self.readers is not None, "opened for reading"  # noqa: S101 - a fact, for the type checker
         return self.readers
+
+
+def _last_ones(shipped: Mapping[Segment, datetime]) -> list[Segment]:
+    """Segments that none follows: the newest of each timeline, and those before a hole."""
+    return [segment for segment in shipped if segment.next() not in shipped]
 
 
 def writing(settings: Settings, system: str) -> list[Vault]:
