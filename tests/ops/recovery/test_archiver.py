@@ -251,6 +251,10 @@ def test_a_spool_knows_its_files(tmp_path: Path) -> None:
     assert spool.partial() is None, "a file that is not padded yet is no segment"
     (spool.path / "000000010000000000000003.partial").write_bytes(b"12345678")
     assert spool.partial() is not None
+    (spool.path / "000000010000000000000004.partial").write_bytes(b"1234")
+    spool.clear_unpadded()
+    assert not (spool.path / "000000010000000000000004.partial").exists(), "a killed receiver left it half padded"
+    assert spool.partial() is not None
     aside = spool.set_aside("then")
     assert aside is not None
     assert spool.finished() == []

@@ -190,7 +190,7 @@ class Archiver:
         self._receiver.stop()
         self._again_at = now + _PAUSES[min(self._failures, len(_PAUSES) - 1)]
         self._failures += 1
-        last = said.splitlines()[-1] if said else "it was killed"
+        last = next((line for line in said.splitlines() if "error:" in line), said) or "it was killed"
         if self._failures in (1, 4):
             self.say(f"pg_receivewal ended ({last}); starting it again")
         refusal = replication_refusal(said, self.facts.role)
@@ -281,7 +281,10 @@ class Archiver:
             if found is not None:
                 segment = found[0]
                 name = f"wal/{segment.name(self.facts.segment_bytes)}.partial.{position:016X}"
-                piece = first.seal(name, _chunks(found[1]))
+                try:
+                    piece = first.seal(name, _chunks(found[1]))
+                except FileNotFoundError:  # it was finished this moment: the next round ships it whole
+                    return
         self._state = State(
             self.facts.timeline, self.facts.segment_bytes, position, at, self.clock(), piece, segment
         )

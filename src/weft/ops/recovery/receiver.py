@@ -39,14 +39,20 @@ class Spool:
 
     def partial(self) -> tuple[Segment, Path] | None:
         """The segment that is being written, if there is one."""
-        found = [
-            (segment, path)
-            for path in self._files()
-            if path.name.endswith(PARTIAL)
-            and (segment := self._segment(path.name.removesuffix(PARTIAL))) is not None
-            and path.stat().st_size == self.segment_bytes  # a receiver that just begins has not padded it yet
-        ]
+        found = []
+        for path in self._files():
+            segment = self._segment(path.name.removesuffix(PARTIAL)) if path.name.endswith(PARTIAL) else None
+            with contextlib.suppress(FileNotFoundError):  # it was finished this moment
+                # A receiver that just begins has not padded it yet.
+                if segment is not None and path.stat().st_size == self.segment_bytes:
+                    found.append((segment, path))
         return max(found, default=None)
+
+    def clear_unpadded(self) -> None:
+        """Remove what a receiver that was killed left half padded: it holds no WAL yet, and the next one refuses it."""
+        for path in self._files():
+            if path.name.endswith(PARTIAL) and path.stat().st_size not in (0, self.segment_bytes):
+                path.unlink()
 
     def set_aside(self, name: str) -> Path | None:
         """Move everything away, for a server that went another way; it is kept beside, not deleted."""
@@ -87,6 +93,7 @@ class Receiver:
     def start(self) -> None:
         """From the main thread: the kernel ties the child to the thread that started it."""
         self.spool.ensure()
+        self.spool.clear_unpadded()
         command, environment = self.source.command(
             self.programs, "pg_receivewal", "-D", str(self.spool.path), "--slot", self.slot,
             "--synchronous", "--no-loop", "--status-interval=1",
