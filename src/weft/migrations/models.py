@@ -7,6 +7,7 @@ from sqlalchemy import MetaData
 import weft.db.backup_tables
 import weft.db.dispatch_tables
 import weft.db.key_tables
+import weft.db.recovery_tables
 import weft.domain.audit.models
 import weft.domain.clients.models
 import weft.domain.events.models

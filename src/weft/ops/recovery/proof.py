@@ -17,9 +17,14 @@ from weft.ops.roles import APP
 if TYPE_CHECKING:
     import asyncpg
 
-_TABLES = """
-select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+TABLES = """
+select 'weft.' || quote_ident(c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
  where n.nspname = 'weft' and c.relkind in ('r', 'p') and not c.relispartition order by 1"""
+_SAME_TEXT = (
+    "set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; set bytea_output = 'hex';"
+    " set extra_float_digits = 1"
+)
+"""A row's text depends on these, and its checksum on its text."""
 
 
 class ProofFailed(Conflict):
@@ -82,8 +87,9 @@ async def prove(facts: ConnectionFacts, database: str) -> Proof:
 
 async def sums(connection: asyncpg.Connection) -> dict[str, TableSum]:
     """Every table of weft, read whole, as somebody whom row security does not bind."""
+    await connection.execute(_SAME_TEXT)
     found: dict[str, TableSum] = {}
-    for row in await connection.fetch(_TABLES):
+    for row in await connection.fetch(TABLES):
         count, checksum = await connection.fetchrow(
             f"select count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text from {row[0]} t"
         )

@@ -148,12 +148,13 @@ def restored(
     postgres_user.hand_over(work, run_as)
     postgres_user.let_in(work / "any", run_as)
     try:
-        _unpack_chain(vault, plan, programs, data, work, run_as, say)
-        sockets = files.socket_directory(work / "run", run_as)
-        arguments = _settings(plan.base, programs, data, work, sockets, run_as, moment, durable=durable)
-        log = work / "postgres.log"
+        # First of all, so that what is the newest is settled before the long work begins.
         with Relay(vault, plan.reach, work / "wal", run_as, fetched=fetched) as relay:
+            _unpack_chain(vault, plan, programs, data, work, run_as, say)
+            sockets = files.socket_directory(work / "run", run_as)
+            arguments = _settings(plan.base, programs, data, work, sockets, run_as, moment, durable=durable)
             arguments += ["-c", f"restore_command={relay.command}"]
+            log = work / "postgres.log"
             say(f"replaying WAL to {moment}")
             with _recovering(programs, data, log, sockets, arguments, relay) as facts:
                 proof = asyncio.run(prove(facts, database))
