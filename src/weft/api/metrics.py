@@ -6,7 +6,7 @@ Labels are bounded: route templates, status classes, states. There is no tenant 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Final
 
@@ -37,6 +37,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.also: list[Callable[[Database, datetime], Awaitable[None]]] = []
+        """What else is read at each scrape."""
         self.requests = Histogram(
             "weft_http_request_seconds",
             "Time from the first byte of a request to the last of its response.",
@@ -115,6 +117,8 @@ def listener(metrics: Metrics, database: Database, clock: Clock = utc_now) -> St
 
     async def scrape(_request: Request) -> Response:
         await metrics.read_queue(database, clock())
+        for read in metrics.also:
+            await read(database, clock())
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/metrics", scrape)])

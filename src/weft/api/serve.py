@@ -26,7 +26,9 @@ from weft.api import metrics as measuring
 from weft.api.assemble import assembled
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics
-from weft.core import logs, memory
+            readiness=Readiness(
+                preflight.newest_revision(), heartbeat or worker_heartbeat, backup_alarm(settings), promise
+            ),
 from weft.core.errors import Unavailable
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
@@ -35,6 +37,7 @@ from weft.engine.watching import StreamLimits
 from weft.http.state import Services, leave
 from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
+from weft.ops.recovery.health import Promise
 from weft.ops.retention import bounds_of
 from weft.settings import Settings
 
@@ -143,6 +146,9 @@ async def serve(
     async with _database(settings, dsn, master_key) as database:
         measured = Metrics()
         measured.watch(database)
+        promise = Promise.of(settings)
+        if promise.alarm is not None or promise.slot is not None:
+            measured.also.append(RecoveryMetrics(measured.registry, promise).read)
         services = Services(
             database=database,
             authenticate=open_scope,
@@ -153,7 +159,9 @@ async def serve(
         async with assembled(
             services,
             listen_dsn=settings.database.listen_url,
-            readiness=Readiness(preflight.newest_revision(), heartbeat or worker_heartbeat, backup_alarm(settings)),
+            readiness=Readiness(
+                preflight.newest_revision(), heartbeat or worker_heartbeat, backup_alarm(settings), promise
+            ),
             metrics=measured,
             trusted_proxies=settings.api.trusted_proxies,
             retention=bounds_of(settings),

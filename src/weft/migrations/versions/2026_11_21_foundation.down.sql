@@ -39,6 +39,8 @@ drop table
   weft.archives,
   weft.users,
   weft.tenants,
+  weft.recovery_markers,
+  weft.recovery_drills,
   weft.permissions,
   weft.dispatch_jobs,
   weft.dispatch_dead,

@@ -30,7 +30,7 @@ from weft.ops.home import write_private
 from weft.ops.installation import DATABASE, Addresses
 from weft.ops.postgres import ConnectionFacts
 from weft.ops.recovery import finding, restoring, status
-from weft.ops.recovery.proof import TableSum, differences, sums
+from weft.ops.recovery.proof import TABLES, TableSum, differences, sums
 from weft.ops.recovery.restoring import Moment
 from weft.ops.recovery.vault import Vault
 from weft.settings import Settings
@@ -256,13 +256,7 @@ async def _counted(writer: str, point: str) -> dict[str, TableSum]:
     connection = await _writing(writer)
     try:
         async with connection.transaction():
-            tables = [
-                row[0]
-                for row in await connection.fetch(
-                    "select c.oid::regclass::text from pg_class c where c.relnamespace = 'weft'::regnamespace"
-                    " and c.relkind in ('r', 'p') and not c.relispartition order by 1"
-                )
-            ]
+            tables = [row[0] for row in await connection.fetch(TABLES)]
             await connection.execute(f"set local lock_timeout = '10s'; lock table {', '.join(tables)} in share mode")
             found = await sums(connection)
             await connection.execute("select pg_create_restore_point($1)", point)
