@@ -101,7 +101,13 @@ async def test_the_numbers_say_what_the_last_drill_measured(database: Database, 
         name: registry.get_sample_value(f"weft_recovery_{name}")
         for name in ("well", "rpo_seconds", "rto_seconds", "drill_passed", "proof_limit_seconds")
     }
-    assert values == {"well": 1, "rpo_seconds": 4.5, "rto_seconds": 12, "drill_passed": 1, "proof_limit_seconds": 172800}
+    assert values == {
+        "well": 1,
+        "rpo_seconds": 4.5,
+        "rto_seconds": 12,
+        "drill_passed": 1,
+        "proof_limit_seconds": 172800,
+    }
     assert registry.get_sample_value("weft_recovery_proof_age_seconds") == pytest.approx(60, abs=1)
     assert registry.get_sample_value("weft_wal_slot_lag_bytes") is None, "no WAL was promised"
 
@@ -112,7 +118,7 @@ def test_slots_have_words() -> None:
 
     def word(**facts: object) -> str:
         fields = {name: getattr(NOTHING, name) for name in NOTHING.__slots__} | facts
-        return verdicts(Seen(**fields), promise, now)["wal"]  # type: ignore[arg-type]  # facts of a test
+        return verdicts(Seen(**fields), promise, now)["wal"]
 
     assert word() == "missing"
     assert word(slot_active=True, slot_lag=100) == "ok"

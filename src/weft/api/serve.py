@@ -26,9 +26,8 @@ from weft.api import metrics as measuring
 from weft.api.assemble import assembled
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics
-            readiness=Readiness(
-                preflight.newest_revision(), heartbeat or worker_heartbeat, backup_alarm(settings), promise
-            ),
+from weft.api.recovery import RecoveryMetrics
+from weft.core import logs, memory
 from weft.core.errors import Unavailable
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope

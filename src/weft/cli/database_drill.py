@@ -28,12 +28,16 @@ def drill(
     ] = False,
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Compare every table; writers wait while they are counted, and it takes twice as long."),
+        typer.Option(
+            "--exact", help="Compare every table; writers wait while they are counted, and it takes twice as long."
+        ),
     ] = False,
     patience: Annotated[
         float | None, typer.Option("--patience", min=1, help="Seconds to wait until the archive has the first marker.")
     ] = None,
-    identity: Annotated[Path | None, typer.Option("--identity", help="The file with the key that opens backups.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="The file with the key that opens backups.")
+    ] = None,
 ) -> None:
     """Suppose the machine is gone now: restore from the target into a throw-away place, and measure loss and time.
 
@@ -64,7 +68,9 @@ def _text(report: Report) -> str:
         f"     from {report.base}, {report.segments} WAL segments: {report.rows} rows in {report.tables} tables",
     ]
     if report.kind == "POINT_IN_TIME":
-        lines.append(f"     {report.markers_found} of {report.markers_written} markers were found again, without a hole")
+        lines.append(
+            f"     {report.markers_found} of {report.markers_written} markers were found again, without a hole"
+        )
     if report.exact and report.ok:
         lines.append("     every table is equal to what was counted before")
     return "\n".join(lines)

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 def to_moment(
     to: str,
     *,
-    into: Path | None,
-    switch: bool,
-    dry_run: bool,
-    stay: bool,
-    base: str | None,
-    place: str | None,
-    system: str | None,
-    database: str,
-    identity: Path | None,
-    yes: bool,
+    into: Path | str | None = None,
+    switch: bool = False,
+    dry_run: bool = False,
+    stay: bool = False,
+    base: str | None = None,
+    place: str | None = None,
+    system: str | None = None,
+    database: str = "weft",
+    identity: Path | None = None,
+    yes: bool = False,
 ) -> None:
     """Everything behind `weft db restore --to`."""
     from weft.ops.recovery import finding, restoring
@@ -40,6 +40,7 @@ def to_moment(
 
     settings = load_settings(os.environ)
     moment = restoring.Moment.of(to)
+    into = Path(into).absolute() if into is not None else None
     if dry_run:
         vault = finding.to_look(settings, place=place, system=system, identity=identity)
         plan = restoring.planned(vault, moment, only=base)
@@ -51,13 +52,16 @@ def to_moment(
     if switch:
         _refuse_switch(settings, plan)
         output.note(_plan_text(_plan_facts(vault, plan, moment, into)))
-        output.note("Then the restored data takes the place of the present data, which is kept beside it. What happened")
+        output.note(
+            "Then the restored data takes the place of the present data, which is kept beside it. What happened"
+        )
         output.note("after that moment is not known any more: calls that workflows made since then may be made again.")
         confirm("Go on?", yes=yes)
     data = into or _beside(settings)
     with _replaying(plan) as fetched:
-        options = {"only": base, "database": database, "fetched": fetched}
-        with restoring.restored_to_point(vault, moment, data, say=output.note, **options) as (report, facts_of_server):
+        with restoring.restored_to_point(
+            vault, moment, data, say=output.note, only=base, database=database, fetched=fetched
+        ) as (report, facts_of_server):
             if switch:
                 from weft.ops.home import Home
                 from weft.ops.recovery.switching import take_over_password
@@ -67,7 +71,9 @@ def to_moment(
                 _stay(facts_of_server.dsn("postgres", None, database))
     before = _switch(settings, data) if switch else None
     answer = report.as_json() | {"switched": switch, "before": str(before) if before else None}
-    output.result(answer, lambda: _done_text(report, settings, switched=switch, before=before, embedded=plan.base.embedded))
+    output.result(
+        answer, lambda: _done_text(report, settings, switched=switch, before=before, embedded=plan.base.embedded)
+    )
 
 
 def _beside(settings: Settings) -> Path:
@@ -159,8 +165,10 @@ def _plan_text(facts: dict[str, Any]) -> str:
 def _done_text(report: Restored, settings: Settings, *, switched: bool, before: Path | None, embedded: bool) -> str:
     proof = report.proof
     lines = [
-        f"Restored to {report.moment} in {report.seconds:.1f} s, and proved: {proof.rows} rows in {len(proof.tables)} "
-        f"tables read whole, revision {proof.revision}, row security in force.",
+        (
+            f"Restored to {report.moment} in {report.seconds:.1f} s, and proved: {proof.rows} rows in "
+            f"{len(proof.tables)} tables read whole, revision {proof.revision}, row security in force."
+        ),
         *(f"Note: {text}" for text in proof.warnings),
     ]
     if switched:
@@ -169,9 +177,5 @@ def _done_text(report: Restored, settings: Settings, *, switched: bool, before: 
     elif embedded and settings.database.url is None:
         lines.append(f"It lies in {report.data}. To take it into use, stop `weft up` and repeat this with --switch.")
     else:
-        lines.append(
-            f"It lies in {report.data}. Start it with that server's configuration; nothing in it waits for a recovery any more."
-        )
+        lines.append(f"It lies in {report.data}, recovered. Start it with that server's own configuration.")
     return "\n".join(lines)
-
-

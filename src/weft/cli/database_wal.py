@@ -29,7 +29,8 @@ def _group() -> None:
 
 
 Place = Annotated[
-    str | None, typer.Option("--from", help="One of WEFT_BACKUP_PLACE and WEFT_BACKUP_COPIES; default: the first that answers.")
+    str | None,
+    typer.Option("--place", help="One of the places of backups; default: the first that answers."),
 ]
 System = Annotated[str | None, typer.Option("--system", help="The cluster, where the place holds several.")]
 
@@ -85,7 +86,8 @@ def base_(
         bool, typer.Option("--incremental", help="Only what changed since the last one (PostgreSQL 17 and newer).")
     ] = False,
     automatic: Annotated[
-        bool, typer.Option("--automatic", help="Incremental if it can be, and a full one is not due (WEFT_WAL_FULL_DAYS).")
+        bool,
+        typer.Option("--automatic", help="Incremental if it can be, and a full one is not due (WEFT_WAL_FULL_DAYS)."),
     ] = False,
 ) -> None:
     """Make a base backup now, compared with its manifest while it streams, and delete what is too old."""
@@ -101,9 +103,7 @@ def base_(
             days = settings.wal.full_days
             incremental = base.may_be_incremental(facts, vaults[0].bases(), place, days, utc_now())
         with _progress("base backup") as progress:
-            made = base.make(
-                source, facts, vaults, place, incremental=incremental, progress=progress, say=output.note
-            )
+            made = base.make(source, facts, vaults, place, incremental=incremental, progress=progress, say=output.note)
         gone = base.prune(vaults, place, settings.wal, utc_now())
     kind = "an incremental" if made.parent else "a full"
     output.result(
@@ -130,7 +130,13 @@ def bases(place: Place = None, system: System = None) -> None:
     rows = [_base_row(base, reach(base, archived).until if archived else None) for base in found]
     output.rows(
         rows,
-        {"id": "base", "kind": "kind", "reachable_from": "reachable from", "reachable_to": "to", "megabytes": "MB sealed"},
+        {
+            "id": "base",
+            "kind": "kind",
+            "reachable_from": "reachable from",
+            "reachable_to": "to",
+            "megabytes": "MB sealed",
+        },
         empty="There is no base backup yet. Make one: weft db wal base",
     )
 
@@ -153,7 +159,9 @@ def fetch(
     path: Annotated[Path, typer.Argument(metavar="%p", help="Where to write it.")],
     place: Place = None,
     system: System = None,
-    identity: Annotated[Path | None, typer.Option("--identity", help="The file with the key that opens backups.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="The file with the key that opens backups.")
+    ] = None,
 ) -> int:
     """Write one WAL file, decrypted: a `restore_command` for a recovery or standby of your own.
 
@@ -173,17 +181,23 @@ def fetch(
 @wal.command()
 def restore(
     to: Annotated[str, typer.Option("--to", help='"2026-11-25 10:00:00+00", latest, or the name of a restore point.')],
-    into: Annotated[Path | None, typer.Option("--into", help="The new data directory; default: one in the home.")] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="The new data directory; default: one in the home.")
+    ] = None,
     switch: Annotated[
         bool, typer.Option("--switch", help="Then put it in the place of the embedded server's data, which is kept.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be used and what can be reached.")] = False,
-    stay: Annotated[bool, typer.Option("--stay", help="Keep the restored server running to look at, until Ctrl-C.")] = False,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Keep the restored server running to look at, until Ctrl-C.")
+    ] = False,
     base: Annotated[str | None, typer.Option("--base", help="The base backup to begin with.")] = None,
     place: Place = None,
     system: System = None,
     database: Annotated[str, typer.Option("--database", help="Its name in the cluster.")] = "weft",
-    identity: Annotated[Path | None, typer.Option("--identity", help="The file with the key that opens backups.")] = None,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="The file with the key that opens backups.")
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Restore to a moment: a new data directory beside the present one, recovered and proved."""
@@ -214,7 +228,7 @@ def prune(
         gone = base.prune(vaults, place, settings.wal, utc_now())
     output.result(
         {"bases": [one.id for one in gone.bases], "segments": len(gone.segments), "dry_run": dry_run},
-        f"{len(gone.bases)} base backups and {len(gone.segments)} WAL segments {'would be' if dry_run else 'are'} gone.",
+        f"{len(gone.bases)} base backups and {len(gone.segments)} segments {'would be' if dry_run else 'are'} gone.",
     )
 
 
@@ -241,7 +255,7 @@ def _server(settings: Settings) -> Iterator[Any]:
 def _tell_key(makers: Any) -> None:
     if makers is not None and makers.made is not None:
         output.note(
-            f"A key was made: {makers.made} opens these backups. Keep a copy of it offline; without it nothing is restored."
+            f"A key was made: {makers.made} opens these backups. Keep a copy offline; without it nothing is restored."
         )
 
 

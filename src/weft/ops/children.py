@@ -62,10 +62,14 @@ def extra_children(settings: Settings, addresses: Addresses, environment: Mappin
         told.pop("WEFT_DATABASE_URL")  # it finds the embedded server by its home, as an operator's command does
     elif settings.database.replication_url is not None:
         told["WEFT_DATABASE_REPLICATION_URL"] = settings.database.replication_url
+    backup = settings.backup  # the places' keys are kept from the API and the worker; this one needs them
+    keys = {name: getattr(backup, name) for name in _PLACE_KEYS}
+    told |= {f"WEFT_BACKUP_{name.upper()}": value for name, value in keys.items() if value is not None}
     command = [sys.executable, "-m", "weft", "db", "wal", "run"]
     return [Child("WAL archiver", command, told, essential=False)]
 
 
+_PLACE_KEYS = ("s3_access_key", "s3_secret_key", "copy_s3_access_key", "copy_s3_secret_key")
 _SECRETS = ("WEFT_DATABASE_URL", "WEFT_DATABASE_LISTEN_URL", "WEFT_MASTER_KEY")
 _OWNERS = ("WEFT_DATABASE_OWNER_URL", "WEFT_DATABASE_ADMIN_URL", "WEFT_DATABASE_REPLICATION_URL")
 _BACKUPS = (

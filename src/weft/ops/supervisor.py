@@ -52,7 +52,7 @@ class Child:
     command: Sequence[str]
     environment: Mapping[str, str]
     essential: bool = True
-    """Whether its failure is the installation's. What is not is started again, ever more slowly, for as long as it takes."""
+    """Whether its failure is the installation's. What is not is started again for as long as it takes, more slowly."""
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     failures: int = 0

@@ -234,7 +234,11 @@ def test_the_receiver_ends_with_the_archiver(one: Installation) -> None:
 
 
 def test_two_archivers_of_one_home_are_refused(one: Installation) -> None:
-    with keeping.alone(one.place), pytest.raises(keeping.ArchiverRuns, match="Another process"), keeping.alone(one.place):
+    with (
+        keeping.alone(one.place),
+        pytest.raises(keeping.ArchiverRuns, match="Another process"),
+        keeping.alone(one.place),
+    ):
         pass
 
 

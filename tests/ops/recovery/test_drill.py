@@ -63,7 +63,9 @@ def keeper(one: Installation, environ: dict[str, str], place: Path) -> Iterator[
 
 
 @pytest.fixture
-def weft(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path) -> Any:
+def weft(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: Path
+) -> Any:
     """The command line, in this process: its exit code, what it answered, and what it noted."""
     for name in [name for name in os.environ if name.startswith("WEFT_")]:
         monkeypatch.delenv(name)
@@ -146,7 +148,9 @@ def test_the_commands_show_what_there_is(one: Installation, keeper: subprocess.P
     assert "One is enough" in err
 
 
-def test_a_file_for_somebody_elses_recovery(one: Installation, keeper: subprocess.Popen[bytes], weft: Any, tmp_path: Path) -> None:
+def test_a_file_for_somebody_elses_recovery(
+    one: Installation, keeper: subprocess.Popen[bytes], weft: Any, tmp_path: Path
+) -> None:
     vault = finding.to_look(one.settings)
     newest = max(vault.archived(16 * 2**20).shipped)
     code, _, _ = weft("db", "wal", "fetch", newest.name(), str(tmp_path / "segment"))
@@ -158,7 +162,9 @@ def test_a_file_for_somebody_elses_recovery(one: Installation, keeper: subproces
         code, _, err = weft("db", "wal", "fetch", newest.name(), str(tmp_path / "again"))
         assert code == 200, "a recovery must stop, not end here"
         assert "key that opens backups is not here" in err
-        code, _, _ = weft("db", "wal", "fetch", newest.name(), str(tmp_path / "again"), "--identity", str(tmp_path / "identity"))
+        code, _, _ = weft(
+            "db", "wal", "fetch", newest.name(), str(tmp_path / "again"), "--identity", str(tmp_path / "identity")
+        )
         assert code == 0
     finally:
         (tmp_path / "identity").rename(one.settings.home / "backup_keys" / "identity")

@@ -52,7 +52,9 @@ def test_a_base_reaches_as_far_as_its_wal() -> None:
     assert reach(one, Archived(shipped(2, 3, 4))).until == NOON + 4 * HOUR
     complete = NOON + 9 * HOUR
     assert reach(one, Archived(shipped(2, 3), Segment(1, 4), complete, 1)).until == complete
-    assert reach(one, Archived(shipped(2, 3), Segment(1, 4), complete, 2)).until == NOON + 3 * HOUR, "another timeline's"
+    assert reach(one, Archived(shipped(2, 3), Segment(1, 4), complete, 2)).until == NOON + 3 * HOUR, (
+        "another timeline's"
+    )
     holed = reach(one, Archived(shipped(2, 3, 5), Segment(1, 6), complete, 1))
     assert (holed.gap, holed.until) == (Segment(1, 4), NOON + 3 * HOUR)
 
@@ -96,7 +98,9 @@ def test_what_a_kept_base_needs_is_never_deleted() -> None:
     assert [b.id for b in gone.bases] == ["a", "b"], "c is the base of the oldest moment that is wanted"
     assert max(gone.segments) == Segment(1, 5), "c begins with segment 6"
     assert expendable(bases, segments, now, keep=timedelta(days=1), at_least=4).bases == ()
-    assert expendable([], segments, now, keep=timedelta(0), at_least=1) == expendable([], {}, now, keep=HOUR, at_least=1)
+    assert expendable([], segments, now, keep=timedelta(0), at_least=1) == expendable(
+        [], {}, now, keep=HOUR, at_least=1
+    )
 
 
 def test_wal_of_timelines_that_were_left_goes_with_their_last_base() -> None:
@@ -111,9 +115,7 @@ def test_wal_of_timelines_that_were_left_goes_with_their_last_base() -> None:
     st.integers(0, 40),
     st.integers(1, 3),
 )
-def test_keeping_keeps_every_moment_of_the_window(
-    made: list[tuple[int, bool]], keep_hours: int, at_least: int
-) -> None:
+def test_keeping_keeps_every_moment_of_the_window(made: list[tuple[int, bool]], keep_hours: int, at_least: int) -> None:
     bases: list[Base] = []
     for number, incremental in sorted(made):
         parent = bases[-1].id if incremental and bases else None

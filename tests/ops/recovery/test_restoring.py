@@ -44,9 +44,9 @@ class Story:
     tables: dict[str, object]
     after_delete: datetime
 
-    def restored_marks(self, to: Moment, data: Path, **options: object) -> str:
+    def restored_marks(self, to: Moment, data: Path, *, only: str | None = None) -> str:
         vault = self.installation.reader()
-        with restoring.restored_to_point(vault, to, data, say=self.installation.said.append, **options) as (_, facts):
+        with restoring.restored_to_point(vault, to, data, say=self.installation.said.append, only=only) as (_, facts):
             return str(asyncio.run(ask(facts.dsn("postgres", None, "weft"), MARKS)))
 
 

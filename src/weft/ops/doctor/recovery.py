@@ -45,7 +45,9 @@ def wal(
 ) -> Answer:
     """The archiver's own word where it is here, else what the slot shows."""
     if seen.slot_lost:
-        sentence = "The server has thrown away WAL that nobody took in: what came since the last base cannot be reached."
+        sentence = (
+            "The server has thrown away WAL that nobody took in: what came since the last base cannot be reached."
+        )
         return fail(WAL, sentence, "Start `weft db wal run`; it makes a new base backup.")
     waiting = (seen.slot_lag or 0) + (last.spool_bytes if last is not None and last.runs else 0)
     if waiting > promise.lag_bytes:
@@ -53,7 +55,9 @@ def wal(
         return fail(WAL, sentence, "See what holds it up: weft db wal status")
     if not seen.slot_active:
         if not running:
-            return warning(WAL, "Nobody takes in the WAL; nothing runs here.", "`weft up` does it with WEFT_WAL_ARCHIVE.")
+            return warning(
+                WAL, "Nobody takes in the WAL; nothing runs here.", "`weft up` does it with WEFT_WAL_ARCHIVE."
+            )
         return fail(WAL, "Nobody takes in the WAL, and the server keeps it.", "Start it: weft db wal run")
     if last is None or not last.runs:
         return ok(WAL, f"It is taken in, by another machine; {waiting >> 20} MB wait.")

@@ -25,7 +25,7 @@ from weft.ops.recovery.receiver import Receiver, Spool
 from weft.ops.recovery.segments import Segment, is_history
 from weft.ops.recovery.source import ServerFacts, Slot, Source, replication_refusal, require_archivable
 from weft.ops.recovery.status import Status
-from weft.ops.recovery.vault import NOTE, Piece, State, Vault
+from weft.ops.recovery.vault import Piece, State, Vault
 from weft.settings_recovery import WalSettings
 
 _CHUNK: Final = 1 << 18
@@ -41,7 +41,7 @@ class SegmentDiffers(Conflict):
     def __init__(self, name: str, address: str) -> None:
         super().__init__(
             f"{address} already holds another WAL segment {name} of this cluster: a copy of the database seems to be "
-            "archived to the same place. Give one of the two another WEFT_BACKUP_PLACE, and make a new base backup there."
+            "archived to the same place. Give one of them another WEFT_BACKUP_PLACE, and a new base backup there."
         )
 
 
@@ -285,9 +285,7 @@ class Archiver:
                     piece = first.seal(name, _chunks(found[1]))
                 except FileNotFoundError:  # it was finished this moment: the next round ships it whole
                     return
-        self._state = State(
-            self.facts.timeline, self.facts.segment_bytes, position, at, self.clock(), piece, segment
-        )
+        self._state = State(self.facts.timeline, self.facts.segment_bytes, position, at, self.clock(), piece, segment)
         first.note("state.json", self._state.as_json())
         if before is not None and before.partial is not None and before.partial != piece:
             first.delete([before.partial.name])

@@ -55,7 +55,17 @@ def make(
     base_id = manifests.new_id(clock())
     started_at = source.position()[1]
     watch = TarWatch()
-    arguments = ["-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "--manifest-checksums=SHA256", f"--label=weft {base_id}"]
+    arguments = [
+        "-D",
+        "-",
+        "-Ft",
+        "-X",
+        "fetch",
+        "-c",
+        "fast",
+        "--manifest-checksums=SHA256",
+        f"--label=weft {base_id}",
+    ]
     if parent is not None:
         arguments.append(f"--incremental={_manifest_file(place, parent.id)}")
     command, environment = source.command(source.programs(facts.major), "pg_basebackup", *arguments)
@@ -74,7 +84,7 @@ def make(
         ended_at=source.position()[1],
         major=facts.major,
         segment_bytes=facts.segment_bytes,
-        bytes=watch.bytes,
+        bytes=watch.total,
         sealed_bytes=piece.bytes,
         sha256=piece.sha256,
         embedded=source.embedded,
@@ -137,16 +147,18 @@ def _streamed(
         ) as process,
     ):
         assert process.stdout is not None, "it is a pipe"  # noqa: S101 - a fact, for the type checker
+        complete = False
         try:
             while chunk := process.stdout.read(_CHUNK):
                 watch.feed(chunk)
                 if progress is not None:
-                    progress(watch.bytes)
+                    progress(watch.total)
                 yield chunk
+            complete = True
         except TarDamaged as error:
             raise BaseDamaged(base_id, str(error)) from error
         finally:
-            if process.poll() is None and process.stdout.peek(1):  # nobody reads on
+            if not complete:  # nobody reads on
                 process.kill()
         if process.wait() != 0:
             _refuse(errors, role)

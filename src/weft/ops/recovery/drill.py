@@ -245,7 +245,9 @@ def _marker_problems(numbers: list[int]) -> list[str]:
 
 
 def _not_arriving(seconds: float) -> str:
-    return f"the archive took in nothing within {seconds:.0f} s: see whether `weft db wal run` runs (weft db wal status)"
+    return (
+        f"the archive took in nothing within {seconds:.0f} s: see whether `weft db wal run` runs (weft db wal status)"
+    )
 
 
 # -- exactly the same ------------------------------------------------------------------------------------------

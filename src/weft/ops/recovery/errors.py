@@ -24,7 +24,7 @@ class ReplicationRefused(Forbidden):
     def __init__(self, role: str, said: str) -> None:
         super().__init__(
             f"The server does not let '{role}' replicate ({said.strip()}). It needs the attribute REPLICATION "
-            f'(alter role "{role}" replication) and a line for the database "replication" in pg_hba.conf. Managed clouds '
+            f'(alter role "{role}" replication) and a line for "replication" in pg_hba.conf. Managed clouds '
             "often give neither: use their own point-in-time recovery there, and `weft db backup` beside it."
         )
 
@@ -62,7 +62,9 @@ class NoBaseToBuildOn(Conflict):
     code = "incremental_without_base"
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"An incremental base backup needs an earlier one, and {reason}. Leave --incremental away once.")
+        super().__init__(
+            f"An incremental base backup needs an earlier one, and {reason}. Leave --incremental away once."
+        )
 
 
 class ProgramsTooOld(Unavailable):
@@ -113,7 +115,7 @@ class SystemAmbiguous(Invalid):
 
     def __init__(self, systems: list[str]) -> None:
         super().__init__(
-            f"The target holds backups of {len(systems)} database clusters. Say which with --system: {', '.join(systems)}."
+            f"The target holds {len(systems)} database clusters. Say which with --system: {', '.join(systems)}."
         )
 
 
@@ -161,7 +163,9 @@ class MomentNotReached(Conflict):
     code = "moment_not_reached"
 
     def __init__(self, said: str) -> None:
-        super().__init__(f"The recovery ended before that moment: {said.strip()}. Restore to an earlier one, or to latest.")
+        super().__init__(
+            f"The recovery ended before that moment: {said.strip()}. Restore to an earlier one, or to latest."
+        )
 
 
 class RecoveryFailed(Unavailable):

@@ -24,7 +24,7 @@ from weft.ops.backup.targets import targets_of
 from weft.ops.installation import DatabaseAddressMissing
 from weft.ops.recovery import base, status, vault
 from weft.ops.recovery.archiver import Archiver, SystemChanged
-from weft.ops.recovery.plan import Base, reach
+from weft.ops.recovery.plan import Archived, Base, reach
 from weft.ops.recovery.source import ServerFacts, source_of
 from weft.ops.recovery.vault import Vault
 from weft.ops.supervisor import Signals
@@ -88,7 +88,7 @@ def alone(place: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def needs_base(bases: Sequence[Base], archived: vault.Archived, facts: ServerFacts) -> bool:
+def needs_base(bases: Sequence[Base], archived: Archived, facts: ServerFacts) -> bool:
     """Whether the present cannot be reached from any base: there is none on this timeline, or WAL is missing."""
     ours = [one for one in bases if one.timeline == facts.timeline]
     return not ours or reach(max(ours, key=lambda one: one.ended_at), archived).gap is not None
@@ -137,7 +137,9 @@ class _Keeping:
             self._prune_after = now + _PRUNE
             gone = base.prune(self.vaults, self.archiver.place, self.settings.wal, self.clock())
             if gone.bases or gone.segments:
-                self.say(f"deleted {len(gone.bases)} base backups and {len(gone.segments)} WAL segments that are too old")
+                self.say(
+                    f"deleted {len(gone.bases)} base backups and {len(gone.segments)} WAL segments that are too old"
+                )
 
     def _look(self) -> None:
         """What is there, once at the start."""

@@ -48,8 +48,10 @@ class Base:
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> Self:
-        moments = {name: datetime.fromisoformat(facts[name]) for name in ("started_at", "ended_at")}
-        return cls(**{name: facts[name] for name in cls.__dataclass_fields__ if name not in moments}, **moments)
+        values: dict[str, Any] = {name: facts[name] for name in cls.__dataclass_fields__}
+        for name in ("started_at", "ended_at"):
+            values[name] = datetime.fromisoformat(values[name])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def fetch(vault: Vault, name: str, path: Path) -> bool:
     try:
         with os.fdopen(descriptor, "wb") as file:
             vault.open_to(piece, file)
-        os.replace(hidden, path)
+        Path(hidden).replace(path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             Path(hidden).unlink()

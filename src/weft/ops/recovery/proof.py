@@ -69,9 +69,11 @@ async def prove(facts: ConnectionFacts, database: str) -> Proof:
             raise ProofFailed("it is still recovering.")
         version = await connection.fetchval("show server_version")
         tables = await sums(connection)
-        last = await connection.fetchval("select timestamp from pg_last_committed_xact()") if (
-            await connection.fetchval("show track_commit_timestamp") == "on"
-        ) else None
+        last = (
+            await connection.fetchval("select timestamp from pg_last_committed_xact()")
+            if (await connection.fetchval("show track_commit_timestamp") == "on")
+            else None
+        )
     finally:
         await connection.close()
     if not tables:

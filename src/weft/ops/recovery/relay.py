@@ -8,11 +8,10 @@ ours for each segment would cost more than replaying it.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from weft.core.errors import WeftError
 from weft.ops.backup.errors import ArtefactMissing
@@ -60,7 +59,7 @@ class Relay:
         self.error: Exception | None = None
         self.segments = 0
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> Self:
         self._place.mkdir(mode=0o700, parents=True)
         hand_over(self._place, self._run_as)
         let_in(self._place, self._run_as)
@@ -178,4 +177,4 @@ class Relay:
 
     def _show(self, hidden: Path, name: str) -> None:
         hand_over(hidden, self._run_as)
-        os.replace(hidden, self._place / f"have.{name}")
+        hidden.replace(self._place / f"have.{name}")

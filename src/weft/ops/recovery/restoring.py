@@ -31,6 +31,7 @@ from weft.ops.recovery.errors import (
     BaseDamaged,
     MomentInvalid,
     MomentNotReached,
+    NoBases,
     PlaceTaken,
     RecoveryFailed,
     RestorePointMissing,
@@ -107,11 +108,13 @@ def planned(vault: Vault, moment: Moment, *, only: str | None = None, without: f
     """What a restore to `moment` would use; changes nothing. `only` names one base, `without` some to leave away."""
     bases = vault.bases()
     if not bases:
-        raise planning.NoBases(vault.target.address)
+        raise NoBases(vault.target.address)
     chosen = [base for base in bases if base.id not in without]
     archived = vault.archived(bases[-1].segment_bytes)
     if moment.point is not None:  # nobody knows when it was: from the newest base back, and holes are found on the way
-        newest = max(chosen, key=lambda base: base.ended_at) if only is None else next(b for b in chosen if b.id == only)
+        newest = (
+            max(chosen, key=lambda base: base.ended_at) if only is None else next(b for b in chosen if b.id == only)
+        )
         return Plan(planning.chain(bases, newest), planning.reach(newest, archived))
     return planning.choose(chosen, archived, moment.at, only=only)
 
@@ -301,9 +304,7 @@ def _recovering(
 ) -> Iterator[ConnectionFacts]:
     with contextlib.ExitStack() as stack:
         try:
-            facts = stack.enter_context(
-                serving(programs, data, log, sockets, arguments=arguments, timeout=_HOURS)
-            )
+            facts = stack.enter_context(serving(programs, data, log, sockets, arguments=arguments, timeout=_HOURS))
         except (ServerDidNotStart, subprocess.SubprocessError) as error:
             if relay.error is not None:
                 raise relay.error from error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from weft.ops import postgres_files
@@ -86,7 +88,7 @@ class Source:
     def drop_slot(self, name: str) -> None:
         self._ask(lambda connection: _drop_slot(connection, name))
 
-    def position(self) -> tuple[int, Any]:
+    def position(self) -> tuple[int, datetime]:
         """How far the server's log is safe on its disk, and its clock just before: all older commits are in it."""
         return self._ask(_position)
 
@@ -104,8 +106,8 @@ class Source:
         environment["PGAPPNAME"] = "weft wal"
         return [str(programs.directory / program), "-d", address, *arguments], environment
 
-    def _ask(self, question: Callable[[asyncpg.Connection], Any]) -> Any:
-        async def ask() -> Any:
+    def _ask(self, question: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        async def ask() -> T:
             connection = await connect(self.address(), application="weft wal")
             try:
                 return await question(connection)
@@ -170,10 +172,8 @@ def server_programs(major: int) -> Programs:
 def _candidates(*, ours: bool) -> list[Programs]:
     places = []
     if ours:
-        try:
+        with contextlib.suppress(postgres_files.ServerProgramsMissing):
             places.append(Programs.embedded())
-        except postgres_files.ServerProgramsMissing:
-            pass
     if (on_path := shutil.which("pg_receivewal")) is not None:
         places.append(Programs(Path(on_path).resolve().parent))
     places += [Programs(path) for path in sorted(_DEBIAN.glob("*/bin"), reverse=True)]
@@ -225,9 +225,7 @@ async def _facts(connection: asyncpg.Connection) -> ServerFacts:
     return ServerFacts(
         system=str(system),
         major=number // 10_000,
-        segment_bytes=int(
-            await connection.fetchval("select setting from pg_settings where name = 'wal_segment_size'")
-        ),
+        segment_bytes=int(await connection.fetchval("select setting from pg_settings where name = 'wal_segment_size'")),
         timeline=await _timeline(connection, timeline),
         wal_level=await connection.fetchval("show wal_level"),
         summarize_wal=number >= 170_000 and await connection.fetchval("show summarize_wal") == "on",
@@ -274,7 +272,7 @@ async def _drop_slot(connection: asyncpg.Connection, name: str) -> None:
     )
 
 
-async def _position(connection: asyncpg.Connection) -> tuple[int, Any]:
+async def _position(connection: asyncpg.Connection) -> tuple[int, datetime]:
     row = await connection.fetchrow(
         "/* weft:recovery.position */ select clock_timestamp() as at, pg_current_wal_flush_lsn()::text as position"
     )

@@ -34,9 +34,7 @@ async def take_over_password(facts: ConnectionFacts, home: Home) -> None:
     home.ensure()
     connection = await connect(facts.dsn(SUPERUSER, None, "postgres"))
     try:
-        await connection.execute(
-            f"alter role {SUPERUSER} password '{scram_verifier(home.password(SUPERUSER))}'"
-        )
+        await connection.execute(f"alter role {SUPERUSER} password '{scram_verifier(home.password(SUPERUSER))}'")
     finally:
         await connection.close()
 

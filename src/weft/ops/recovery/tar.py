@@ -30,7 +30,7 @@ class TarWatch:
 
     digests: dict[str, tuple[int, str]] = field(default_factory=dict)
     manifest: bytearray = field(default_factory=bytearray)
-    bytes: int = 0
+    total: int = 0
     _held: bytearray = field(default_factory=bytearray)
     _name: str = ""
     _size: int = 0
@@ -87,7 +87,7 @@ class TarWatch:
         self._name = _text(block[345:500]) + ("/" if block[345] else "") + _text(block[0:100])
         self._size = self._left = int(_text(block[124:136]).strip() or "0", 8)
         self._padding = -self._size % _BLOCK
-        self.bytes += self._size
+        self.total += self._size
         if self._name == MANIFEST and self._size > _MOST_MANIFEST:
             raise TarDamaged("its manifest is too large")
         self._digest = hashlib.sha256()
