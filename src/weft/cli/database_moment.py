@@ -58,17 +58,19 @@ def to_moment(
         output.note("after that moment is not known any more: calls that workflows made since then may be made again.")
         confirm("Go on?", yes=yes)
     data = into or _beside(settings)
-    with _replaying(plan) as fetched:
-        with restoring.restored_to_point(
+    with (
+        _replaying(plan) as fetched,
+        restoring.restored_to_point(
             vault, moment, data, say=output.note, only=base, database=database, fetched=fetched
-        ) as (report, facts_of_server):
-            if switch:
-                from weft.ops.home import Home
-                from weft.ops.recovery.switching import take_over_password
+        ) as (report, facts_of_server),
+    ):
+        if switch:
+            from weft.ops.home import Home
+            from weft.ops.recovery.switching import take_over_password
 
-                asyncio.run(take_over_password(facts_of_server, Home(settings.home)))
-            if stay:
-                _stay(facts_of_server.dsn("postgres", None, database))
+            asyncio.run(take_over_password(facts_of_server, Home(settings.home)))
+        if stay:
+            _stay(facts_of_server.dsn("postgres", None, database))
     before = _switch(settings, data) if switch else None
     answer = report.as_json() | {"switched": switch, "before": str(before) if before else None}
     output.result(
