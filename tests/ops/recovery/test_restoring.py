@@ -105,6 +105,13 @@ def test_latest_has_what_was_committed_last(story: Story, tmp_path: Path) -> Non
     assert story.restored_marks(Moment(), tmp_path / "data") == "a-first,e-last"
 
 
+def test_a_moment_after_the_last_change_is_the_end_of_the_archive(story: Story, tmp_path: Path) -> None:
+    state = story.installation.reader().state()
+    assert state is not None
+    assert story.restored_marks(Moment(at=state.complete_to), tmp_path / "data") == "a-first,e-last"
+    assert any("nothing was committed" in text for text in story.installation.said)
+
+
 def test_a_restore_point_is_found_behind_an_earlier_base(story: Story, tmp_path: Path) -> None:
     marks = story.restored_marks(Moment(point="between"), tmp_path / "data")
     assert marks == "a-first,b-after-full"

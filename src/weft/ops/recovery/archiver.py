@@ -22,7 +22,7 @@ from weft.ops.backup.errors import ArtefactMissing
 from weft.ops.processes import started_at
 from weft.ops.recovery import status, vault
 from weft.ops.recovery.receiver import Receiver, Spool
-from weft.ops.recovery.segments import Segment, is_history
+from weft.ops.recovery.segments import Segment
 from weft.ops.recovery.source import ServerFacts, Slot, Source, replication_refusal, require_archivable
 from weft.ops.recovery.status import Status
 from weft.ops.recovery.vault import Piece, State, Vault
@@ -243,8 +243,6 @@ class Archiver:
         for path in self._spool.finished():
             self._keep(path)
             path.unlink()
-            if not is_history(path.name):
-                self._forget_partials(path.name)
 
     def _keep(self, path: Path) -> None:
         """Bring a finished file away, unless it is there: a receiver that was killed may bring one twice."""
@@ -291,16 +289,14 @@ class Archiver:
             first.delete([before.partial.name])
         self._pending = None
 
-    def _forget_partials(self, name: str) -> None:
-        """Beginnings of a segment that is there whole; those that a crash left, too."""
-        state = self._read_state()
-        current = state.partial.name if state is not None and state.partial is not None else None
-        begin = f"wal/{name}.partial."
-        self.vaults[0].delete([one.name for one in self.vaults[0].listed(begin) if one.name != current])
-
     def _read_state(self) -> State | None:
         if not self._state_read:
-            self._state = self.vaults[0].state()
+            first = self.vaults[0]
+            self._state = first.state()
+            # Beginnings that a crash left between writing them and naming them.
+            current = self._state.partial.name if self._state is not None and self._state.partial is not None else None
+            names = [one.name for one in first.listed("wal/") if ".partial." in one.name]
+            first.delete([name for name in names if name != current])
             self._state_read = True
         return self._state
 

@@ -7,6 +7,7 @@ Each base carries the WAL that it needs to be consistent: it can be restored alo
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from weft.core.clock import Clock, utc_now
+from weft.core.errors import WeftError
 from weft.ops.backup import manifest as manifests
+from weft.ops.backup.errors import BackupPlaceUnreachable
 from weft.ops.home import write_private
 from weft.ops.recovery import plan, vault
 from weft.ops.recovery.errors import BaseDamaged, NoBaseToBuildOn, ServerProgramFailed
@@ -92,7 +95,10 @@ def make(
     _remember(place, base_id, watch.manifest)
     vaults[0].note(f"base/{base_id}/base.json", {"base": base.as_json(), "piece": piece.as_json()})
     for other in vaults[1:]:
-        vault.copy_missing(vaults[0], other, set(), say)
+        try:
+            vault.copy_missing(vaults[0], other, set(), say)
+        except WeftError as error:  # it is made; the archiver, or the next base, copies it again
+            say(f"not copied to {other.target.address} yet: {error.message}")
     return base
 
 
@@ -107,27 +113,38 @@ def may_be_incremental(facts: ServerFacts, bases: Sequence[Base], place: Path, f
     return now - plan.chain(bases, parent)[0].ended_at < timedelta(days=full_days)
 
 
-def prune(vaults: Sequence[Vault], place: Path, options: WalSettings, now: datetime, *, dry_run: bool = False) -> Any:
-    """Delete bases and WAL that nothing within the settings needs; hands back what it was (or would be)."""
-    first = vaults[0]
-    bases = first.bases()
-    if not bases:
-        return plan.Expendable((), ())
-    archived = first.archived(bases[-1].segment_bytes)
-    gone = plan.expendable(
-        bases, archived.shipped, now, keep=timedelta(days=options.keep_days), at_least=options.keep_bases
-    )
+def prune(
+    vaults: Sequence[Vault], place: Path, options: WalSettings, now: datetime, *, dry_run: bool = False
+) -> plan.Expendable:
+    """Delete bases and WAL that nothing within the settings needs; hands back what it was (or would be).
+
+    Each target is looked at by itself, so a copy that was away catches up with the next time.
+    """
+    gone = _prune_one(vaults[0], options, now, dry_run=dry_run)
     if dry_run:
         return gone
-    for one in vaults:
+    for base in gone.bases:
+        _manifest_file(place, base.id).unlink(missing_ok=True)
+    for other in vaults[1:]:
+        with contextlib.suppress(BackupPlaceUnreachable):
+            _prune_one(other, options, now, dry_run=False)
+    return gone
+
+
+def _prune_one(one: Vault, options: WalSettings, now: datetime, *, dry_run: bool) -> plan.Expendable:
+    bases = one.bases()
+    if not bases:
+        return plan.Expendable((), ())
+    size = bases[-1].segment_bytes
+    keep = timedelta(days=options.keep_days)
+    gone = plan.expendable(bases, one.archived(size).shipped, now, keep=keep, at_least=options.keep_bases)
+    if not dry_run:
         # Notes first: from then on it is not there, whatever happens between.
         one.delete([f"base/{base.id}/base.json" for base in gone.bases])
         one.delete([f"base/{base.id}/base.tar" for base in gone.bases])
-        names = [f"wal/{segment.name(bases[-1].segment_bytes)}" for segment in gone.segments]
+        names = [f"wal/{segment.name(size)}" for segment in gone.segments]
         one.delete([name + vault.NOTE for name in names])
         one.delete(names)
-    for base in gone.bases:
-        _manifest_file(place, base.id).unlink(missing_ok=True)
     return gone
 
 

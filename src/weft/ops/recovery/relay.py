@@ -80,6 +80,11 @@ class Relay:
         self._thread.join()
 
     @property
+    def position(self) -> int | None:
+        """How far the archive went when this began."""
+        return self._state.position if self._state is not None else None
+
+    @property
     def command(self) -> str:
         """The server's `restore_command`."""
         quoted = str(self._place / "fetch").replace("'", "'\\''").replace("%", "%%")

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -46,6 +46,7 @@ from weft.ops.recovery.source import server_programs
 from weft.ops.recovery.tar import TarDamaged, TarUnpack
 from weft.ops.recovery.vault import Piece, Vault
 
+_TRIES: Final = 5
 _HOURS: Final = 24 * 3600.0
 _POINT: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,62}\Z")
 _NOT_REACHED: Final = "recovery ended before configured recovery target was reached"
@@ -130,11 +131,12 @@ def restored(
     durable: bool = True,
     database: str = DATABASE,
     fetched: Callable[[str], None] = lambda _: None,
+    only_at: int | None = None,
 ) -> Iterator[tuple[Restored, ConnectionFacts]]:
     """Make `data`, recover it and prove it; its server runs while the block does. From the main thread.
 
     Raises `PlaceTaken`, `SpaceMissing`, what is wrong with a piece, `MomentNotReached` or `RecoveryFailed`; then
-    nothing is left of `data`.
+    nothing is left of `data`. `only_at`: refuse (`MomentNotReached`) if the archive has gone on from that position.
     """
     began = time.monotonic()
     if data.exists():
@@ -153,6 +155,8 @@ def restored(
     try:
         # First of all, so that what is the newest is settled before the long work begins.
         with Relay(vault, plan.reach, work / "wal", run_as, fetched=fetched) as relay:
+            if only_at is not None and relay.position != only_at:
+                raise MomentNotReached("the archive has gone on meanwhile")
             _unpack_chain(vault, plan, programs, data, work, run_as, say)
             sockets = files.socket_directory(work / "run", run_as)
             arguments = _settings(plan.base, programs, data, work, sockets, run_as, moment, durable=durable)
@@ -185,20 +189,30 @@ def _restored_to_point(
     vault: Vault, moment: Moment, data: Path, *, say: Say, only: str | None, options: dict[str, Any]
 ) -> Iterator[tuple[Restored, ConnectionFacts]]:
     tried: set[str] = set()
+    wanted, only_at, tries = moment, None, 0
     while True:
+        state = vault.state()
         plan = planned(vault, moment, only=only, without=frozenset(tried))
         with contextlib.ExitStack() as stack:
             try:
-                made = stack.enter_context(restored(vault, plan, moment, data, say=say, **options))
+                made = stack.enter_context(restored(vault, plan, wanted, data, say=say, only_at=only_at, **options))
             except MomentNotReached:
-                if moment.point is None:
+                if moment.point is not None:
+                    tried.add(plan.base.id)
+                    if only is not None or len(tried) == len(vault.bases()):
+                        raise RestorePointMissing(moment.point, len(tried)) from None
+                    say(f"'{moment.point}' does not come after {plan.base.id}; trying an earlier base")
+                elif plan.reach.gap is not None or state is None or (tries := tries + 1) > _TRIES:
                     raise
-                tried.add(plan.base.id)
-                if only is not None or len(tried) == len(vault.bases()):
-                    raise RestorePointMissing(moment.point, len(tried)) from None
-                say(f"'{moment.point}' does not come after {plan.base.id}; trying an earlier base")
+                else:
+                    # The archive is complete to the moment, and ends before it: nothing was committed in between. So
+                    # its end is that moment, as long as it does not go on; when it does, the moment can be found.
+                    goes_on = (after := vault.state()) is None or after.position != state.position
+                    wanted, only_at = (moment, None) if goes_on else (Moment(), state.position)
+                    say("nothing was committed shortly before that moment; going to the end of the archive")
                 continue
-            yield made
+            report, facts = made
+            yield replace(report, moment=str(moment)), facts
             return
 
 
@@ -237,8 +251,6 @@ def _unpack(vault: Vault, base: Base, place: Path, run_as: RunAs | None, say: Sa
         raise BaseDamaged(base.id, str(error)) from error
     finally:
         unpack.close()
-    manifest = place / "backup_manifest"
-    postgres_user.hand_over(manifest, run_as)
 
 
 def _settings(
