@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from weft.core.errors import Invalid, Issue
 from weft.settings_backup import BackupSettings
 from weft.settings_migrating import MigrateSettings
+from weft.settings_recovery import WalSettings
 from weft.settings_scale import ScaledDatabaseSettings
 from weft.settings_sections import (
     SECRET,
@@ -92,6 +93,7 @@ class Settings(Section):
     monitor: MonitorSettings = MonitorSettings()
     migrate: MigrateSettings = MigrateSettings()
     backup: BackupSettings = BackupSettings()
+    wal: WalSettings = WalSettings()
 
     @property
     def archives(self) -> Path:
@@ -117,6 +119,7 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "monitor": (MonitorSettings, "MONITOR_"),
     "migrate": (MigrateSettings, "MIGRATE_"),
     "backup": (BackupSettings, "BACKUP_"),
+    "wal": (WalSettings, "WAL_"),
 }
 
 

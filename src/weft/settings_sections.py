@@ -61,9 +61,16 @@ class DatabaseSettings(Section):
         json_schema_extra=SECRET,
         description="A direct address for notifications when `url` goes through a pooler in transaction mode.",
     )
+    replication_url: str | None = Field(
+        default=None,
+        repr=False,
+        json_schema_extra=SECRET,
+        description="The same server as a role with REPLICATION, directly, for base backups and the WAL "
+        "(`weft db wal`).",
+    )
     pool_size: int = Field(default=10, ge=1, le=500, description="Connections that each process keeps at most.")
 
-    @field_validator("url", "owner_url", "admin_url", "listen_url")
+    @field_validator("url", "owner_url", "admin_url", "listen_url", "replication_url")
     @classmethod
     def _is_postgresql(cls, value: str | None) -> str | None:
         return is_postgresql(value)

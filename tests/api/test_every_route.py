@@ -33,6 +33,7 @@ PLAIN: Final = {
     "/docs/style.css",
     "/errors/{code}",
     "/healthz",
+    "/healthz/recovery",
     "/openapi.json",
     "/readyz",
     "/hooks/{token}",

@@ -23,6 +23,7 @@ from weft.ops.postgres import ephemeral_cluster, status_of
 from weft.ops.postgres_files import Programs
 from weft.ops.prepare import prepare
 from weft.ops.processes import is_alive
+from weft.ops.recovery import status
 from weft.settings import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +159,30 @@ def test_a_killed_child_is_back_within_a_second(start: Start, name: str) -> None
     assert weft.pids() == {**before, name: weft.pids()[name]}
     assert f"the {name} ended (killed by SIGKILL)" in weft.said
     assert weft.stop() == 0
+
+
+def test_the_wal_is_kept_and_a_failing_archiver_stops_nothing(start: Start) -> None:
+    weft = start(WEFT_WAL_ARCHIVE="true", WEFT_WAL_SHIP_SECONDS="1", WEFT_WAL_BASE_HOURS="0")
+    weft.until_ready()
+    place = status.directory(weft.home.path)
+    until(lambda: (last := status.read(place)) and last.complete_to, what="the WAL on its target")
+    before = weft.pids()
+    (place / "lock").unlink()
+    (place / "lock").mkdir()  # from now on it fails at once, whenever it is started
+    os.kill(before["WAL archiver"], signal.SIGKILL)
+    until(lambda: weft.said.count("the WAL archiver ended") > 3, what="its failures")
+    assert weft.process.poll() is None
+    assert {name: pid for name, pid in weft.pids().items() if name != "WAL archiver"} == {
+        name: pid for name, pid in before.items() if name != "WAL archiver"
+    }
+    (place / "lock").rmdir()
+    assert weft.stop() == 0
+
+
+def test_wal_of_a_server_without_an_address_for_replication_is_refused(start: Start) -> None:
+    weft = start(WEFT_WAL_ARCHIVE="true", WEFT_DATABASE_URL="postgresql://weft_app@127.0.0.1:1/weft")
+    assert weft.process.wait(20) == 2
+    assert "WEFT_DATABASE_REPLICATION_URL" in weft.said
 
 
 def test_a_killed_postgresql_is_back_with_its_data(start: Start) -> None:

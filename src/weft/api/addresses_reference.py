@@ -47,6 +47,7 @@ and journal.
 _UNDOCUMENTED: Final = {
     "GET /healthz": "The process lives.",
     "GET /readyz": "It may be sent requests: the database answers, and its schema works with this version. 503 if not.",
+    "GET /healthz/recovery": "Backups are proved, and the WAL is taken in: 503 if not. For alarms, not for balancers.",
     "GET /docs": "The reference for people.",
     "GET /openapi.json": "The OpenAPI document.",
     "GET /errors/{code}": "What an error code means.",

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import weft
-from weft.api import health, middleware, openapi, pages
+from weft.api import health, middleware, openapi, pages, recovery
 from weft.api.health import Readiness
 from weft.api.metrics import Metrics
 from weft.api.plain import PlainRoute
@@ -86,6 +86,7 @@ def create_app(
     for router in unversioned:
         app.include_router(router)
     app.router.routes.extend([*health.routes(readiness or Readiness()), *_documents(), *pages.routes()])
+    app.router.routes.extend(recovery.routes((readiness or Readiness()).promise or recovery.NOTHING))
     _check_names(app)
     return app
 

@@ -18,6 +18,7 @@ from weft.db.database import Database
 from weft.http.state import services_of
 from weft.ops.backup import health as backups
 from weft.ops.preflight import Finding, schema_finding
+from weft.ops.recovery.health import Promise
 
 Heartbeat = Callable[[Database], Awaitable[float | None]]
 """Seconds since any worker was last heard of; None if none ever was."""
@@ -41,6 +42,8 @@ class Readiness:
     heartbeat: Heartbeat | None = None
     backup_alarm: timedelta | None = None
     """How old the newest proved backup may be; None skips the check. An old one does not stop requests."""
+    promise: Promise | None = None
+    """What `/healthz/recovery` compares with; it is no part of being ready."""
 
 
 def routes(readiness: Readiness) -> list[PlainRoute]:

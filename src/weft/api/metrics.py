@@ -5,7 +5,8 @@ Labels are bounded: route templates, status classes, states. There is no tenant 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from weft.api.replica_metrics import ReplicaNumbers
+from weft.core.clock import utc_now
 from weft.db.database import Database
 from weft.ops.monitoring.facts import Sampler
 from weft.ops.monitoring.prometheus import DatabaseCollector, ProcessCollector, statements_document
@@ -28,6 +30,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.also: list[Callable[[Database, datetime], Awaitable[None]]] = []
+        """What else is read at each scrape."""
         self.requests = Histogram(
             "weft_http_request_seconds",
             "Time from the first byte of a request to the last of its response.",
@@ -61,6 +65,8 @@ def listener(metrics: Metrics, database: Database, sampler: Sampler) -> Starlett
 
     async def scrape(_request: Request) -> Response:
         await sampler.fresh()
+        for read in metrics.also:
+            await read(database, utc_now())
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def statements(_request: Request) -> Response:

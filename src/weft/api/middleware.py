@@ -35,7 +35,7 @@ from weft.http.state import CORRELATION_HEADER, CORRELATION_KEY
 log = structlog.get_logger("weft.api")
 
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,100}")
-_QUIET_PATHS: Final = frozenset({"/healthz", "/readyz"})
+_QUIET_PATHS: Final = frozenset({"/healthz", "/healthz/recovery", "/readyz"})
 _WORDS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"

@@ -26,6 +26,7 @@ from weft.api import metrics as measuring
 from weft.api.assemble import assembled
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics
+from weft.api.recovery import RecoveryMetrics
 from weft.api.system import Health
 from weft.core import logs, memory
 from weft.core.errors import Unavailable
@@ -40,6 +41,7 @@ from weft.ops import keys, preflight
 from weft.ops.installation import with_running_database
 from weft.ops.migrating.instances import alive
 from weft.ops.monitoring.facts import Sampler
+from weft.ops.recovery.health import Promise
 from weft.ops.retention import bounds_of
 from weft.ops.scale.pools import of_api
 from weft.settings import Settings
@@ -151,6 +153,9 @@ async def serve(
         measured = Metrics()
         sampler = Sampler(database, settings.monitor.every_seconds)
         measured.watch(database, sampler)
+        promise = Promise.of(settings)
+        if promise.alarm is not None or promise.slot is not None:
+            measured.also.append(RecoveryMetrics(measured.registry, promise).read)
         services = Services(
             database=database,
             authenticate=open_scope,
@@ -161,7 +166,9 @@ async def serve(
         async with assembled(
             services,
             listen_dsn=settings.database.listen_url,
-            readiness=Readiness(preflight.newest_revision(), heartbeat or worker_heartbeat, backup_alarm(settings)),
+            readiness=Readiness(
+                preflight.newest_revision(), heartbeat or worker_heartbeat, backup_alarm(settings), promise
+            ),
             metrics=measured,
             trusted_proxies=settings.api.trusted_proxies,
             retention=bounds_of(settings),

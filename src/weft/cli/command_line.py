@@ -89,6 +89,8 @@ COMMANDS: dict[str, Entry] = {
         "weft.cli.database_authoring:app",
         "weft.cli.database_backup:app",
         "weft.cli.database_restore:app",
+        "weft.cli.database_wal:app",
+        "weft.cli.database_drill:app",
     ),
     "test": _command("test", "weft.cli.develop:app", "Run every test of this clone."),
     "bench": _command("bench", "weft.cli.develop:app", "Measure, and compare with the recorded results."),

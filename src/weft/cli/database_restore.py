@@ -11,7 +11,7 @@ import typer
 
 from weft.cli import output
 from weft.cli.common import Yes, confirm
-from weft.cli.database_backup import Identity, Named, Place
+from weft.cli.database_backup import Identity, Place
 from weft.cli.database_progress import shown, size
 
 if TYPE_CHECKING:
@@ -24,7 +24,19 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.command()
 def restore(
-    backup: Named,
+    backup: Annotated[
+        str | None, typer.Argument(metavar="[BACKUP]", help="Its name, the beginning of it, or `latest`; or --to.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", help='Instead, to a moment: "2026-11-25 10:00:00+00", latest, or a restore point (base and WAL).'
+        ),
+    ] = None,
+    into: Annotated[str | None, typer.Option("--into", help="With --to: the new data directory.")] = None,
+    switch: Annotated[
+        bool, typer.Option("--switch", help="With --to: put it in the place of the embedded server's data.")
+    ] = False,
     tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant, by its slug in the backup.")] = None,
     as_: Annotated[
         str | None, typer.Option("--as", metavar="NEWSLUG", help="With --tenant: a copy of it under this slug.")
@@ -41,7 +53,19 @@ def restore(
     identity: Identity = None,
     yes: Yes = False,
 ) -> None:
-    """Restore the whole database, proved before it takes the place of the old one; or one tenant of it."""
+    """Restore the whole database, proved before it takes the place of the old one; or one tenant of it.
+
+    --to goes to a moment instead, into a new data directory beside the present one; `weft db wal restore` says more.
+    """
+    if to is not None:
+        from weft.cli.database_moment import to_moment
+
+        if backup is not None or tenant is not None or replace:
+            raise typer.BadParameter("--to restores the whole cluster to a moment: name no backup, and no tenant.")
+        to_moment(to, into=into, switch=switch, dry_run=dry_run, place=place, identity=identity, yes=yes)
+        return
+    if backup is None:
+        raise typer.BadParameter("Name a backup (`weft db backups` lists them), or a moment with --to.")
     from weft.ops.backup import catalogue
     from weft.settings import load_settings
 

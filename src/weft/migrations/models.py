@@ -8,6 +8,7 @@ import weft.db.backup_tables
 import weft.db.dispatch_tables
 import weft.db.key_tables
 import weft.db.operation_tables
+import weft.db.recovery_tables
 import weft.db.run_tables
 import weft.domain.audit.models
 import weft.domain.clients.models

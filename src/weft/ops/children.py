@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from weft.ops.home import Home
 from weft.ops.installation import Addresses
 from weft.ops.keys import master_key
+from weft.ops.supervisor import Child
 from weft.settings import Settings
 
 
@@ -42,8 +43,35 @@ def child_environment(settings: Settings, addresses: Addresses) -> dict[str, str
     return kept | told
 
 
+def refuse_unready(settings: Settings) -> None:
+    """Before anything starts: would what `extra_children` starts have an address and a place?"""
+    if settings.wal.archive:
+        from weft.ops.backup.targets import targets_of
+        from weft.ops.recovery.source import source_of
+
+        source_of(settings)
+        targets_of(settings)
+
+
+def extra_children(settings: Settings, addresses: Addresses, environment: Mapping[str, str]) -> list[Child]:
+    """Processes that only some installations want, and whose failure must not stop the others."""
+    if not settings.wal.archive:
+        return []
+    told = dict(environment)
+    if addresses.embedded:
+        told.pop("WEFT_DATABASE_URL")  # it finds the embedded server by its home, as an operator's command does
+    elif settings.database.replication_url is not None:
+        told["WEFT_DATABASE_REPLICATION_URL"] = settings.database.replication_url
+    backup = settings.backup  # the places' keys are kept from the API and the worker; this one needs them
+    keys = {name: getattr(backup, name) for name in _PLACE_KEYS}
+    told |= {f"WEFT_BACKUP_{name.upper()}": value for name, value in keys.items() if value is not None}
+    command = [sys.executable, "-m", "weft", "db", "wal", "run"]
+    return [Child("WAL archiver", command, told, essential=False)]
+
+
+_PLACE_KEYS = ("s3_access_key", "s3_secret_key", "copy_s3_access_key", "copy_s3_secret_key")
 _SECRETS = ("WEFT_DATABASE_URL", "WEFT_DATABASE_LISTEN_URL", "WEFT_MASTER_KEY")
-_OWNERS = ("WEFT_DATABASE_OWNER_URL", "WEFT_DATABASE_ADMIN_URL")
+_OWNERS = ("WEFT_DATABASE_OWNER_URL", "WEFT_DATABASE_ADMIN_URL", "WEFT_DATABASE_REPLICATION_URL")
 _BACKUPS = (
     "WEFT_BACKUP_IDENTITY",
     "WEFT_BACKUP_S3_ACCESS_KEY",

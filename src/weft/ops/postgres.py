@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -198,6 +198,23 @@ def ephemeral_cluster(directory: Path, *, programs: Programs | None = None) -> I
         server.stop(timeout=10.0, patient=False)
 
 
+@contextlib.contextmanager
+def serving(
+    programs: Programs, data: Path, log: Path, sockets: Path, *, arguments: Sequence[str], timeout: float
+) -> Iterator[ConnectionFacts]:
+    """Run a server on data that somebody else prepared, with settings that only hold now; from the main thread.
+
+    `timeout` is how long it may take to be ready: recovery to a moment replays what may be days. Raises
+    `ServerDidNotStart`.
+    """
+    server = _Server(programs, data, log, sockets, postgres_user.choose(data), arguments)
+    server.start(timeout=timeout)
+    try:
+        yield ConnectionFacts(sockets, None, server.pid)
+    finally:
+        server.stop(timeout=60.0)
+
+
 def status_of(data: Path) -> ServerStatus:
     """Whether a server runs on a data directory. A stale or reused process id does not count."""
     lines = _pid_file(data)
@@ -228,8 +245,17 @@ def clear_the_way(data: Path) -> None:
 class _Server:
     """One server process."""
 
-    def __init__(self, programs: Programs, data: Path, log: Path, sockets: Path, run_as: RunAs | None) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        data: Path,
+        log: Path,
+        sockets: Path,
+        run_as: RunAs | None,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.sockets = sockets
+        self._arguments = arguments
         self._programs = programs
         self._data = data
         self._log = log
@@ -280,7 +306,7 @@ class _Server:
         descriptor = os.open(self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [str(self._programs.postgres), "-D", str(self._data)],
+                [str(self._programs.postgres), "-D", str(self._data), *self._arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
                 stderr=descriptor,

@@ -27,6 +27,9 @@ HEALTHY_SECONDS = 20.0
 PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Seconds before each restart in a row; one more quick failure and we give up."""
 
+PATIENT_PAUSE = 60.0
+"""Seconds between restarts of a child that is not essential and keeps failing."""
+
 REFUSALS = frozenset({2, 3, 4, 5, 6})
 """Exit codes by which a child refuses to start (`weft.cli.output`): trying again changes nothing."""
 
@@ -48,6 +51,8 @@ class Child:
     name: str
     command: Sequence[str]
     environment: Mapping[str, str]
+    essential: bool = True
+    """Whether its failure is the installation's. What is not is started again for as long as it takes, more slowly."""
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     failures: int = 0
@@ -175,6 +180,10 @@ class Supervisor:
         status = child.process.returncode if child.process is not None else 0
         quick = now - child.started < HEALTHY_SECONDS
         child.failures = child.failures + 1 if quick else 1
+        if not child.essential:
+            pause = PAUSES[child.failures - 1] if child.failures <= len(PAUSES) else PATIENT_PAUSE
+            self.say(f"the {child.name} ended ({_ending(status)}); starting it again in {pause:g} s")
+            return pause
         refused = status in REFUSALS and quick
         if refused or child.failures > len(PAUSES):
             raise ChildKeepsFailing(child.name, _ending(status), refused=refused)

@@ -89,6 +89,7 @@ def up(settings: Settings, *, seed: bool, say: Say, ready: Callable[[Ready], Non
         embedded = EmbeddedPostgres(home, lock=lock) if settings.database.url is None else None
         try:
             end_leftovers(home, settings.worker.drain_seconds + _MARGIN_SECONDS, say)
+            children.refuse_unready(settings)
             settings = _with_ports(settings, say)
             addresses = _addresses(settings, home, embedded, say)
             _prepare(settings, addresses, say)
@@ -133,6 +134,7 @@ class _Run:
         environment = children.child_environment(settings, addresses)
         self._maintenance = _maintenance(settings, environment, addresses, say)
         self._children = [Child(name, command, environment) for name, command in children.child_commands().items()]
+        self._children += children.extra_children(settings, addresses, environment)
         self._supervisor = Supervisor(
             signals,
             self._children,

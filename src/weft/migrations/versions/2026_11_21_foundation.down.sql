@@ -40,6 +40,8 @@ drop table
   weft.archives,
   weft.users,
   weft.tenants,
+  weft.recovery_markers,
+  weft.recovery_drills,
   weft.permissions,
   weft.migration_history,
   weft.last_runs,

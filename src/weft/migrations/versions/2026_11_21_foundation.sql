@@ -142,6 +142,27 @@ CREATE TABLE weft.permissions (
 	CONSTRAINT permissions_pkey PRIMARY KEY (resource, action)
 );
 
+CREATE TABLE weft.recovery_drills (
+	id UUID NOT NULL, 
+	kind TEXT NOT NULL, 
+	at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	ok BOOLEAN NOT NULL, 
+	rpo_seconds DOUBLE PRECISION NOT NULL, 
+	rto_seconds DOUBLE PRECISION NOT NULL, 
+	detail JSONB NOT NULL, 
+	CONSTRAINT recovery_drills_pkey PRIMARY KEY (id), 
+	CONSTRAINT recovery_drills_kind_check CHECK (kind in ('POINT_IN_TIME', 'LOGICAL'))
+);
+
+CREATE INDEX recovery_drills_at_idx ON weft.recovery_drills (at desc);
+
+CREATE TABLE weft.recovery_markers (
+	drill UUID NOT NULL, 
+	number INTEGER NOT NULL, 
+	at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	CONSTRAINT recovery_markers_pkey PRIMARY KEY (drill, number)
+);
+
 CREATE TABLE weft.tenants (
 	id UUID NOT NULL, 
 	slug TEXT NOT NULL, 
@@ -966,6 +987,22 @@ alter table weft.permissions force row level security;
 create policy everybody_reads on weft.permissions for select to weft_app using (true);
 
 create policy owner_maint on weft.permissions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.recovery_drills enable row level security;
+
+alter table weft.recovery_drills force row level security;
+
+create policy everybody_reads on weft.recovery_drills for select to weft_app using (true);
+
+create policy owner_maint on weft.recovery_drills to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.recovery_markers enable row level security;
+
+alter table weft.recovery_markers force row level security;
+
+create policy everybody_reads on weft.recovery_markers for select to weft_app using (true);
+
+create policy owner_maint on weft.recovery_markers to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.tenants enable row level security;
 
@@ -2371,6 +2408,10 @@ grant select on weft.last_runs to weft_app;
 grant select on weft.migration_history to weft_app;
 
 grant select on weft.permissions to weft_app;
+
+grant select on weft.recovery_drills to weft_app;
+
+grant select on weft.recovery_markers to weft_app;
 
 grant select, update on weft.tenants to weft_app;
 

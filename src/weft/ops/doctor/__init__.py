@@ -47,7 +47,7 @@ def _may_look_into(answers: list[Answer]) -> bool:
 
 def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
     """The database, the master key that belongs to it, and the processes."""
-    from weft.ops.doctor import backups, database, pooler, replica  # imports asyncpg
+    from weft.ops.doctor import backups, database, pooler, recovery, replica  # imports asyncpg
 
     run = home.running()
     key_answer, master = machine.master_key(settings, home)
@@ -63,6 +63,7 @@ def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
             if any(answer.topic == "partitions" for answer in answers):  # otherwise there is no schema to ask
                 answers += asyncio.run(database.across_tenants(addresses, master))
                 answers.append(asyncio.run(backups.look(addresses, settings, clock)))
+                answers += asyncio.run(recovery.look(addresses, settings, clock, running=run is not None))
         if key_answer is not None:
             answers.append(key_answer)
         answers.append(installation.api(settings, run))
