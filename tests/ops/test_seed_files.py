@@ -161,11 +161,13 @@ async def test_a_file_may_add_to_a_tenant_that_exists(test_database: TestDatabas
     assert await value(test_database, "select name from weft.tenants") == "Ours"
 
 
+ACME_LINES = Path(ACME).read_text(encoding="utf-8").splitlines()
+
+
 async def test_missing_values_are_told_before_anything_is_made(test_database: TestDatabase) -> None:
-    lines = Path(ACME).read_text().splitlines()
     assert await faults(test_database, ACME, environ={}) == [
         (
-            next(n for n, line in enumerate(lines, 1) if name in line),
+            next(n for n, line in enumerate(ACME_LINES, 1) if name in line),
             f"The environment variable {name} is not set. Set it.",
         )
         for name in VALUES

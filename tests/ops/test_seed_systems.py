@@ -175,10 +175,11 @@ async def test_an_execution_of_a_stopped_workflow_is_not_forced(test_database: T
     finally:
         await connection.close()
     report = await seeded(test_database, "workflow-configuration")
+    stopped = "workflow Client intake: its workflow is INACTIVE"
     assert (report.made, report.skipped) == (
         [],
-        [f"execution {key} of workflow Client intake: its workflow is INACTIVE" for key in ("complete-intake", "incomplete-intake")],
-    )  # fmt: skip
+        [f"execution {key}-intake of {stopped}" for key in ("complete", "incomplete")],
+    )
 
 
 async def test_system_permissions_are_completed_by_the_owner_only(test_database: TestDatabase) -> None:

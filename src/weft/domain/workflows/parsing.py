@@ -119,7 +119,7 @@ def _parse_yaml(source: str) -> tuple[Any, dict[Path, int]]:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise unreadable("A file holds one document; a second one begins here.", line=line)
+                    raise unreadable("A file holds one document; a second document begins here.", line=line)
             else:
                 _take(builder, event, line)
     except yaml.MarkedYAMLError as error:

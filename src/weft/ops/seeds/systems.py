@@ -65,7 +65,7 @@ SYSTEMS: Final[dict[str, System]] = {
         ),
         System(
             "valuecanvas",
-            "the organizations Demo, Enterprise and Startup, five users, sample executions, and the audit logs of all that",
+            "the organizations Demo, Enterprise and Startup, five users, sample executions, the audit logs of it",
             file="valuecanvas.yaml",
             later=(
                 Later("agents (3: opportunity, target, realization)", "AI agents"),
