@@ -21,6 +21,7 @@ GENERATED = {
     "errors.md",
     "patterns.md",
     "permissions.md",
+    "seed-documents.md",
     "settings.md",
     "simulation.md",
     "steps.md",
