@@ -47,28 +47,24 @@ async def run(
     """
     chosen = choose(profile, [] if files and systems is None else systems, installation or profile)
     sources = [_system(name, environ) for name in chosen] + [load(path, environ=environ) for path in files]
-    for loaded in sources:
-        if loaded is not None:
-            require_profile(loaded, profile)
-            examine(loaded, profile)
+    _examine(sources, profile)
+    told = echo or (lambda _: None)
     database = await Database.open(dsn, application_name="weft seed", size=2, hot_size=2, master_key=master_key)
     try:
-        told = echo or (lambda _: None)
-        looked = SeedReport(profile, chosen, list(files), is_dry=dry)
-        await _go(database, looked, sources, owner, dry=True)
-        if dry or not looked.made:
-            looked.echo = told
-            _tell(looked)
-            report = looked
+        report = SeedReport(profile, chosen, list(files), is_dry=dry)
+        await _go(database, report, sources, owner, dry=True)
+        if dry or not report.made:
+            report.echo = told
+            _tell(report)
         else:
             report = SeedReport(profile, chosen, list(files), echo=told)
             await _go(database, report, sources, owner, dry=False)
-        for name in chosen:
-            for later in SYSTEMS[name].later:
-                report.put_off(name, later.sentence())
-        return report
     finally:
         await database.close()
+    for name in chosen:
+        for later in SYSTEMS[name].later:
+            report.put_off(name, later.sentence())
+    return report
 
 
 def choose(profile: str, systems: Sequence[str] | None, installation: str) -> list[str]:
@@ -100,6 +96,13 @@ def _system(name: str, environ: Mapping[str, str] | None) -> Loaded | None:
     return None if path is None else load(path, environ=environ, is_system=True)
 
 
+def _examine(sources: Sequence[Loaded | None], profile: str) -> None:
+    for loaded in sources:
+        if loaded is not None:
+            require_profile(loaded, profile)
+            examine(loaded, profile)
+
+
 async def _go(
     database: Database, report: SeedReport, sources: Sequence[Loaded | None], owner: str | None, *, dry: bool
 ) -> None:
@@ -114,8 +117,7 @@ async def _go(
 
 def _tell(looked: SeedReport) -> None:
     """Say what was only looked at so far. What was made up meanwhile was never shown, and is not."""
-    made = "would make"
     for thing in looked.made:
-        looked.echo(f"{made}  {thing}")
+        looked.echo(f"would make  {thing}")
     for thing in looked.kept:
         looked.echo(f"kept  {thing}")

@@ -71,13 +71,15 @@ class Loaded:
             return found or None
         place = self.base / (source.file or "")
         try:
-            text = place.read_bytes()[: LARGEST_VALUE + 1].decode()
+            with place.open("rb") as held:
+                content = held.read(LARGEST_VALUE + 1)
+            text = content.decode()
         except (OSError, UnicodeDecodeError) as error:
             said = getattr(error, "strerror", None) or "it is not UTF-8 text"
             self.wrong(f"The file '{source.file}' cannot be read ({said}).", path, "value_missing")
             return None
         value = text.removesuffix("\n").removesuffix("\r")
-        if not value or len(text) > LARGEST_VALUE:
+        if not value or len(content) > LARGEST_VALUE:
             self.wrong(f"The file '{source.file}' is empty, or too large for a secret.", path, "value_missing")
             return None
         return value
