@@ -37,6 +37,9 @@ reference:
     .venv/bin/python -m weft.settings_reference > docs/reference/settings.md
     .venv/bin/python -m weft.engine.simulation.reference > docs/reference/simulation.md
     .venv/bin/python -m tests.ops.schema.drifts > docs/reference/drift.md
+    .venv/bin/python -m weft.ops.seeds.reference > docs/reference/seed-file.schema.json
+    .venv/bin/python -m tests.docs.seed_documents > docs/reference/seed-documents.md
+    .venv/bin/python -m weft.ops.schema_docs
 
 # Write the models' SQL into the foundation revision (until the first release), then check it.
 freeze:

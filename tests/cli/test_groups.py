@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,18 +161,67 @@ def test_an_operator_makes_and_lists_tenants(served: Served, weft: Weft, monkeyp
 def test_seeding_from_the_command_line(served: Served, weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEFT_DATABASE_URL", served.database.app)
     monkeypatch.setenv("WEFT_MASTER_KEY", "A" * 43)
-    first = weft("db", "seed", "--system", "ai-workflow-platform", "--json").json()
+    chosen = ("db", "seed", "--system", "ai-workflow-platform")
+    planned = weft(*chosen, "--dry-run", "--json").json()
+    first = weft(*chosen, "--json").json()
     assert "tenant default" in first["made"]
-    second = weft("db", "seed", "--json").json()
+    assert (planned["dry_run"], planned["made"]) == (True, first["made"])
+    second = weft(*chosen, "--json").json()
     assert (second["made"], second["kept"]) == ([], first["made"])
     assert weft("login", "--email", "demo@example.com", "--password-stdin", stdin="demo123\n").code == 0
+    refused = weft(*chosen, "--profile", "production")
+    assert (refused.code, "weft tenant create" in refused.err) == (FORBIDDEN, True)
     for profile in ("staging", "production"):
-        refused = weft("db", "seed", "--profile", profile, "--system", "ai-workflow-platform")
-        assert (refused.code, "well-known passwords" in refused.err) == (FORBIDDEN, True)
         monkeypatch.setenv("WEFT_PROFILE", profile)
         assert weft("db", "seed", "--profile", "development").code == FORBIDDEN
         monkeypatch.delenv("WEFT_PROFILE")
     assert weft("db", "seed", "--system", "nonsense").code == INVALID
+
+
+def test_staging_shows_passwords_this_once(served: Served, weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_DATABASE_URL", served.database.app)
+    monkeypatch.setenv("WEFT_MASTER_KEY", "A" * 43)
+    monkeypatch.setenv("WEFT_PROFILE", "staging")
+    first = weft("db", "seed", "--system", "ai-workflow-platform")
+    shown = re.search(r"shown this once  password of demo@example.com: (\S{16})\n", first.err)
+    assert shown is not None
+    assert "Note what was shown" in first.out
+    assert weft("login", "--email", "demo@example.com", "--password-stdin", stdin="demo123\n").code == UNAUTHENTICATED
+    assert weft("login", "--email", "demo@example.com", "--password-stdin", stdin=f"{shown[1]}\n").code == 0
+    again = weft("db", "seed", "--system", "stratibreak", "--json")
+    assert {one["what"] for one in again.json()["shown_once"]} == {
+        f"password of {name}@stratibreak.com" for name in ("admin", "manager", "user")
+    }
+    assert "shown this once" not in again.err, "a program has them in its answer, and nowhere else"
+
+
+def test_a_seed_file_from_the_command_line(
+    served: Served, weft: Weft, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WEFT_DATABASE_URL", served.database.app)
+    monkeypatch.setenv("WEFT_MASTER_KEY", "A" * 43)
+    file = tmp_path / "ours.yaml"
+    file.write_text("seed: 1\ntenants:\n  - slug: ours\n    name: Ours\n    member: []\n")
+    refused = weft("db", "seed", "--file", str(file))
+    assert refused.code == INVALID
+    assert f"{file}:5: error: `tenants[0].member`: The field `member` is not known here. Did you mean `members`?" in (
+        refused.err
+    )
+    assert "Something is wrong" in refused.err
+    document = json.loads(weft("db", "seed", "--file", str(file), "--json").err.splitlines()[-1])
+    assert (document["type"], document["issues"][0]["line"]) == ("seed_invalid", 5)
+    file.write_text("seed: 1\ntenants:\n  - slug: ours\n    name: Ours\n    members:\n"
+                    "      - {email: o@ours.example, name: O, role: OWNER}\n")  # fmt: skip
+    assert weft("db", "seed", "--file", str(file), "--json").json()["made"] == [
+        "tenant ours",
+        "member o@ours.example (OWNER)",
+    ]
+
+
+def test_systems_and_the_schema_are_shown_without_a_database(weft: Weft) -> None:
+    listed = weft("db", "seed", "--list")
+    assert all(name in listed.out for name in ("ai-native-orchestration", "stratibreak", "agents (3"))
+    assert weft("db", "seed", "--schema", "--json").json()["title"] == "weft seed file"
 
 
 def test_secrets_are_set_listed_and_deleted_and_never_shown(signed_in: Weft, tmp_path: Path) -> None:

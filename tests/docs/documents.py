@@ -22,6 +22,7 @@ GENERATED = {
     "errors.md",
     "patterns.md",
     "permissions.md",
+    "seed-documents.md",
     "settings.md",
     "simulation.md",
     "steps.md",

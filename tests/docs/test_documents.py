@@ -67,7 +67,7 @@ def test_settings_that_a_page_names_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: Path) -> None:
     broken = set()
-    for link in _LINK.findall(_prose(page)):
+    for link in _LINK.findall(_CODE.sub("", _prose(page))):  # what code looks like is no link
         place, _, heading = link.partition("#")
         if place.startswith(("http://", "https://")):
             continue

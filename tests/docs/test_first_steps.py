@@ -140,7 +140,7 @@ def test_what_needs_no_server_works(page: Path, tmp_path: Path) -> None:
     ids=["first steps", "executions", "schedules", "README", "events", "limits"],
 )
 def test_the_whole_page_works(page: Path, scripts: int, tmp_path: Path, test_database: TestDatabase) -> None:
-    asyncio.run(seed.run(test_database.app, "development", master_key=bytes(32)))
+    asyncio.run(seed.run(test_database.app, "development", ["ai-workflow-platform"], master_key=bytes(32)))
     ran = 0
     with serving(test_database.app) as url:
         shell = Shell(tmp_path, url)

@@ -79,7 +79,7 @@ class Installation:
 
 @contextmanager
 def installation(database: TestDatabase, place: Path) -> Iterator[Installation]:
-    asyncio.run(seed.run(database.app, "development", master_key=bytes(32)))
+    asyncio.run(seed.run(database.app, "development", ["ai-workflow-platform"], master_key=bytes(32)))
     made = Installation(database.app, place)
     made.thread.start()
     made.ready.wait()

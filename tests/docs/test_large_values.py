@@ -17,7 +17,7 @@ PAGES = ("workflows.md", "executions.md")
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_examples_of_a_guide_work(name: str, tmp_path: Path, test_database: TestDatabase) -> None:
-    asyncio.run(seed.run(test_database.app, "development", master_key=bytes(32)))
+    asyncio.run(seed.run(test_database.app, "development", ["ai-workflow-platform"], master_key=bytes(32)))
     ran = 0
     with serving(test_database.app) as url:
         shell = Shell(tmp_path, url)

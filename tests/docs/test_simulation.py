@@ -18,7 +18,7 @@ PAGE = DOCS / "guides" / "simulation.md"
 
 
 def test_the_whole_page_works(tmp_path: Path, test_database: TestDatabase) -> None:
-    asyncio.run(seed.run(test_database.app, "development", master_key=bytes(32)))
+    asyncio.run(seed.run(test_database.app, "development", ["ai-workflow-platform"], master_key=bytes(32)))
     ran = 0
     with serving(test_database.app) as url:
         shell = Shell(tmp_path, url)

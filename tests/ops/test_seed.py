@@ -12,6 +12,7 @@ from weft.core.actor import system_actor
 from weft.db.database import Database
 from weft.db.scope import enter
 from weft.domain.identity import rules
+from weft.domain.identity.errors import SignInRefused
 from weft.domain.identity.service import sessions, tenants
 from weft.http.state import RequestFacts
 from weft.ops import seed
@@ -22,7 +23,7 @@ SYSTEM = "ai-workflow-platform"
 
 
 async def seeded(test_database: TestDatabase, **options: Any) -> seed.SeedReport:
-    return await seed.run(test_database.app, "development", master_key=bytes(32), **options)
+    return await seed.run(test_database.app, "development", [SYSTEM], master_key=bytes(32), **options)
 
 
 async def state(database: Database) -> dict[str, list[Any]]:
@@ -121,15 +122,41 @@ async def test_two_seeds_at_once_make_everything_once(test_database: TestDatabas
     assert len((await state(database))["workflows"]) == 1
 
 
-@pytest.mark.parametrize("profile", ["staging", "production"])
-async def test_other_profiles_refuse_the_system_by_name_and_make_nothing_by_themselves(
-    test_database: TestDatabase, database: Database, profile: str
+async def test_production_refuses_the_system_by_name_and_makes_no_sign_in_by_itself(
+    test_database: TestDatabase, database: Database
 ) -> None:
-    with pytest.raises(ProfileRefused, match="well-known passwords"):
-        await seed.run(test_database.app, profile, [SYSTEM])
-    report = await seed.run(test_database.app, profile)
-    assert (report.systems, report.made, report.kept) == ([], [], [])
+    with pytest.raises(ProfileRefused, match="weft tenant create"):
+        await seed.run(test_database.app, "production", [SYSTEM])
+    report = await seed.run(test_database.app, "production")
+    assert (report.systems, report.made) == (["ai-native-orchestration"], [])
+    assert report.kept == [f"{len(rules.PERMISSIONS)} system permissions"]
     assert await tenants.find(database, "default") is None
+
+
+async def test_staging_makes_the_same_with_passwords_that_nobody_knows(
+    test_database: TestDatabase, database: Database
+) -> None:
+    lines: list[str] = []
+    report = await seed.run(test_database.app, "staging", [SYSTEM], master_key=bytes(32), echo=lines.append)
+    assert [what for what, _ in report.shown] == ["password of admin@example.com", "password of demo@example.com"]
+    assert all(f"shown this once  {what}: {value}" in lines for what, value in report.shown)
+    for email, known, (_, made_up) in (
+        ("admin@example.com", "admin123", report.shown[0]),
+        ("demo@example.com", "demo123", report.shown[1]),
+    ):
+        with pytest.raises(SignInRefused):
+            await sessions.sign_in(database, email=email, password=known, tenant=None, facts=FACTS)
+        await sessions.sign_in(database, email=email, password=made_up, tenant=None, facts=FACTS)
+    again = await seed.run(test_database.app, "staging", [SYSTEM], master_key=bytes(32))
+    assert (again.made, again.shown) == ([], [])
+
+
+async def test_a_dry_run_makes_nothing(test_database: TestDatabase, database: Database) -> None:
+    planned = await seeded(test_database, dry=True)
+    assert await tenants.find(database, "default") is None
+    made = await seeded(test_database)
+    assert (planned.made, planned.is_dry) == (made.made, True)
+    assert (await seeded(test_database, dry=True)).made == []
 
 
 @pytest.mark.parametrize("installation", ["staging", "production"])

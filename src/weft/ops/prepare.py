@@ -75,7 +75,7 @@ async def plant(settings: Settings, addresses: Addresses) -> None:
     """Make the first content that the profile allows; what is there stays as it is."""
     from weft.ops import seed
 
-    await seed.run(addresses.app, profile=settings.profile, master_key=master_key(settings))
+    await seed.run(addresses.app, settings.profile, owner=addresses.owner, master_key=master_key(settings))
 
 
 async def _ensure_roles(settings: Settings, addresses: Addresses, done: Prepared) -> Addresses:

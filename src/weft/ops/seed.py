@@ -1,72 +1,27 @@
-"""First content of an installation, by profile and system. Safe to repeat: what exists is left alone, whatever it says.
+"""First content of an installation: by profile and system, or from files of one's own. Safe to repeat.
 
 A profile says what an installation is for; a system is one of the applications whose documents say what they expect
-to find. Well-known passwords belong to the development profile only: the others refuse them, and an installation that
-calls itself production refuses the development profile.
+to find. What exists is left alone, whatever it says. Well-known passwords belong to the development profile only: in
+staging they are made up and shown once, and an installation that calls itself production refuses the development
+profile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 
-from weft.core.errors import Forbidden, Invalid
 from weft.db.database import Database
-from weft.ops.seeds import ai_workflow_platform
+from weft.ops.seeds import permissions
+from weft.ops.seeds.checking import examine
+from weft.ops.seeds.errors import ProfileRefused, ProfileUnknown, SystemUnknown
+from weft.ops.seeds.ground import Run
+from weft.ops.seeds.making import sow
+from weft.ops.seeds.reading import Loaded, load, require_profile
+from weft.ops.seeds.report import Echo, SeedReport
+from weft.ops.seeds.systems import PROFILES, SYSTEMS
 
-PROFILES: Final = ("development", "staging", "production")
-
-Echo = Callable[[str], None]
-
-
-class SystemUnknown(Invalid):
-    code = "system_unknown"
-
-    def __init__(self, system: str) -> None:
-        super().__init__(f"There is no seed for a system '{system}'. These exist: {', '.join(SYSTEMS)}.")
-
-
-class ProfileUnknown(Invalid):
-    code = "profile_unknown"
-
-    def __init__(self, profile: str) -> None:
-        super().__init__(f"There is no profile '{profile}'. These exist: {', '.join(PROFILES)}.")
-
-
-class ProfileRefused(Forbidden):
-    code = "profile_refused"
-
-
-@dataclass(slots=True)
-class SeedReport:
-    """What was made now, and what was there already; in the order in which it was looked at."""
-
-    profile: str
-    systems: list[str] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    echo: Echo = field(default=lambda _: None, repr=False)
-
-    def add(self, thing: str, *, made: bool) -> None:
-        (self.made if made else self.kept).append(thing)
-        self.echo(f"{'made' if made else 'kept'}  {thing}")
-
-    def as_json(self) -> dict[str, Any]:
-        return {"profile": self.profile, "systems": self.systems, "made": self.made, "kept": self.kept}
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """One application's first content, and the profiles it may be made in."""
-
-    profiles: frozenset[str]
-    seed: Callable[[Database, Callable[..., None]], Awaitable[None]]
-
-
-SYSTEMS: Final[dict[str, System]] = {
-    ai_workflow_platform.NAME: System(frozenset({"development"}), ai_workflow_platform.seed),
-}
+__all__ = ["ProfileRefused", "ProfileUnknown", "SeedReport", "SystemUnknown", "choose", "run"]
 
 
 async def run(
@@ -74,31 +29,48 @@ async def run(
     profile: str,
     systems: Sequence[str] | None = None,
     *,
+    files: Sequence[str] = (),
     installation: str | None = None,
+    owner: str | None = None,
     master_key: bytes | None = None,
     echo: Echo | None = None,
+    dry: bool = False,
+    environ: Mapping[str, str] | None = None,
 ) -> SeedReport:
     """Seed the database at `dsn` (as the application role).
 
-    `systems` are those named, else every one that the profile allows. `installation` is the profile that the
-    installation itself runs under, if it is not the one asked for. Raises `ProfileUnknown`, `ProfileRefused`,
-    `SystemUnknown`.
+    `systems` are those named, else every one that the profile allows; with `files` none but those named. Everything
+    is read, checked and looked at before the first thing is made, so that a mistake leaves nothing half done.
+    `installation` is the profile that the installation itself runs under, if it is not the one asked for; `owner` is
+    the address of the database's owner, for a permission catalogue that lacks something. Raises `ProfileUnknown`,
+    `ProfileRefused`, `SystemUnknown`, `SeedFileUnreadable`, `SeedInvalid`, `PermissionsIncomplete`.
     """
-    chosen = choose(profile, systems, installation or profile)
-    report = SeedReport(profile, systems=chosen, echo=echo or (lambda _: None))
-    database = await Database.open(dsn, application_name="weft seed", size=2, hot_size=1, master_key=master_key)
+    chosen = choose(profile, [] if files and systems is None else systems, installation or profile)
+    sources = [_system(name, environ) for name in chosen] + [load(path, environ=environ) for path in files]
+    _examine(sources, profile)
+    told = echo or (lambda _: None)
+    database = await Database.open(dsn, application_name="weft seed", size=2, hot_size=2, master_key=master_key)
     try:
-        for name in chosen:
-            await SYSTEMS[name].seed(database, report.add)
+        report = SeedReport(profile, chosen, list(files), is_dry=dry)
+        await _go(database, report, sources, owner, dry=True)
+        if dry or not report.made:
+            report.echo = told
+            _tell(report)
+        else:
+            report = SeedReport(profile, chosen, list(files), echo=told)
+            await _go(database, report, sources, owner, dry=False)
     finally:
         await database.close()
+    for name in chosen:
+        for later in SYSTEMS[name].later:
+            report.put_off(name, later.sentence())
     return report
 
 
 def choose(profile: str, systems: Sequence[str] | None, installation: str) -> list[str]:
     """Which systems to seed; every refusal happens here, before the database is touched."""
     if profile not in PROFILES:
-        raise ProfileUnknown(profile)
+        raise ProfileUnknown(profile, PROFILES)
     if profile == "development" and installation != "development":
         raise ProfileRefused(
             f"This installation's profile is {installation}; the development profile would make sign-ins whose "
@@ -109,11 +81,43 @@ def choose(profile: str, systems: Sequence[str] | None, installation: str) -> li
         return [name for name, system in SYSTEMS.items() if profile in system.profiles]
     for name in systems:
         if name not in SYSTEMS:
-            raise SystemUnknown(name)
+            raise SystemUnknown(name, SYSTEMS)
         if profile not in SYSTEMS[name].profiles:
             raise ProfileRefused(
-                f"The system '{name}' has sign-ins with well-known passwords and is made in "
-                f"{' or '.join(sorted(SYSTEMS[name].profiles))} only, not in {profile}. "
-                "Make a tenant of your own instead: weft tenant create."
+                f"The system '{name}' is made for trying, in {' and '.join(SYSTEMS[name].profiles)} only, not in "
+                f"{profile}. Make a tenant of your own instead: weft tenant create, or weft db seed --file."
             )
     return list(dict.fromkeys(systems))
+
+
+def _system(name: str, environ: Mapping[str, str] | None) -> Loaded | None:
+    """The system's seed file; None for the system permissions."""
+    path = SYSTEMS[name].path()
+    return None if path is None else load(path, environ=environ, is_system=True)
+
+
+def _examine(sources: Sequence[Loaded | None], profile: str) -> None:
+    for loaded in sources:
+        if loaded is not None:
+            require_profile(loaded, profile)
+            examine(loaded, profile)
+
+
+async def _go(
+    database: Database, report: SeedReport, sources: Sequence[Loaded | None], owner: str | None, *, dry: bool
+) -> None:
+    async with AsyncExitStack() as closing:
+        run_ = Run(database, report, report.profile, dry, closing)
+        for loaded in sources:
+            if loaded is None:
+                await permissions.seed(run_, owner)
+            else:
+                await sow(run_, loaded)
+
+
+def _tell(looked: SeedReport) -> None:
+    """Say what was only looked at so far. What was made up meanwhile was never shown, and is not."""
+    for thing in looked.made:
+        looked.echo(f"would make  {thing}")
+    for thing in looked.kept:
+        looked.echo(f"kept  {thing}")

@@ -53,8 +53,17 @@ class Parsed:
         return None
 
 
-def parse(text: str | bytes, format: Format | None = None) -> Parsed:  # noqa: A002  the word users see
-    """Read a definition. Without a format, text that begins with `{` is JSON and everything else YAML.
+DEFINITION: Final = ("A definition is an object with `name`, `steps` and `transitions`", "name")
+"""What is read, in words, and the word that it usually begins with."""
+
+
+def parse(
+    text: str | bytes,
+    format: Format | None = None,  # noqa: A002  the word users see
+    *,
+    expected: tuple[str, str] = DEFINITION,
+) -> Parsed:
+    """Read a definition, or what else is `expected`. Without a format, text that begins with `{` is JSON.
 
     Raises `DocumentUnreadable` with the line.
     """
@@ -63,8 +72,7 @@ def parse(text: str | bytes, format: Format | None = None) -> Parsed:  # noqa: A
     document, lines = (_parse_json if chosen == "json" else _parse_yaml)(source)
     if not isinstance(document, dict):
         raise unreadable(
-            "A definition is an object with `name`, `steps` and `transitions`; this is "
-            f"{_called(document)}. Begin it with `name:`.",
+            f"{expected[0]}; this is {_called(document)}. Begin it with `{expected[1]}:`.",
             line=1,
         )
     return Parsed(document, chosen, lines)
@@ -111,7 +119,7 @@ def _parse_yaml(source: str) -> tuple[Any, dict[Path, int]]:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise unreadable("A file holds one definition; a second document begins here.", line=line)
+                    raise unreadable("A file holds one document; a second document begins here.", line=line)
             else:
                 _take(builder, event, line)
     except yaml.MarkedYAMLError as error:

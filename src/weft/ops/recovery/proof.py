@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from weft.core.errors import Conflict
+from weft.db import migrate
 from weft.ops import preflight
 from weft.ops.connections import connect
 from weft.ops.postgres import ConnectionFacts
@@ -78,7 +79,7 @@ async def prove(facts: ConnectionFacts, database: str) -> Proof:
         await connection.close()
     if not tables:
         raise ProofFailed("it has none of weft's tables. Name the database with --database if it is called otherwise.")
-    revision = await preflight.current_revision(facts.dsn(APP, None, database))
+    revision = await migrate.current(facts.dsn(APP, None, database))
     findings = await preflight.check(facts.dsn(APP, None, database))
     # A schema of another version is what an old moment has; unsafe roles or missing row security are not.
     grave = [one for one in findings if not one.warning and not one.code.startswith("schema_")]

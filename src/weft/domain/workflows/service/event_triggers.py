@@ -23,7 +23,7 @@ ROOT: Final = "event"
 
 
 async def create(scope: Scope, workflow: Workflow, trigger_id: UUID, new: TriggerCreate) -> WorkflowTrigger:
-    config = _checked(new.config)
+    config = checked(new.config)
     trigger = await scope.add(
         WorkflowTrigger(
             id=trigger_id,
@@ -41,7 +41,7 @@ async def create(scope: Scope, workflow: Workflow, trigger_id: UUID, new: Trigge
 
 async def replace(scope: Scope, trigger: WorkflowTrigger, config: object) -> None:
     """Give the trigger another config; what it followed before, it follows no more."""
-    trigger.config = _checked(config)
+    trigger.config = checked(config)
     await changed(scope, trigger)
 
 
@@ -51,7 +51,7 @@ async def changed(scope: Scope, trigger: WorkflowTrigger) -> None:
         await scope.raw.execute(INTEREST, scope.tenant_id, events.tells_of_ends(trigger.config["event"]))
 
 
-def _checked(config: object) -> dict[str, Any]:
+def checked(config: object) -> dict[str, Any]:
     """The config as it is kept, types in a list. Raises `TriggerConfigInvalid` for what cannot work."""
     if not isinstance(config, EventConfig):
         raise TriggerConfigInvalid("An event trigger needs a config with `event`: the type of event that it follows.")

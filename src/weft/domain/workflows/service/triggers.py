@@ -89,6 +89,21 @@ async def create(scope: Scope, workflow_id: UUID, new: TriggerCreate) -> NewTrig
     return NewTrigger(trigger, minted.text, tokens.written(secret))
 
 
+def checked(new: TriggerCreate, now: datetime) -> dict[str, Any]:
+    """The config as `create` would store it, without a database. Raises `TriggerConfigInvalid` and its like."""
+    match new.kind:
+        case TriggerKind.webhook:
+            return _webhook_config(new.config)
+        case TriggerKind.schedule if isinstance(new.config, ScheduleConfig):
+            return schedules.checked(new.config, now)
+        case TriggerKind.event:
+            return event_triggers.checked(new.config)
+        case TriggerKind.manual:
+            return {}
+        case _:
+            raise TriggerConfigMismatched(new.kind.value)
+
+
 async def _add(
     scope: Scope,
     workflow: Workflow,
