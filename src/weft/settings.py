@@ -32,6 +32,7 @@ from weft.settings_sections import (
     SmtpSettings,
     WorkerSettings,
 )
+from weft.settings_studio import StudioSettings
 
 PREFIX = "WEFT_"
 
@@ -85,6 +86,7 @@ class Settings(Section):
     smtp: SmtpSettings = SmtpSettings()
     retention: RetentionSettings = RetentionSettings()
     limits: LimitSettings = LimitSettings()
+    studio: StudioSettings = StudioSettings()
 
     @property
     def archives(self) -> Path:
@@ -106,6 +108,7 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "smtp": (SmtpSettings, "SMTP_"),
     "retention": (RetentionSettings, "RETENTION_"),
     "limits": (LimitSettings, ""),
+    "studio": (StudioSettings, "STUDIO_"),
 }
 
 

@@ -80,6 +80,7 @@ COMMANDS: dict[str, Entry] = {
         "weft.cli.database_init:app",
         "weft.cli.seed:app",
         "weft.cli.database_retention:app",
+        "weft.cli.database_studio:app",
     ),
     "test": _command("test", "weft.cli.develop:app", "Run every test of this clone."),
     "bench": _command("bench", "weft.cli.develop:app", "Measure, and compare with the recorded results."),
