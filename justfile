@@ -23,6 +23,10 @@ test:
 chaos rounds="50":
     WEFT_CHAOS_ROUNDS={{rounds}} ./weft test tests/chaos -m chaos -s
 
+# Look at the pages in a real Chromium, if one is installed.
+browser:
+    ./weft test tests/studio -m browser
+
 # Measure: `just bench B1 --quick`.
 bench *scenarios:
     ./weft bench {{scenarios}}

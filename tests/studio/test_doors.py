@@ -9,8 +9,10 @@ import pytest
 from tests.factories import identity
 from tests.studio.conftest import HOST, Browser, Open, Planter
 
+from weft.core.actor import system_actor
 from weft.core.errors import WeftError
 from weft.db.database import Database
+from weft.db.scope import enter
 from weft.domain.identity.models import MemberStatus
 from weft.studio.doors import IDLE
 from weft.studio.errors import HostNotLoopback, MemberMissing, MemberNeedsTenant, TenantMissing, TenantNeeded
@@ -146,16 +148,9 @@ async def test_without_the_owners_address_members_sign_in(database: Database, st
     assert (await browser.get("/")).headers["location"] == "/sign-in"
 
     await browser.post("/sign-in", email=auditor.email, password=identity.PASSWORD)
-    async with await _owner(database, acme) as scope:
+    async with enter(database, system_actor(acme.tenant_id)) as scope:
         await scope.raw.execute("update weft.tenant_users set status = 'INACTIVE' where user_id = $1", auditor.user_id)
     assert (await browser.get("/")).status_code == 401
-
-
-async def _owner(database: Database, person: identity.Person):  # type: ignore[no-untyped-def]  # a scope's opener
-    from weft.core.actor import system_actor
-    from weft.db.scope import enter
-
-    return enter(database, system_actor(person.tenant_id))
 
 
 async def test_a_member_who_may_not_look_is_signed_out_again(database: Database, studio: Open) -> None:
@@ -167,23 +162,19 @@ async def test_a_member_who_may_not_look_is_signed_out_again(database: Database,
     assert (await browser.get("/")).headers["location"] == "/sign-in"
 
 
-@pytest.mark.parametrize(
-    ("tenant", "email", "owner", "refusal"),
-    [
+async def test_a_wrong_start_is_refused(database: Database, studio: Open) -> None:
+    acme = await identity.tenant(database, "acme")
+    await identity.member(database, acme, email="away@acme.example", status=MemberStatus.inactive)
+    starts: list[tuple[str | None, str | None, bool, type[WeftError]]] = [
         (None, None, False, TenantNeeded),
         (None, "owner@acme.example", True, MemberNeedsTenant),
         ("nowhere", None, True, TenantMissing),
         ("acme", "nobody@acme.example", True, MemberMissing),
         ("acme", "away@acme.example", True, MemberMissing),
-    ],
-)
-async def test_a_wrong_start_is_refused(
-    tenant: str | None, email: str | None, owner: bool, refusal: type[WeftError], database: Database, studio: Open
-) -> None:
-    acme = await identity.tenant(database, "acme")
-    await identity.member(database, acme, email="away@acme.example", status=MemberStatus.inactive)
-    with pytest.raises(refusal):
-        await studio(tenant, email, owner=owner)
+    ]
+    for tenant, email, owner, refusal in starts:
+        with pytest.raises(refusal):
+            await studio(tenant, email, owner=owner)
 
 
 def test_it_listens_on_this_machine_only() -> None:

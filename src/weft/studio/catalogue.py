@@ -176,7 +176,7 @@ def _facts(table: Table, sentences: Mapping[str, tuple[str, str]], derive: Deriv
         scope=table.info["scope"],
         own=table.info["own"],
         may_update=may_update and any(c.editable for c in columns.values()),
-        may_delete=audited and "delete" in grants,
+        may_delete=audited and "delete" in grants and table.name not in rules.KEPT_ROWS,
         columns=columns,
         key=key,
         version=_version(table),

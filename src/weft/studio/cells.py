@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from weft.studio.rules import size_words
 
 HIDDEN: Final = "hidden"
 _DEEPEST: Final = 60
+_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[][{},:]|[^][{},:\s"]+')
 _OPEN: Final = 2
 """Levels of a JSON value that are open at first, in a value of few parts."""
 
@@ -89,7 +91,7 @@ def typed(column: ColumnFacts, value: Any) -> str:
         case Kind.time:
             return str(value.isoformat(sep=" "))
         case Kind.json | Kind.list:
-            return json.dumps(json.loads(value), indent=2, ensure_ascii=False) if len(value) > 60 else str(value)
+            return pretty(value) if len(value) > 60 else str(value)
         case _:
             return str(value)
 
@@ -101,6 +103,25 @@ def time_words(value: Any) -> str:
     moment = value.astimezone(UTC)
     fraction = f".{moment.microsecond // 1000:03d}" if moment.microsecond >= 1000 else ""
     return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+
+
+def pretty(text: str) -> str:
+    """JSON over several lines, with every number as it is written."""
+    parts: list[str] = []
+    depth, before = 0, ""
+    for piece in _TOKENS.findall(text):
+        if piece in ("]", "}"):
+            depth -= 1
+            parts.append(piece if before in ("[", "{") else "\n" + "  " * depth + piece)
+        elif piece == ",":
+            parts.append(",\n" + "  " * depth)
+        elif piece == ":":
+            parts.append(": ")
+        else:
+            parts.append("\n" + "  " * depth + piece if before in ("[", "{") else piece)
+            depth += piece in ("[", "{")
+        before = piece
+    return "".join(parts)
 
 
 def tree(value: Any, depth: int = 0) -> Markup:

@@ -60,7 +60,8 @@ class Doors:
         self._sessions: dict[str, Session] = {}
         self._token = secrets.token_urlsafe(32)
         shown = f"[{host}]" if ":" in host else host
-        self.hosts = frozenset(f"{name}:{port}" for name in (shown, "localhost", "127.0.0.1", "[::1]"))
+        names = (shown, "localhost", "127.0.0.1", "[::1]")
+        self.hosts = frozenset(names if port == 80 else (f"{name}:{port}" for name in names))
         self.cookie = f"weft_studio_{port}"
         self._base = f"http://{shown}:{port}"
 
@@ -185,7 +186,7 @@ def _protecting(send: Send, nonce: str, path: str) -> Send:
             headers["Content-Security-Policy"] = policy
             headers["X-Content-Type-Options"] = "nosniff"
             headers["X-Frame-Options"] = "DENY"
-            headers["Referrer-Policy"] = "no-referrer"
+            headers["Referrer-Policy"] = "same-origin"  # with "no-referrer" forms would say `Origin: null`
             headers["Cross-Origin-Opener-Policy"] = "same-origin"
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
             headers["Cache-Control"] = "max-age=3600" if path.startswith("/static/") else "no-store"

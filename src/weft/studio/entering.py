@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from weft.core.errors import WeftError
 from weft.studio.doors import session_of
-from weft.studio.errors import ReadOnly
+from weft.studio.errors import NoChoice
 from weft.studio.frame import STATUS, Frame, ip_of
 
 _LONGEST = 300
@@ -39,7 +39,7 @@ async def sign_out(frame: Frame, request: Request) -> Response:
 async def tenants(frame: Frame, request: Request) -> Response:
     """The tenants of this installation, to look into one of them."""
     if not frame.viewers.may_switch:
-        raise ReadOnly("This studio looks into one tenant. Start it without --tenant, as an operator, to choose.")
+        raise NoChoice
     if request.method == "POST":
         form = await request.form()
         await frame.viewers.choose(session_of(request.scope), str(form.get("tenant", ""))[:_LONGEST])

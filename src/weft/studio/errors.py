@@ -86,7 +86,23 @@ class RowMissing(NotFound):
         super().__init__("There is no such row in this tenant. It may have been deleted, or belong to somebody else.")
 
 
+class TenantUnchosen(Forbidden):
+    code = "studio_tenant_unchosen"
+
+    def __init__(self, table: str) -> None:
+        super().__init__(f"'{table}' holds rows of tenants. Choose a tenant first.")
+
+
+class NoChoice(Forbidden):
+    code = "studio_no_choice"
+
+    def __init__(self) -> None:
+        super().__init__("This studio looks into one tenant. Start it without --tenant, as an operator, to choose.")
+
+
 class ReadOnly(Forbidden):
+    """These rows cannot be changed here: without `--write`, because weft keeps them, or for want of a permission."""
+
     code = "studio_read_only"
 
     def __init__(self, why: str) -> None:
@@ -110,10 +126,14 @@ class TooSlow(Exhausted):
 
 
 class ChangeRefused(Conflict):
+    """The database refused a change; the sentence says why."""
+
     code = "studio_change_refused"
 
 
 class QuestionInvalid(Invalid):
+    """An address asks for what cannot be answered: a filter, a page or a format that there is not."""
+
     code = "studio_question_invalid"
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, NoReturn
 
 from weft.studio.catalogue import ColumnFacts, Kind, TableFacts
 from weft.studio.errors import ValuesInvalid
 from weft.studio.keyset import parse
 
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 NULL: Final = "null"
 """The name of the box beside a field that says: no value. Without it an empty text is an empty text."""
 
@@ -29,13 +32,15 @@ def read(columns: list[ColumnFacts], sent: Mapping[str, str], before: Mapping[st
     for column in columns:
         if column.name not in sent and f"{column.name}.{NULL}" not in sent:
             continue
+        text = sent.get(column.name, "").replace("\r\n", "\n")
         try:
-            value = _value(column, sent.get(column.name, ""), f"{column.name}.{NULL}" in sent)
+            value = _value(column, text, f"{column.name}.{NULL}" in sent)
         except ValueError as error:
             problems[column.name] = str(error)
             continue
         if value != _held(column, before.get(column.name)):
-            changed[column.name] = json.dumps(value) if column.kind is Kind.json and value is not None else value
+            # JSON goes as it was typed: what Python makes of a number may not be all of it.
+            changed[column.name] = text if column.kind is Kind.json and value is not None else value
             if column.derived and value is not None:
                 name, make = column.derived
                 changed[name] = make(value)
@@ -45,11 +50,15 @@ def read(columns: list[ColumnFacts], sent: Mapping[str, str], before: Mapping[st
 
 
 def _held(column: ColumnFacts, value: Any) -> Any:
-    return json.loads(value) if column.kind in (Kind.json, Kind.list) and value is not None else value
+    """What the row holds, as the form gives it back: browsers send every line's end as one."""
+    if value is None:
+        return None
+    if column.kind is Kind.text:
+        return value.replace("\r\n", "\n")
+    return json.loads(value, parse_float=Decimal) if column.kind in (Kind.json, Kind.list) else value
 
 
 def _value(column: ColumnFacts, text: str, is_null: bool) -> Any:
-    text = text.replace("\r\n", "\n")
     if is_null:
         if not column.nullable:
             raise ValueError("This cannot be left empty.")
@@ -73,17 +82,20 @@ def _value(column: ColumnFacts, text: str, is_null: bool) -> Any:
 
 def _document(text: str) -> Any:
     try:
-        value = json.loads(text)
-        json.dumps(value, allow_nan=False)
+        value = json.loads(text, parse_float=Decimal, parse_constant=_refused)
     except RecursionError:
         raise ValueError("This is nested too deeply.") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"This is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
     except ValueError:
-        raise ValueError("JSON has no NaN and no Infinity.") from None
-    if "\\u0000" in json.dumps(value):
+        raise ValueError("JSON has no NaN, no Infinity and no number of thousands of digits.") from None
+    if "\0" in text or _NUL.search(text):
         raise ValueError("Text cannot hold the character with code 0.")
     return value
+
+
+def _refused(_word: str) -> NoReturn:
+    raise ValueError
 
 
 def _list(column: ColumnFacts, text: str) -> list[Any]:

@@ -17,7 +17,8 @@ from uuid import UUID
 from weft.studio.catalogue import ColumnFacts, Kind, TableFacts
 from weft.studio.errors import QuestionInvalid, RowMissing
 
-_LONGEST = 4000
+LONGEST = 8_000
+"""Characters of a place or a name in an address; servers take some more."""
 
 
 def parse(column: ColumnFacts, text: str) -> Any:
@@ -63,7 +64,7 @@ def row_key(table: TableFacts, name: str) -> list[Any]:
     if not table.key:
         return []
     parts = name.split(";")
-    if len(parts) != len(table.key) or len(name) > _LONGEST:
+    if len(parts) != len(table.key) or len(name) > LONGEST:
         raise RowMissing
     try:
         return [parse(table.columns[key], unquote(part)) for key, part in zip(table.key, parts, strict=True)]
@@ -71,16 +72,17 @@ def row_key(table: TableFacts, name: str) -> list[Any]:
         raise RowMissing from error
 
 
-def cursor(values: Sequence[Any]) -> str:
-    """The place after a row, by the values that the list is sorted by."""
+def cursor(values: Sequence[Any]) -> str | None:
+    """The place of a row, by the values that the list is sorted by; None if no address could hold them."""
     said = json.dumps([text_of(value) for value in values], ensure_ascii=False, separators=(",", ":"))
-    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    coded = base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+    return coded if len(coded) <= LONGEST else None
 
 
 def place(columns: Sequence[ColumnFacts], text: str) -> list[Any]:
     """The inverse of `cursor`. Raises `QuestionInvalid`."""
     try:
-        if len(text) > _LONGEST:
+        if len(text) > LONGEST:
             raise ValueError("too long")
         said = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         if not isinstance(said, list) or len(said) != len(columns):

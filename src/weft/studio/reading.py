@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
@@ -37,7 +38,7 @@ async def overview(frame: Frame, request: Request) -> Response:
 async def listed(frame: Frame, request: Request) -> Response:
     view, viewer = frame.view(request), viewer_of(request)
     parameters, question = view.asked(request)
-    names = parameters.visible_cols or list(view.table.columns)
+    names = parameters.visible_cols or [field.name for field in view.fields]
     async with rows.looking(frame.viewers.database, viewer.actor, frame.bounds.seconds) as connection:
         page = await rows.page(connection, view.table, viewer.tenant_id, question, names)
         if question.place is None and len(page.rows) < question.limit:
@@ -138,9 +139,7 @@ async def exported(frame: Frame, request: Request) -> Response:
     if form not in FORMATS:
         raise QuestionInvalid(f"Exports are {' or '.join(FORMATS)}.")
     _, question = view.asked(request)
-    question = question.__class__(
-        condition=question.condition, search=question.search, order=question.order, limit=frame.bounds.export_rows
-    )
+    question = replace(question, place=None, back=False, limit=frame.bounds.export_rows)
     pieces = export(
         frame.viewers.database,
         viewer.actor,

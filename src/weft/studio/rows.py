@@ -102,7 +102,7 @@ async def page(
         found.reverse()
     sorting, _ = statements.order_columns(table, question.order)
 
-    def place(record: Any) -> str:
+    def place(record: Any) -> str | None:
         return cursor([record[f"{column.name}#place"] for column in sorting])
 
     has_before = more if question.back else question.place is not None

@@ -48,6 +48,9 @@ more than the database does (nobody gives away what he does not have), so here o
 KEPT_TABLES: Final = frozenset({"message_templates", "rate_limits", "workflow_limits", "workflow_triggers"})
 """Audited tables whose rows belong together with counters or other rows, which a change by hand would leave behind."""
 
+KEPT_ROWS: Final = frozenset({"tenant_users"})
+"""Tables whose rows are not deleted here: `weft member remove` sees to it that a tenant keeps an owner."""
+
 KEPT_COLUMNS: Final[Mapping[str, frozenset[str]]] = {
     "tenants": frozenset({"slug"}),
     "roles": frozenset({"is_builtin"}),

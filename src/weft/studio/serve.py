@@ -95,15 +95,26 @@ async def serve(
             timeout_graceful_shutdown=5,
         )  # fmt: skip
         server = _Server(config)
-        stopping = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            stopping.add_signal_handler(number, _stop, server)
-        opened(doors.address)
-        await server.serve(sockets=[listener])
+        with _ended_by_signals(server):
+            opened(doors.address)
+            await server.serve(sockets=[listener])
     finally:
         await database.close()
 
 
-def _stop(server: _Server) -> None:
-    server.force_exit = server.should_exit
-    server.should_exit = True
+@contextlib.contextmanager
+def _ended_by_signals(server: _Server) -> Iterator[None]:
+    """The first one ends it when running requests are done, the second at once."""
+
+    def stop() -> None:
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

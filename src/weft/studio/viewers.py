@@ -33,6 +33,7 @@ from weft.studio.errors import (
     TableClosed,
     TenantMissing,
     TenantNeeded,
+    TenantUnchosen,
 )
 from weft.studio.statements import escaped
 
@@ -84,7 +85,7 @@ class Viewer:
     def require_read(self, table: TableFacts) -> None:
         if not self.may_read(table):
             if self.tenant is None:
-                raise ReadOnly(f"'{table.title}' holds rows of tenants. Choose a tenant first.")
+                raise TenantUnchosen(table.title)
             raise TableClosed(table.title, rules.to_read(table.name, table.room))
 
     def why_not(self, table: TableFacts) -> str | None:

@@ -13,7 +13,7 @@ from starlette_admin.types import ListParams, RequestAction
 from starlette_admin.views import BaseModelView
 
 from weft.studio import keyset, statements
-from weft.studio.catalogue import SORTABLE, ColumnFacts, TableFacts
+from weft.studio.catalogue import SORTABLE, TENANT, ColumnFacts, TableFacts
 from weft.studio.errors import QuestionInvalid
 from weft.studio.filters import condition, filters_for
 from weft.studio.statements import Order, Question
@@ -44,10 +44,11 @@ class TableView(BaseModelView):
         self.table = table
         self.key = table.name
         self.menu_label = self.display_name = table.title
-        self.fields = [field_of(column) for column in table.columns.values()]
+        # The tenant is the same in every row, so nobody chooses, sorts or filters by it.
+        self.fields = [field_of(column) for column in table.columns.values() if column.name != TENANT]
         self.sortable_fields = [c.name for c in table.columns.values() if c.kind in SORTABLE]
         self.searchable_fields = [c.name for c in table.columns.values() if filters_for(c)]
-        self.pk_attr = table.order[0]
+        self.pk_attr = self.fields[0].name
         super().__init__()
 
     def is_accessible(self, request: Request) -> bool:
