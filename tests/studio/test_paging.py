@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -124,6 +125,20 @@ async def test_what_takes_too_long_is_stopped_and_says_so(planter: Planter, stud
         stopped = await browser.get("/clients/list")
     assert (stopped.status_code, "within 0.1 seconds" in stopped.text) == (503, True)
     assert (await browser.get("/clients/list")).status_code == 200
+
+
+async def test_a_server_that_goes_away_is_a_page_too(planter: Planter, browser_of_ada: Browser) -> None:
+    others = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+    async with planter.connection.transaction():
+        await planter.connection.execute("lock table weft.clients in access exclusive mode")
+        looking = asyncio.create_task(browser_of_ada.get("/clients/list"))
+        waiting = "select count(*) from pg_locks where not granted and relation = 'weft.clients'::regclass"
+        while not await planter.connection.fetchval(waiting):  # noqa: ASYNC110  the database tells nobody
+            await asyncio.sleep(0.01)
+        await planter.connection.execute(f"{others} and pid <> pg_backend_pid()")
+        stopped = await looking
+    assert (stopped.status_code, "The database does not answer" in stopped.text) == (503, True)
+    assert (await browser_of_ada.get("/clients/list")).status_code == 200
 
 
 def test_totals_say_what_is_known() -> None:

@@ -90,7 +90,7 @@ def application(viewers: Viewers, doors: Doors, *, secret: str, bounds: Bounds) 
     loader = admin.templates.env.loader
     assert loader is not None  # noqa: S101  the library sets it
     admin.templates.env.loader = _Scripts(loader)
-    admin.templates.env.globals.update(studio=frame, size_words=reading.size_words)
+    admin.templates.env.globals["studio"] = frame
     app = Starlette()
     admin.mount_to(app)
     _refuse_in_pages(admin.app, frame)

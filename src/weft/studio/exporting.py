@@ -33,7 +33,7 @@ async def export(
     """The file in pieces, at most `question.limit` rows of it."""
     names = [c.name for c in table.columns.values()]
     statement = statements.exported(table, tenant, question)
-    async with rows.looking(database, actor, seconds) as connection:
+    async with rows.looking(database, actor, seconds, is_long=True) as connection:
         cursor = await connection.cursor(statement.text, *statement.values)
         records = await cursor.fetch(_AT_ONCE)  # a refusal comes before the first piece
         yield _csv_line(names) if form == "csv" else b"["

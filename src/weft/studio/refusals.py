@@ -38,6 +38,6 @@ def _sentence(error: asyncpg.PostgresError, tables: Mapping[str, TableFacts]) ->
         case asyncpg.InsufficientPrivilegeError():
             return "The application's role may not change this. Use weft's own commands."
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
-            return "Somebody else is changing the same rows at this moment. Try again."
+            return "Somebody else is changing the same rows, or the table, at this moment. Try again."
         case _:
             return f"PostgreSQL refused it: {str(error).strip().rstrip('.')}."

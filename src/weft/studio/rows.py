@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from weft.core.actor import Actor
-from weft.db.database import Connection, Database
+from weft.db.database import Connection, Database, DatabaseUnavailable
 from weft.db.hot import transaction
 from weft.studio import statements
 from weft.studio.catalogue import Reference, TableFacts
@@ -24,6 +24,14 @@ from weft.studio.statements import Question, Statement
 COUNTED: Final = 1000
 """Rows that are counted one by one; beyond them the planner is asked."""
 COUNTING_SECONDS: Final = 1.0
+_GONE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
 _SEARCHING: Final = (
     "Filter by a column that an index begins with (an id, a status, a time), or search for a whole id: "
     "in a table of this size the rest means reading all of it."
@@ -62,14 +70,27 @@ class Total:
 
 
 @asynccontextmanager
-async def looking(database: Database, actor: Actor, seconds: float) -> AsyncIterator[Connection]:
-    """A read-only transaction whose statements may take this long. Raises `TooSlow`."""
+async def looking(
+    database: Database, actor: Actor, seconds: float, *, is_long: bool = False
+) -> AsyncIterator[Connection]:
+    """A read-only transaction whose statements may take this long. Raises `TooSlow`, and `DatabaseUnavailable`.
+
+    `is_long`: the reader may take its time between two statements.
+    """
     try:
         async with transaction(database, actor, read_only=True) as connection:
-            await connection.execute(f"set local statement_timeout = {int(seconds * 1000)}")
+            patience = ["idle_in_transaction_session_timeout"] if is_long else []
+            if is_long and connection.get_server_version().major >= 17:
+                patience.append("transaction_timeout")
+            settings = [f"statement_timeout = {int(seconds * 1000)}", *(f"{name} = '15min'" for name in patience)]
+            await connection.execute("; ".join(f"set local {setting}" for setting in settings))
             yield connection
     except asyncpg.QueryCanceledError as error:
         raise TooSlow(seconds, _SEARCHING) from error
+    except asyncpg.LockNotAvailableError as error:
+        raise in_words(error, {}) from error
+    except _GONE as error:
+        raise DatabaseUnavailable from error
 
 
 @asynccontextmanager
@@ -89,6 +110,8 @@ async def writing(
         raise in_words(error, tables) from error
     except asyncpg.TransactionRollbackError as error:
         raise in_words(error, tables) from error
+    except _GONE as error:
+        raise DatabaseUnavailable from error
 
 
 async def page(
