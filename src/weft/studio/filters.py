@@ -47,13 +47,7 @@ def filters_for(column: ColumnFacts) -> tuple[type[BaseFilter], ...]:
         case Kind.uuid:
             found = [_operator(column, "eq", "Is", "{0} = {1}", typed)]
         case Kind.whole | Kind.number | Kind.time:
-            later = ("at or after", "before") if column.kind is Kind.time else ("at least", "less than")
-            found = [
-                _operator(column, "gte", f"Is {later[0]}", "{0} >= {1}", typed),
-                _operator(column, "lt", f"Is {later[1]}", "{0} < {1}", typed),
-                _operator(column, "between", "Is between", "{0} between {1} and {2}", typed, two=True),
-                _operator(column, "eq", "Is", "{0} = {1}", typed),
-            ]
+            found = _comparisons(column, typed)
         case Kind.yes_no:
             found = [
                 _operator(column, "is_true", "Is true", "{0}", FilterDataType.NONE),
@@ -71,6 +65,16 @@ def filters_for(column: ColumnFacts) -> tuple[type[BaseFilter], ...]:
             _operator(column, "is_not_null", "Is set", "{0} is not null", FilterDataType.NONE),
         ]
     return tuple(found)
+
+
+def _comparisons(column: ColumnFacts, typed: FilterDataType) -> list[type[BaseFilter]]:
+    later = ("at or after", "before") if column.kind is Kind.time else ("at least", "less than")
+    return [
+        _operator(column, "gte", f"Is {later[0]}", "{0} >= {1}", typed),
+        _operator(column, "lt", f"Is {later[1]}", "{0} < {1}", typed),
+        _operator(column, "between", "Is between", "{0} between {1} and {2}", typed, two=True),
+        _operator(column, "eq", "Is", "{0} = {1}", typed),
+    ]
 
 
 def condition(tree: FilterGroup, columns: dict[str, ColumnFacts]) -> Condition | None:
@@ -101,7 +105,7 @@ def _operator(
     label: str,
     template: str,
     data_type: FilterDataType,
-    read: _Parse = lambda column, raw: parse(column, str(raw)),
+    read: _Parse = lambda column, raw: parse(column, _whole(raw)),
     *,
     two: bool = False,
 ) -> type[BaseFilter]:
@@ -130,20 +134,30 @@ def _operator(
     return type(f"{column.name}_{name}", (BaseFilter,), members)
 
 
+def _whole(raw: Any) -> str:
+    """A value as it was typed. The library cuts at commas, those within quotes among them, and leaves the quotes."""
+    if not isinstance(raw, list):
+        return str(raw)
+    text = ",".join(map(str, raw))
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    return text
+
+
 def _within(column: ColumnFacts, raw: Any) -> str:
-    return f"%{escaped(parse(column, str(raw)))}%"
+    return f"%{escaped(parse(column, _whole(raw)))}%"
 
 
 def _beginning(column: ColumnFacts, raw: Any) -> str:
-    return f"{escaped(parse(column, str(raw)))}%"
+    return f"{escaped(parse(column, _whole(raw)))}%"
 
 
 def _several(column: ColumnFacts, raw: Any) -> list[Any]:
-    return [parse(column, str(one)) for one in (raw if isinstance(raw, list) else [raw])]
+    return [parse(column, _whole(one)) for one in (raw if isinstance(raw, list) else [raw])]
 
 
 def _document(_column: ColumnFacts, raw: Any) -> str:
-    text = ",".join(map(str, raw)) if isinstance(raw, list) else str(raw)
+    text = _whole(raw)
     try:
         json.loads(text)
     except ValueError:
