@@ -35,7 +35,8 @@ async def planted(planter: Planter, table: TableFacts, tenant: UUID) -> str:
 async def test_a_tenants_rows_are_shown_and_no_others(planter: Planter, studio: Open) -> None:
     mine, theirs = await planter.tenant("ada"), await planter.tenant("bob")
     browser = await studio(tenant="ada")
-    for table in TABLES.values():
+    # The audit log comes first: exports of the others are written down in it.
+    for table in sorted(TABLES.values(), key=lambda t: t.name != "audit_logs"):
         if table.scope != "tenant":
             continue
         name, other = await planted(planter, table, mine), await planted(planter, table, theirs)
