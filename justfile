@@ -27,6 +27,10 @@ chaos rounds="50":
 previous:
     .venv/bin/python -m tests.compatibility.previous_releases
 
+# Look at the pages in a real Chromium, if one is installed.
+browser:
+    ./weft test tests/studio -m browser
+
 # Measure: `just bench B1 --quick`.
 bench *scenarios:
     ./weft bench {{scenarios}}

@@ -35,6 +35,7 @@ from weft.settings_sections import (
     SmtpSettings,
     WorkerSettings,
 )
+from weft.settings_studio import StudioSettings
 from weft.settings_upkeep import MaintainSettings, MonitorSettings
 
 PREFIX = "WEFT_"
@@ -94,6 +95,7 @@ class Settings(Section):
     migrate: MigrateSettings = MigrateSettings()
     backup: BackupSettings = BackupSettings()
     wal: WalSettings = WalSettings()
+    studio: StudioSettings = StudioSettings()
 
     @property
     def archives(self) -> Path:
@@ -120,6 +122,7 @@ SECTIONS: dict[str, tuple[type[Section], str]] = {
     "migrate": (MigrateSettings, "MIGRATE_"),
     "backup": (BackupSettings, "BACKUP_"),
     "wal": (WalSettings, "WAL_"),
+    "studio": (StudioSettings, "STUDIO_"),
 }
 
 

@@ -92,6 +92,7 @@ COMMANDS: dict[str, Entry] = {
         "weft.cli.database_wal:app",
         "weft.cli.database_drill:app",
         "weft.cli.database_docs:app",
+        "weft.cli.database_studio:app",
     ),
     "test": _command("test", "weft.cli.develop:app", "Run every test of this clone."),
     "bench": _command("bench", "weft.cli.develop:app", "Measure, and compare with the recorded results."),

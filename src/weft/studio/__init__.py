@@ -1,0 +1,1 @@
+"""`weft db studio`: a browser of all tables, as the application role, in one tenant, under row security."""
