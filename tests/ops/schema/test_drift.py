@@ -103,3 +103,10 @@ async def test_a_schema_that_is_not_there_is_all_missing(nursery: TestDatabase, 
     told = authoring.compared(clean, nothing, Sides()).sentences()
     assert "The table clients is missing." in "\n".join(told)
     assert not any(line.startswith("The column") for line in told)
+
+
+async def test_one_word_stands_for_the_whole(admin: Any, clean: Fingerprint) -> None:
+    word = fingerprint.digest(clean)
+    assert fingerprint.digest(await fingerprint.take(admin)) == word
+    await admin.execute("alter table weft.clients no force row level security")
+    assert fingerprint.digest(await fingerprint.take(admin)) != word

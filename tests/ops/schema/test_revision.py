@@ -11,7 +11,6 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from tests.conftest import TestDatabase
@@ -43,10 +42,12 @@ async def alembic(database: TestDatabase, directory: Path, name: str, target: st
         settings.attributes["connection"] = connection
         getattr(command, name)(settings, target)
 
-    async with engine.connect() as connection:
-        await connection.run_sync(work)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(work)
+            await connection.commit()
+    finally:
+        await engine.dispose()
 
 
 @pytest.fixture
@@ -191,6 +192,6 @@ async def test_a_reference_is_really_checked_although_row_security_binds_the_own
     await admin.execute(event, await admin.fetchval(tenant))
     await admin.close()
     revision.write(made, day=DAY, after=migrate.head(), directory=tmp_path)
-    with pytest.raises(DBAPIError, match="events_odd_fkey"):
+    with pytest.raises(asyncpg.ForeignKeyViolationError, match="events_odd_fkey"):
         await alembic(test_database, tmp_path, "upgrade", "head")
     assert await owner.fetchval("select not convalidated from pg_constraint where conname = 'events_odd_fkey'")
