@@ -116,5 +116,5 @@ def test_a_workflow_from_its_definition_to_its_end(dsn: str, tmp_path: Path) -> 
             assert time.monotonic() < deadline, found
             Event().wait(0.05)
         assert found["output"] == {"result": 42}
-        steps = {row["step_key"] for row in ask("GET", f"/v1/executions/{started}/logs")["items"]}
+        steps = {row["step"] for row in ask("GET", f"/v1/executions/{started}/logs")["items"]}
         assert {"double", "done"} <= steps
