@@ -36,6 +36,7 @@ class Installation:
     server: EmbeddedPostgres
     settings: Settings
     said: list[str] = field(default_factory=list)
+    archivers: list[Archiver] = field(default_factory=list)
 
     @property
     def source(self) -> Source:
@@ -70,6 +71,7 @@ class Installation:
         wal = self.settings.wal.model_copy(update={"ship_seconds": 0.0, **options})
         made = Archiver(self.source, self.source.facts(), self.vaults(), self.place, wal, self.said.append)
         made.begin()
+        self.archivers.append(made)
         return made
 
     def make_base(self, *, incremental: bool = False) -> Base:
