@@ -59,13 +59,13 @@ def generate_(
 @app.command()
 def push(yes: Yes = False) -> None:
     """Change this development database to what the models say, without a revision, after showing how."""
+    from weft.ops import environments
     from weft.ops.installation import reach
     from weft.ops.schema import authoring
     from weft.settings import load_settings
 
     settings = load_settings(os.environ)
-    if settings.profile != "development":
-        raise authoring.PushRefused(settings.profile)
+    environments.require(settings.profile, environments.Action.push)
     with reach(settings) as addresses:
         owner = addresses.require_owner()
         plan = authoring.push_plan(owner)

@@ -254,24 +254,31 @@ class Difference:
 
 
 async def take(connection: Any) -> Fingerprint:
-    """Every object of the schema, by kind and name; empty when there is no schema. Any login will do."""
-    found: Fingerprint = {}
+    """Every object of the schema, by kind and name; empty when there is no schema. Any login will do.
+
+    Within the transaction that is open, however it was begun (a backup's has its snapshot), or in one of its own.
+    """
+    if connection.is_in_transaction():
+        return await _read(connection)
     async with connection.transaction():
-        # Names are qualified in what PostgreSQL prints, whoever asks.
-        path = await connection.fetchval("select current_setting('search_path')")
-        await connection.execute("set local search_path = pg_catalog")
-        maintained = await connection.fetchval("select coalesce(current_setting('app.maintenance', true), '')")
-        await connection.execute("set local app.maintenance = 'on'")  # the owner, too, sees rows
-        exists = await connection.fetchval("select to_regnamespace($1) is not null", SCHEMA)
-        for kind, query in (_OBJECTS if exists else {}).items():
-            for name, facts in await connection.fetch(
-                f"{query} /* weft:fingerprint.{kind.replace(' ', '_')} */", SCHEMA
-            ):
-                found[kind, name] = json.loads(facts)
-        if exists and await connection.fetchval(_MAY_READ):
-            for name, facts in await connection.fetch(_PERMISSIONS):
-                found["permission", name] = json.loads(facts)
-        await connection.execute(f"set local search_path = {path}; set local app.maintenance = '{maintained}'")
+        return await _read(connection)
+
+
+async def _read(connection: Any) -> Fingerprint:
+    found: Fingerprint = {}
+    # Names are qualified in what PostgreSQL prints, whoever asks.
+    path = await connection.fetchval("select current_setting('search_path')")
+    await connection.execute("set local search_path = pg_catalog")
+    maintained = await connection.fetchval("select coalesce(current_setting('app.maintenance', true), '')")
+    await connection.execute("set local app.maintenance = 'on'")  # the owner, too, sees rows
+    exists = await connection.fetchval("select to_regnamespace($1) is not null", SCHEMA)
+    for kind, query in (_OBJECTS if exists else {}).items():
+        for name, facts in await connection.fetch(f"{query} /* weft:fingerprint.{kind.replace(' ', '_')} */", SCHEMA):
+            found[kind, name] = json.loads(facts)
+    if exists and await connection.fetchval(_MAY_READ):
+        for name, facts in await connection.fetch(_PERMISSIONS):
+            found["permission", name] = json.loads(facts)
+    await connection.execute(f"set local search_path = {path}; set local app.maintenance = '{maintained}'")
     return found
 
 

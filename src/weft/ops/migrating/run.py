@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,13 +100,9 @@ def directories_of(settings: Settings) -> tuple[Path, ...]:
     return tuple(Path(folder).expanduser().absolute() for folder in settings.migrate.directories)
 
 
-def backup_maker(settings: Settings, addresses: Addresses) -> BackupMaker | None:
-    """What makes backups of this installation; None while it has nothing that does."""
-    try:
-        making = importlib.import_module("weft.ops.backup.making")
-    except ModuleNotFoundError:
-        return None
-    return _Backups(settings, addresses, making.make)
+def backup_maker(settings: Settings, addresses: Addresses) -> BackupMaker:
+    """What makes backups of this installation, and proves each by a restore."""
+    return _Backups(settings, addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +111,11 @@ class _Backups:
 
     settings: Settings
     addresses: Addresses
-    maker: Callable[..., BackupReport]
 
     async def make(self, reason: str) -> BackupReport:
-        return await asyncio.to_thread(self.maker, self.settings, self.addresses, reason=reason, prove=True)
+        from weft.ops.backup import making  # only where one is made
+
+        return await asyncio.to_thread(making.make, self.settings, self.addresses, reason=reason, prove=True)
 
 
 async def run(

@@ -25,7 +25,7 @@ from weft.ops.migrating.locks import is_bookkeeping
 from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
 from weft.ops.preflight import newest_revision
 from weft.ops.roles import OWNER, bootstrap
-from weft.ops.schema.lint import review
+from weft.ops.schema.lint import inspect, review
 from weft.ops.schema.script import statements
 
 _WALK, _MODELS = "weft_walk", "weft_models"
@@ -145,7 +145,7 @@ async def _on(facts: ConnectionFacts, chain: Chain) -> list[Check]:
     for database in (_WALK, _MODELS):
         await bootstrap(facts.superuser_dsn, database)
     walked, made = await _walk(facts.dsn(OWNER, None, _WALK), chain)
-    return [walked, await _models(facts.dsn(OWNER, None, _MODELS), made)]
+    return [walked, *await _models(facts.dsn(OWNER, None, _MODELS), made)]
 
 
 async def _walk(dsn: str, chain: Chain) -> tuple[Check, Fingerprint]:
@@ -181,7 +181,7 @@ async def _moved(dsn: str, chain: Chain, target: str, *, up: bool = True) -> Fin
     return await _fingerprint(dsn)
 
 
-async def _models(dsn: str, made: Fingerprint) -> Check:
+async def _models(dsn: str, made: Fingerprint) -> list[Check]:
     """The schema that the models emit, beside the one that weft's own revisions make."""
     connection = await asyncpg.connect(dsn)
     try:
@@ -194,10 +194,14 @@ async def _models(dsn: str, made: Fingerprint) -> Check:
             for statement in [*emit.create_all(METADATA), permission_rows()]:
                 await connection.execute(statement)
         models = await fingerprint.take(connection)
+        broken = await inspect(connection)
     finally:
         await connection.close()
     found = tuple(difference.sentence() for difference in fingerprint.compare(models, made))
-    return Check("the models say what the revisions make", found)
+    return [
+        Check("the models say what the revisions make", found),
+        Check("the schema keeps our rules", tuple(finding.sentence() for finding in broken)),
+    ]
 
 
 async def _fingerprint(dsn: str) -> Fingerprint:

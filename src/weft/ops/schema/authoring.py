@@ -11,7 +11,7 @@ from pathlib import Path
 
 import asyncpg
 
-from weft.core.errors import Conflict, Invalid
+from weft.core.errors import Invalid
 from weft.db import fingerprint, migrate
 from weft.db.fingerprint import Difference, Fingerprint
 from weft.ops.schema import generate, revision, source, sql
@@ -21,16 +21,6 @@ from weft.ops.schema.step import Step
 from weft.ops.schema.words import Sides, report
 
 MODELS, MIGRATIONS, LIVE = "models", "migrations", "live"
-
-
-class PushRefused(Conflict):
-    code = "push_refused"
-
-    def __init__(self, profile: str) -> None:
-        super().__init__(
-            f"`weft db push` changes a database without a revision, so it is for development only; the profile here is "
-            f"{profile}. Write a revision with `weft db generate -m ...` and apply it with `weft db migrate`."
-        )
 
 
 class SourceUnknown(Invalid):
