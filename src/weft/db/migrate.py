@@ -116,6 +116,7 @@ class Progress:
     of: int = 0
     attempt: int = 1
     seconds: float = 0.0
+    up: bool = True
 
 
 Tell = Callable[[Progress], None]
@@ -175,7 +176,7 @@ async def _run(dsn: str, chain: Chain, target: str, up: bool, options: Options, 
         at = await _current(connection)
         todo = chain.upwards(at, target) if up else chain.downwards(at, target)
         for number, revision in enumerate(todo, 1):
-            progress = Progress("begun", revision, number, len(todo))
+            progress = Progress("begun", revision, number, len(todo), up=up)
             tell(progress)
             began = time.monotonic()
             try:

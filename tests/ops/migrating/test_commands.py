@@ -161,6 +161,7 @@ def test_going_back_and_beginning_again(weft: Weft, test_database: TestDatabase)
     back = weft("rollback", "--to", newest_revision(), "--yes")
     assert back.code == 0
     assert "alter table weft.clients drop column region" in back.err
+    assert "taking back 9002 (expand): Clients are found by region." in back.err
     assert weft("rollback", "--to", newest_revision(), "--yes", "--json").json()["taken"] == []
     assert weft("reset").code == 2
     again = weft("reset", "--yes", "--json")

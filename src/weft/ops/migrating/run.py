@@ -192,7 +192,8 @@ def describe(progress: Progress) -> str:
         return "another migration of this database runs; waiting for it"
     match progress.what:
         case "begun":
-            return f"applying {revision.id} ({revision.kind}): {revision.title}"
+            verb = "applying" if progress.up else "taking back"
+            return f"{verb} {revision.id} ({revision.kind}): {revision.title}"
         case "locked":
             return (
                 f"  {revision.id}: a lock was not given, attempt {progress.attempt}; traffic goes first, trying again"
