@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
 import httpx2
 import pytest
+from jinja2.bccache import Bucket, BytecodeCache
+from starlette_admin.base import BaseAdmin
 from tests.conftest import TestDatabase
 from tests.db.test_isolation import insert, row_of
 
@@ -62,6 +64,30 @@ class Browser:
 
 
 Open = Callable[..., Awaitable[Browser]]
+
+
+class _Compiled(BytecodeCache):
+    """Templates are compiled once for all tests, not anew for each."""
+
+    codes: ClassVar[dict[str, bytes]] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.codes:
+            bucket.bytecode_from_string(self.codes[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.codes[bucket.key] = bucket.bytecode_to_string()
+
+
+@pytest.fixture(autouse=True)
+def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up = BaseAdmin._setup_templates
+
+    def set_up_and_remember(self: BaseAdmin) -> None:
+        set_up(self)
+        self.templates.env.bytecode_cache = _Compiled()
+
+    monkeypatch.setattr(BaseAdmin, "_setup_templates", set_up_and_remember)
 
 
 @pytest.fixture

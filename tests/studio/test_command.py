@@ -54,7 +54,7 @@ async def test_it_says_its_address_and_ends_with_a_signal(
 def test_the_command_line_and_the_api_do_not_load_it() -> None:
     import subprocess
 
-    code = "import sys, weft.cli.database_studio, weft.api.app, weft.worker.run; print(*sys.modules)"
+    code = "import sys, weft.cli.database_studio, weft.api.app; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
     assert "starlette_admin" not in loaded
