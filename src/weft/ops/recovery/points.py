@@ -26,7 +26,7 @@ class PointRefused(Forbidden):
     def __init__(self, role: str) -> None:
         super().__init__(
             f"'{role}' may not make restore points. Let a superuser run: "
-            f'grant execute on function pg_create_restore_point(text) to "{role}";'
+            f'`grant execute on function pg_create_restore_point(text) to "{role}"`.'
         )
 
 
