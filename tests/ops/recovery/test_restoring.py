@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,6 +49,13 @@ class Story:
         vault = self.installation.reader()
         with restoring.restored_to_point(vault, to, data, say=self.installation.said.append, only=only) as (_, facts):
             return str(asyncio.run(ask(facts.dsn("postgres", None, "weft"), MARKS)))
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Not pytest's own: every pytest that starts closes that one to the server's account."""
+    with tempfile.TemporaryDirectory(prefix="weft-restoring-") as directory:
+        yield Path(directory)
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ class NoBases(NotFound):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"There is no base backup in {where}, so nothing can be restored to a moment. Make one with `weft db wal base`."
+            f"There is no base backup in {where}, so no moment can be reached. Make one with `weft db wal base`."
         )
 
 
