@@ -52,7 +52,7 @@ class NoBackupYet(NotFound):
     code = "no_backup_yet"
 
     def __init__(self, place: str) -> None:
-        super().__init__(f"There is no backup in {place} yet. Make one: weft db backup")
+        super().__init__(f"There is no backup in {place} yet. Make one with `weft db backup`.")
 
 
 class ManifestDamaged(Invalid):
