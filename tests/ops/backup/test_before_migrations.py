@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import asyncpg
+import pyrage
 import pytest
 from tests.ops.backup.conftest import House
 from tests.ops.migrating.revisions import write
@@ -60,9 +61,7 @@ async def test_a_proved_backup_is_made_first(house: House, tmp_path: Path) -> No
 
 async def test_without_one_nothing_is_migrated(house: House, tmp_path: Path) -> None:
     """Who keeps the key elsewhere cannot prove a backup here, so nothing begins."""
-    from weft.ops.backup import sealing
-
-    recipient = sealing.pyrage.x25519.Identity.generate().to_public()
+    recipient = pyrage.x25519.Identity.generate().to_public()
     house = production(house, tmp_path, WEFT_BACKUP_RECIPIENTS=str(recipient))
     with pytest.raises(IdentityMissing):
         await migrated(house)
