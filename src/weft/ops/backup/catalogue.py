@@ -72,7 +72,7 @@ def listed(settings: Settings, identity: Path | None = None) -> list[Listed]:
     found: dict[str, Listed] = {}
     for target in (first, *others):
         try:
-            names = {artefact.name for artefact in target.listed()}
+            names = {artefact.name for artefact in target.listed(manifest.NAMES)}
         except BackupPlaceUnreachable:
             if target is first:
                 raise
@@ -116,7 +116,7 @@ def named(settings: Settings, wanted: str) -> str:
     ids: list[str] = []
     targets = targets_of(settings)
     for target in targets:
-        names = (artefact.name for artefact in target.listed("" if wanted == LATEST else wanted))
+        names = (artefact.name for artefact in target.listed(manifest.NAMES if wanted == LATEST else wanted))
         ids += [name.partition("/")[0] for name in names if name.endswith(f"/{MANIFEST}")]
     ids = sorted({one for one in ids if manifest.moment_of(one) is not None})
     if wanted == LATEST:

@@ -101,6 +101,10 @@ class Manifest:
         )
 
 
+NAMES = "2"
+"""With what the name of every backup begins: a year. What else lies on a target, such as WAL, need not be looked at."""
+
+
 def new_id(now: datetime) -> str:
     """A name that sorts by time and never repeats."""
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"

@@ -132,15 +132,26 @@ class Folder:
     def listed(self, under: str = "") -> list[Artefact]:
         found = []
         try:
-            for path in self._root.rglob("*"):
-                name = path.relative_to(self._root).as_posix()
-                if name.startswith(under) and path.suffix != _PART and path.is_file():
+            for path in self._below(under):
+                if path.suffix != _PART and path.is_file():
                     with contextlib.suppress(FileNotFoundError):  # somebody prunes at this moment
-                        facts = path.stat()
+                        facts, name = path.stat(), path.relative_to(self._root).as_posix()
                         found.append(Artefact(name, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)))
         except OSError as error:
             raise BackupPlaceUnreachable(self.address, error.strerror or str(error)) from error
         return sorted(found, key=lambda artefact: artefact.name)
+
+    def _below(self, under: str) -> Iterator[Path]:
+        """What begins with `under`. Other folders are not walked through: one may hold the WAL of a year."""
+        folder, _, start = under.rpartition("/")
+        within = self._root / safe(folder) if folder else self._root
+        if not within.is_dir():
+            return
+        for entry in within.iterdir():
+            if entry.name.startswith(start):
+                yield entry
+                if entry.is_dir():
+                    yield from entry.rglob("*")
 
     def delete(self, names: Iterable[str]) -> None:
         try:

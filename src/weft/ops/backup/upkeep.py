@@ -132,7 +132,7 @@ def remove(target: Target, backup: str) -> None:
 def _sweep(target: Target, now: datetime) -> None:
     """What was begun and never finished: folders of our naming without a manifest, a day old."""
     target.sweep(now - PARTS_KEPT)
-    names = [artefact.name for artefact in target.listed()]
+    names = [artefact.name for artefact in target.listed(manifest.NAMES)]
     whole = {name.partition("/")[0] for name in names if name.endswith(f"/{MANIFEST}")}
     for name in names:
         backup = name.partition("/")[0]
