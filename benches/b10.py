@@ -38,12 +38,14 @@ def downgrade():
     run_script(op.get_bind(), "alter table weft.execution_logs drop column bench;")
 '''
 _INDEX = '''"""Its index."""
-from weft.db.indexes import build_index, drop_index
+from weft.db.concurrent import run_concurrently
 revision, down_revision, kind, concurrently = "b10_2", "b10_1", "expand", True
 def upgrade():
-    build_index("execution_logs_bench_idx", "execution_logs", "(tenant_id, bench)")
+    run_concurrently(
+        "create index concurrently if not exists execution_logs_bench_idx on weft.execution_logs (tenant_id, bench)"
+    )
 def downgrade():
-    drop_index("execution_logs_bench_idx")
+    run_concurrently("drop index if exists weft.execution_logs_bench_idx")
 '''
 _FILL = """
 from weft.db.data_definitions import DataMigration, batched_update

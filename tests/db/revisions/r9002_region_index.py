@@ -5,7 +5,7 @@ Kind: expand
 
 from __future__ import annotations
 
-from weft.db.indexes import build_index, drop_index
+from weft.db.concurrent import run_concurrently
 
 revision = "9002"
 down_revision = "9001"
@@ -16,8 +16,8 @@ concurrently = True
 
 
 def upgrade() -> None:
-    build_index("clients_region_idx", "clients", "(tenant_id, region)")
+    run_concurrently("create index concurrently if not exists clients_region_idx on weft.clients (tenant_id, region)")
 
 
 def downgrade() -> None:
-    drop_index("clients_region_idx")
+    run_concurrently("drop index concurrently if exists weft.clients_region_idx")

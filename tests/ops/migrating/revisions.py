@@ -15,7 +15,7 @@ Kind: {kind}
 
 from alembic import op
 
-from weft.db.indexes import build_index, drop_index
+from weft.db.concurrent import run_concurrently
 from weft.db.migrate import run_script
 
 revision = "{id}"

@@ -175,13 +175,21 @@ async def test_a_migration_that_is_killed_leaves_whole_revisions(test_database: 
     assert [r.id for r in await migrate.upgrade(test_database.owner, "9002", directories=EXTRA)] == ["9001", "9002"]
 
 
+def index(name: str, table: str, columns: str, kind: str = "index") -> str:
+    return f"python: run_concurrently('create {kind} concurrently if not exists {name} on weft.{table} {columns}')"
+
+
+def gone(name: str, how: str = "concurrently ") -> str:
+    return f"python: run_concurrently('drop index {how}if exists weft.{name}')"
+
+
 class TestConcurrentIndexes:
     async def test_up_down_up(self, test_database: TestDatabase, admin: Any) -> None:
         await migrate.upgrade(test_database.owner, "9001", directories=EXTRA)
         before = await fingerprint.take(admin)
         await migrate.upgrade(test_database.owner, "9002", directories=EXTRA)
         after = await fingerprint.take(admin)
-        assert after["index", "weft.clients_region_idx"]["valid"] is True
+        assert after["index", "clients_region_idx"]["valid"] is True
         await migrate.downgrade(test_database.owner, "9001", directories=EXTRA)
         assert fingerprint.compare(before, await fingerprint.take(admin)) == []
         await migrate.upgrade(test_database.owner, "9002", directories=EXTRA)
@@ -192,8 +200,8 @@ class TestConcurrentIndexes:
     ) -> None:
         """A unique index over rows that are not unique fails half way and leaves an index that is not valid."""
         await plant(admin, 2)
-        up = "python: build_index('clients_twice_idx', 'clients', '(tenant_id, is_active)', unique=True)"
-        write(tmp_path, "9101", up, "python: drop_index('clients_twice_idx')", more="concurrently = True")
+        up = index("clients_twice_idx", "clients", "(tenant_id, is_active)", "unique index")
+        write(tmp_path, "9101", up, gone("clients_twice_idx"), more="concurrently = True")
         with pytest.raises(MigrationFailed, match=r"could not create unique index.*next run removes it"):
             await migrate.upgrade(test_database.owner, directories=[tmp_path])
         valid = "select indisvalid from pg_index where indexrelid = to_regclass('weft.clients_twice_idx')"
@@ -208,8 +216,8 @@ class TestConcurrentIndexes:
     ) -> None:
         """It waits for an older transaction that has written; other writes do not wait for it."""
         await plant(admin, 2)
-        build = "python: build_index('clients_active_idx', 'clients', '(tenant_id, is_active)')"
-        write(tmp_path, "9101", build, "python: drop_index('clients_active_idx')", more="concurrently = True")
+        build = index("clients_active_idx", "clients", "(tenant_id, is_active)")
+        write(tmp_path, "9101", build, gone("clients_active_idx"), more="concurrently = True")
         await admin.execute("begin; update weft.clients set company = 'open'")
         running = asyncio.create_task(migrate.upgrade(test_database.owner, directories=[tmp_path]))
         other = await asyncpg.connect(test_database.admin)
@@ -226,12 +234,12 @@ class TestConcurrentIndexes:
     async def test_a_partitioned_table_gets_it_partition_by_partition(
         self, test_database: TestDatabase, admin: Any, tmp_path: Path
     ) -> None:
-        build = "python: build_index('execution_logs_visit_idx', 'execution_logs', '(tenant_id, visit)')"
-        write(tmp_path, "9101", build, "python: drop_index('execution_logs_visit_idx')", more="concurrently = True")
+        build = index("execution_logs_visit_idx", "execution_logs", "(tenant_id, visit)")
+        write(tmp_path, "9101", build, gone("execution_logs_visit_idx", ""), more="concurrently = True")
         before = await fingerprint.take(admin)
         await migrate.upgrade(test_database.owner, directories=[tmp_path])
         whole = await fingerprint.take(admin)
-        assert whole["index", "weft.execution_logs_visit_idx"]["valid"] is True
+        assert whole["index", "execution_logs_visit_idx"]["valid"] is True
         await migrate.downgrade(test_database.owner, "-1", directories=[tmp_path])
         assert fingerprint.compare(before, await fingerprint.take(admin)) == []
         left = "select count(*) from pg_class where relname like '%execution_logs_visit_idx'"
