@@ -13,7 +13,8 @@ from tests.conftest import Enter, TestDatabase, make_tenant
 from weft.core.actor import Actor
 from weft.db.database import Database
 from weft.db.hot import transaction
-from weft.db.measure import BUCKETS, MOST_LABELS, MeasuredPool, MeasuredQueuePool, Statements, Timing, label_of, told_by
+from weft.db.measure import BUCKETS, MOST_LABELS, MeasuredQueuePool, Statements, Timing, label_of, told_by
+from weft.db.pools import HotPool
 from weft.db.scope import enter
 from weft.domain.clients.models import Client
 from weft.domain.identity.models import Tenant
@@ -112,7 +113,7 @@ async def test_waiting_for_a_connection_is_seen(test_database: TestDatabase) -> 
     database = await Database.open(test_database.app, size=1, hot_size=1)
     try:
         hot, rooms = database.pool, database.engine.pool
-        assert isinstance(hot, MeasuredPool)
+        assert isinstance(hot, HotPool)
         assert isinstance(rooms, MeasuredQueuePool)
         for pool, take in ((hot, lambda: database.pool.acquire()), (rooms, lambda: database.engine.connect())):
             first = await take()

@@ -18,7 +18,7 @@ class Backup(Base):
     """One backup that lies somewhere. `verified_at` is when a restore of it last agreed with what went in."""
 
     __tablename__ = "backups"
-    __table_args__ = (marks(scope="catalogue", audit=False, touch=False, grants=READ),)
+    __table_args__ = (marks(scope="catalogue", local=True, audit=False, touch=False, grants=READ),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     kind: Mapped[str]

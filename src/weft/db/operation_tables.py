@@ -42,7 +42,7 @@ class MigrationHistory(Identified, Base):
         one_of("kind", RevisionKind),
         one_of("direction", Direction),
         Index("migration_history_revision_idx", "revision", "applied_at"),
-        marks(scope="catalogue", grants=READ, audit=False, touch=False),
+        marks(scope="catalogue", local=True, grants=READ, audit=False, touch=False),
     )
 
     revision: Mapped[str]
@@ -63,7 +63,7 @@ class AppInstance(Identified, Base):
     __tablename__ = "app_instances"
     __table_args__ = (
         one_of("kind", ("api", "worker")),
-        marks(scope="catalogue", grants=READ, audit=False, touch=False, storage="fillfactor = 50"),
+        marks(scope="catalogue", local=True, grants=READ, audit=False, touch=False, storage="fillfactor = 50"),
     )
 
     kind: Mapped[str]

@@ -17,7 +17,7 @@ class RecoveryMarker(Base):
     """A row whose only purpose is to be found again after a restore. A drill deletes those of the one before."""
 
     __tablename__ = "recovery_markers"
-    __table_args__ = (marks(scope="catalogue", audit=False, touch=False, grants=READ),)
+    __table_args__ = (marks(scope="catalogue", local=True, audit=False, touch=False, grants=READ),)
 
     drill: Mapped[UUID] = mapped_column(primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
@@ -31,7 +31,7 @@ class RecoveryDrill(Identified, Base):
     __table_args__ = (
         one_of("kind", ("POINT_IN_TIME", "LOGICAL")),
         Index("recovery_drills_at_idx", text("at desc")),
-        marks(scope="catalogue", audit=False, touch=False, grants=READ),
+        marks(scope="catalogue", local=True, audit=False, touch=False, grants=READ),
     )
 
     kind: Mapped[str]

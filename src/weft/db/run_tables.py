@@ -19,7 +19,7 @@ class LastRun(Base):
     """
 
     __tablename__ = "last_runs"
-    __table_args__ = (marks(scope="catalogue", grants=READ, audit=False, touch=False),)
+    __table_args__ = (marks(scope="catalogue", local=True, grants=READ, audit=False, touch=False),)
 
     kind: Mapped[str] = mapped_column(primary_key=True)
     started_at: Mapped[datetime]

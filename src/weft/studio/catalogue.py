@@ -19,6 +19,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Float,
     Integer,
     LargeBinary,
     MetaData,
@@ -227,7 +228,7 @@ def _kind(column: Column[Any]) -> tuple[Kind, tuple[int, int] | None]:
             return Kind.whole, (-(2**63), 2**63 - 1)
         case Integer():
             return Kind.whole, (-(2**31), 2**31 - 1)
-        case Numeric():
+        case Numeric() | Float():
             return Kind.number, None
         case DateTime() | Date():
             return Kind.time, None

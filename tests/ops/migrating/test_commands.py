@@ -153,7 +153,9 @@ def test_production_asks_and_wants_a_backup(weft: Weft, monkeypatch: pytest.Monk
     assert weft("reset", "--yes").code == 4
 
 
-def test_going_back_and_beginning_again(weft: Weft, test_database: TestDatabase) -> None:
+def test_going_back_and_beginning_again(
+    weft: Weft, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     execute(test_database, CLIENTS)
     weft("migrate", "--to", "9002")
     refused = weft("rollback", "--to", "9001")
@@ -164,8 +166,10 @@ def test_going_back_and_beginning_again(weft: Weft, test_database: TestDatabase)
     assert "taking back 9002 (expand): Clients are found by region." in back.err
     assert weft("rollback", "--to", newest_revision(), "--yes", "--json").json()["taken"] == []
     assert weft("reset").code == 2
+    monkeypatch.delenv("WEFT_MIGRATE_DIRECTORIES")  # with them the seeds' clients would need a region
     again = weft("reset", "--yes", "--json")
-    assert again.json()["revision"] == "9003"
+    assert again.code == 0, again.err
+    assert again.json()["revision"] == newest_revision()
     assert again.json()["seed"]["made"]
     assert execute(test_database, "select count(*) from weft.tenants where slug = 'ada'") == 0
 
