@@ -1,7 +1,7 @@
 """Where each table lives on a distributed PostgreSQL (Citus), read from the models' markers.
 
 reference    no tenant: a copy on every node (tenants, users, permissions)
-local        marked `local`, on the coordinator: the queue, which is claimed across tenants, and the installation's records
+local        marked `local`, on the coordinator: the queue, which is claimed across tenants; the installation's records
 distributed  everything else, by `tenant_id`, the rows of one tenant together
 """
 
