@@ -489,6 +489,20 @@ async def test_closing_while_a_child_is_being_replaced_leaves_nobody_waiting() -
         assert isinstance(outcome[0], list | GuardUnavailable)
 
 
+async def test_a_batch_whose_child_is_lost_as_the_guard_closes_is_answered() -> None:
+    """The task that would replace the child is cancelled before its first step."""
+    guard = Guard(children=1, wall_limit=30)
+    await guard.start()
+    asked = asyncio.create_task(guard.evaluate([SLOW], DATA))
+    await until(lambda: guard._jobs)
+    (link,) = guard._jobs
+    guard._gone(link)
+    await guard.close()
+    async with asyncio.timeout(5):
+        (result,) = await asked
+    assert result.error is not None
+
+
 async def test_no_zombies_while_running(hasty_guard: Guard) -> None:
     for _ in range(5):
         await hasty_guard.evaluate([CRASHING], DATA)

@@ -44,7 +44,7 @@ def run_concurrently(sql: str) -> None:
     context = op.get_context()
     with context.autocommit_block():
         if context.as_sql:
-            context.impl.static_output(sql)
+            context.impl.static_output(sql.rstrip().removesuffix(";") + ";")
             return
         connection: Any = op.get_bind().connection.dbapi_connection
         connection.run_async(lambda raw: execute(raw, sql))

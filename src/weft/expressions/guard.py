@@ -277,7 +277,10 @@ class Guard:
         link.cut()
         if self._links.get(link.slot) is link and self._running:
             del self._links[link.slot]
-            self._spawn(self._open(link.slot, job))
+            opening = self._spawn(self._open(link.slot, job))
+            if job is not None:
+                # A task that is cancelled before its first step runs nothing of its own.
+                opening.add_done_callback(lambda _: job.settle(CRASHED))
         elif job is not None:
             job.settle(CRASHED)
 
@@ -332,10 +335,11 @@ class Guard:
         finally:
             self._recovering = False
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
