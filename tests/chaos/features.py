@@ -39,6 +39,10 @@ UNFINISHED = """
 select (select count(*) from weft.workflow_executions where status not in ('COMPLETED', 'FAILED', 'CANCELLED'))
      + (select count(*) from weft.schedule_runs where status = 'PENDING') as unfinished
 """
+CAUGHT_UP = """
+select trigger_id from weft.schedule_runs group by trigger_id
+having max(due_at) filter (where status = 'STARTED') >= $1 and not bool_or(status = 'PENDING' and due_at < $1)
+"""
 STANDING = "select status, count(*) as executions from weft.workflow_executions group by 1"
 
 LONG_AGO = """
