@@ -69,10 +69,10 @@ class Statements(TypedDict):
     batch: str
 
 
-def batched_update(table: str, key: Mapping[str, str], assign: str, todo: str, *, among: str = "") -> Statements:
-    """SQL that sets `assign` on the rows of `table` for which `todo` is true, by `key` (column: type, in its order).
+def batched_update(table: str, key: Mapping[str, str], assign: str, where: str, *, among: str = "") -> Statements:
+    """SQL that sets `assign` on the rows of `table` for which `where` is true, by `key` (column: type, in its order).
 
-    `among` narrows what is walked through, where an index serves it. In `assign`, `todo` and `among` the table is `t`:
+    `among` narrows what is walked through, where an index serves it. In `assign`, `where` and `among` the table is `t`:
     `"region = lower(t.country)"`, `"t.region is null"`. Hand it on: `DataMigration(..., **batched_update(...))`.
     """
     for kind in key.values():
@@ -86,14 +86,14 @@ def batched_update(table: str, key: Mapping[str, str], assign: str, todo: str, *
     full = f"{SCHEMA}.{table}"
     narrowed = f" and ({among})" if among else ""
     return {
-        "pending": f"select t.tenant_id, count(*) from {full} t where {todo} group by t.tenant_id",
+        "pending": f"select t.tenant_id, count(*) from {full} t where {where} group by t.tenant_id",
         "batch": f"""with batch as (
   select {columns} from {full} t
    where t.tenant_id = $1 and ({columns}) > ({start}){narrowed}
    order by {columns} limit $3
 ), done as (
   update {full} t set {assign} from batch b
-   where t.tenant_id = $1 and {same} and {todo}
+   where t.tenant_id = $1 and {same} and ({where})
   returning 1
 )
 select (select count(*) from batch) as seen, (select count(*) from done) as changed,

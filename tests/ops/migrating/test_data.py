@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -227,6 +227,19 @@ async def test_the_owner_may_change_what_the_application_may_not(
     with pytest.raises(DataMigrationFailed, match="permission denied"):
         await run(addresses)
     assert (await run(addresses, replace(FILL, role="owner"))).rows == 280
+
+
+@pytest.mark.parametrize("role", ["app", "owner"])
+async def test_a_condition_with_or_stays_within_the_batch_and_the_tenant(
+    role: Literal["app", "owner"], addresses: Addresses, admin: Any, tenants: list[UUID]
+) -> None:
+    """The owner's eyes see every tenant: nothing but the statement keeps them apart."""
+    sql = batched_update("clients", {"id": "uuid"}, "region = 'europe'", "t.region = '' or t.region is null")
+    told: list[DataProgress] = []
+    report = await run(addresses, replace(FILL, role=role, **sql), tell=told.append)
+    assert report.rows == 280
+    assert [progress.rows for progress in told] == [100, 200, 250, 280], "a batch changes its own rows only"
+    assert {t: r["rows"] for t, r in (await records(admin)).items()} == {tenants[0]: 250, tenants[1]: 30}
 
 
 class TestDefinitions:
