@@ -76,6 +76,16 @@ async def test_what_is_no_policy(actor: Actor, weft: Weft, words: tuple[str, ...
     assert weft("retention", "set", *words).code == INVALID
 
 
+async def test_a_journal_policy_is_told_even_where_it_changes_nothing(actor: Actor, weft: Weft) -> None:
+    said = weft("retention", "set", "--executions", "90", "--journal", "30").out
+    assert "Their journals are archived and deleted 30 days after their end." in said
+    assert "Their journals go with them: 120 days are not fewer." in weft("retention", "set", "--journal", "120").out
+    for wrong in ("0", "-1", "soon"):
+        refused = weft("retention", "set", f"--journal={wrong}")
+        assert (refused.code, "from 1 on, forever, or default" in refused.err) == (INVALID, True)
+    assert weft("retention", "set", "--journal", "default").code == 0
+
+
 async def test_old_executions_are_counted_taken_and_read_back(database: Database, actor: Actor, weft: Weft) -> None:
     await old(database, actor, 3)
     assert "`weft retention set --executions DAYS`" in weft("retention", "run", "--dry-run").out

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from tests.conftest import TestDatabase
 from tests.ops.test_retention import NOW, OLD, YOUNG, Shelf, archived, make_months, shelf_of
@@ -17,6 +18,7 @@ from weft.db.hot import transaction
 from weft.db.scope import enter
 from weft.domain.executions import service as executions
 from weft.domain.executions.errors import JournalGone
+from weft.domain.retention import queries
 from weft.domain.retention.rules import Bounds
 from weft.engine.news import News, Retried
 from weft.engine.process import EngineProcess
@@ -112,6 +114,50 @@ async def test_executions_go_whole_when_their_own_time_is_over(
     assert (report.executions, report.journals) == (1, 1)
     assert await shelf.left() == {young}
     assert await journal_rows(shelf) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("another tenant", asyncpg.SerializationError),
+        ("no tenant", asyncpg.RaiseError),
+        ("another version", asyncpg.SerializationError),
+        ("twice in one call", asyncpg.SerializationError),
+        ("not ended", asyncpg.SerializationError),
+    ],
+)
+async def test_nobody_elses_and_no_living_journal_is_deleted(
+    change: str, error: type[Exception], shelf: Shelf, database: Database, bob: Actor
+) -> None:
+    """All or nothing: one that may go, and one that may not, in the same call."""
+    good, execution_id = await shelf.put(OLD), await shelf.put(OLD)
+    if change == "not ended":
+        execution_id = await shelf.put(OLD, status="RUNNING", ended=False)
+    ids = [good, good] if change == "twice in one call" else [good, execution_id]
+    versions = [1, 2 if change == "another version" else 1]
+    actor = bob if change == "another tenant" else shelf.actor
+    with pytest.raises(error):  # noqa: PT012 - the transaction is part of what is tried
+        async with transaction(database, actor) as connection:
+            if change == "no tenant":
+                await connection.execute("set local app.tenant_id = ''")
+            await connection.fetchrow(queries.DELETE_JOURNALS, ids, versions)
+    rows = await shelf.fetch("select journal_gone from weft.workflow_executions")
+    assert not any(row["journal_gone"] for row in rows)
+    assert set((await journal_rows(shelf)).values()) == {2}
+
+
+async def test_a_crash_before_the_commit_leaves_the_journal(
+    shelf: Shelf, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = await shelf.put(OLD)
+    sweep = Sweep(database, tmp_path, JOURNALS_30)
+    with monkeypatch.context() as broken:
+        broken.setattr(queries, "INSERT_ARCHIVE", queries.INSERT_ARCHIVE.replace("$6, $7", "$6 / 0, $7"))
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await sweep.run(NOW)
+    assert await journal_rows(shelf) == {execution_id: 2}
+    report = await sweep.run(NOW)
+    assert (report.journals, len(archived(tmp_path, report))) == (1, 1)
 
 
 async def test_without_its_journal_an_execution_is_not_repeated_from_within(

@@ -105,6 +105,9 @@ def base_(
         with _progress("base backup") as progress:
             made = base.make(source, facts, vaults, place, incremental=incremental, progress=progress, say=output.note)
         gone = base.prune(vaults, place, settings.wal, utc_now())
+        slot = source.slot(settings.wal.slot)
+    if slot is None:
+        output.note("The WAL after it is not kept, so only that moment can be reached: `weft db wal start` begins it.")
     kind = "an incremental" if made.parent else "a full"
     output.result(
         {

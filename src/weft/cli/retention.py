@@ -88,8 +88,8 @@ def run(
 def _days(option: str, text: str) -> int | str | None:
     if text in ("default", "forever"):
         return None if text == "default" else text
-    if not (text.isascii() and text.isdigit()):
-        raise Invalid(f"{option} '{text[:40]}': write a number of days, forever, or default.")
+    if not (text.isascii() and text.isdigit()) or int(text) == 0:
+        raise Invalid(f"{option} '{text[:40]}': write a number of days from 1 on, forever, or default.")
     return int(text)
 
 
@@ -112,6 +112,8 @@ def _policy(found: Mapping[str, Any]) -> str:
     if journal is not None:
         after = "are archived and deleted" if holds["archive"] else "are deleted, without an archive,"
         lines.append(f"Their journals {after} {journal} day{'s' if journal != 1 else ''} after their end.")
+    elif isinstance(found["journal_days"], int) and days is not None:
+        lines.append(f"Their journals go with them: {found['journal_days']} days are not fewer.")
     said = found["executions_days"]
     origin = "The installation says so" if said is None else f"The tenant says so ({said})"
     if said is not None and said != days and not (said == "forever" and days is None):

@@ -32,6 +32,7 @@ from weft.ops.postgres import ConnectionFacts
 from weft.ops.recovery import finding, restoring, status
 from weft.ops.recovery.proof import TABLES, TableSum, differences, sums
 from weft.ops.recovery.restoring import Moment
+from weft.ops.recovery.source import source_of
 from weft.ops.recovery.vault import Vault
 from weft.settings import Settings
 
@@ -42,6 +43,7 @@ FOLDER: Final = "drills"
 FILE: Final = "drill.json"
 _STEP: Final = 1.0
 _MOST_MARKERS: Final = 10_000
+_NOBODY_THERE: Final = 5.0
 _ROWS_KEPT: Final = 100
 Say = Callable[[str], None]
 
@@ -94,7 +96,7 @@ def point_in_time(
     drill = new_id()
     point = f"drill_{drill.hex[-12:]}"
     before = asyncio.run(_counted(writer, point)) if exact else None
-    wait = patience if patience is not None else 30.0 + 3 * settings.wal.ship_seconds
+    wait = patience if patience is not None else _patience(settings)
     say("writing markers until the archive has them")
     written = _write_markers(writer, drill, vault, wait)
     problems = [] if written.arrived else [_not_arriving(wait)]
@@ -244,9 +246,16 @@ def _marker_problems(numbers: list[int]) -> list[str]:
     return []
 
 
+def _patience(settings: Settings) -> float:
+    """Seconds that the archive may take. When nobody takes in the WAL now, waiting would only delay the verdict."""
+    slot = source_of(settings).slot(settings.wal.slot)
+    return 30.0 + 3 * settings.wal.ship_seconds if slot is not None and slot.active else _NOBODY_THERE
+
+
 def _not_arriving(seconds: float) -> str:
     return (
-        f"the archive took in nothing within {seconds:.0f} s: see whether `weft db wal run` runs (weft db wal status)"
+        f"the archive took in nothing within {seconds:.0f} s: see whether `weft db wal run` runs (weft db wal status); "
+        "WEFT_WAL_ARCHIVE=true lets `weft up` do it"
     )
 
 
