@@ -130,6 +130,6 @@ def test_slots_have_words() -> None:
 
 
 def test_what_is_promised_stands_in_the_settings() -> None:
-    assert Promise.of(load_settings({"HOME": "/tmp"})) == Promise(None, None, 2**30)  # noqa: S108 - only a name
-    kept = Promise.of(load_settings({"HOME": "/tmp", "WEFT_WAL_ARCHIVE": "true", "WEFT_BACKUP_ALARM_HOURS": "6"}))  # noqa: S108
+    assert Promise.of(load_settings({"HOME": "/tmp"})) == Promise(None, None, 2**30)  # noqa: S108 - nothing is written - only a name
+    kept = Promise.of(load_settings({"HOME": "/tmp", "WEFT_WAL_ARCHIVE": "true", "WEFT_BACKUP_ALARM_HOURS": "6"}))  # noqa: S108 - nothing is written
     assert kept == Promise(timedelta(hours=6), "weft_wal", 2**30)

@@ -77,7 +77,7 @@ async def test_every_column_sorts_and_every_filter_runs(planter: Planter, studio
 
 def asked(column: ColumnFacts, operator: type[BaseFilter]) -> Question:
     sample = column.words[0] if column.words else SAMPLES.get(column.kind)
-    value = None if operator.data_type == "none" else operator().parse_value(sample)  # type: ignore[arg-type]
+    value = None if operator.data_type == "none" else operator().parse_value(sample)  # type: ignore[arg-type]  # an operator of its kind
     rule = FilterRule(column.name, operator.name, value, value)
     return Question(condition=condition(FilterGroup(rules=[rule]), {column.name: column}))
 

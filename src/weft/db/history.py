@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,9 +85,3 @@ def version_number(version: str) -> tuple[int, int, int]:
         return (0, 0, 0)
     major, minor, patch = (int(part or 0) for part in match.groups())
     return (major, minor, patch)
-
-
-def too_old(version: str, needs: Sequence[str]) -> str | None:
-    """The newest of the versions that the schema `needs` when this one is older than it; None: it may work."""
-    newest = max(needs, key=version_number, default=None)
-    return newest if newest is not None and version_number(version) < version_number(newest) else None

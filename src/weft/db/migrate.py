@@ -174,9 +174,9 @@ async def _run(dsn: str, chain: Chain, target: str, up: bool, options: Options, 
     done: list[Revision] = []
     async with _turn(dsn, options, tell) as connection:
         at = await _current(connection)
-        todo = chain.upwards(at, target) if up else chain.downwards(at, target)
-        for number, revision in enumerate(todo, 1):
-            progress = Progress("begun", revision, number, len(todo), up=up)
+        moves = chain.upwards(at, target) if up else chain.downwards(at, target)
+        for number, revision in enumerate(moves, 1):
+            progress = Progress("begun", revision, number, len(moves), up=up)
             tell(progress)
             began = time.monotonic()
             try:

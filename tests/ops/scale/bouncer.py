@@ -46,7 +46,7 @@ def bouncer(test_database: TestDatabase, *, connections: int) -> Iterator[Bounce
             for path in (place, *(str(p) for p in Path(place).iterdir())):
                 os.chown(path, uid, gid)
             run_as = {"user": uid, "group": gid, "extra_groups": []}
-        process = subprocess.Popen([PROGRAM, "-q", f"{place}/pgbouncer.ini"], cwd="/", **run_as)  # type: ignore[call-overload]
+        process = subprocess.Popen([PROGRAM, "-q", f"{place}/pgbouncer.ini"], cwd="/", **run_as)  # type: ignore[call-overload]  # a dict of options
         try:
             _until_it_listens(process, free, Path(place) / "log")
             yield Bouncer(free, process)

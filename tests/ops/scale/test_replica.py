@@ -110,7 +110,7 @@ async def standing_still(both: Pair) -> AsyncIterator[None]:
     admin = await asyncpg.connect(both.standby.admin)
     try:
         await admin.execute("select pg_wal_replay_pause()")
-        while await admin.fetchval("select pg_get_wal_replay_pause_state()") != "paused":  # noqa: ASYNC110
+        while await admin.fetchval("select pg_get_wal_replay_pause_state()") != "paused":  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.01)
         yield
     finally:
@@ -260,7 +260,7 @@ async def test_a_read_that_breaks_off_there_is_done_again_here(
                 await admin.execute("select pg_terminate_backend($1)", scope.raw.get_server_pid())
             finally:
                 await admin.close()
-        return await original(scope, *arguments)  # type: ignore[arg-type]
+        return await original(scope, *arguments)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(audit, "listed", listed)
     assert await served.audited() == {"before"}

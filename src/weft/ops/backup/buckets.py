@@ -43,6 +43,7 @@ class Bucket:
         if credentials.access_key is not None and credentials.secret_key is not None:
             config |= {"access_key_id": credentials.access_key, "secret_access_key": credentials.secret_key}
         try:
+            # Its stubs want a literal for each key of `config`; ours are put together.
             self._store = S3Store(bucket, config=config, client_options=client, retry_config=retry)  # type: ignore[arg-type]
         except (BaseError, ValueError) as error:
             raise BackupPlaceInvalid(self._address) from error

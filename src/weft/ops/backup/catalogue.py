@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -132,7 +132,3 @@ def named(settings: Settings, wanted: str) -> str:
 
 def newest(backups: Sequence[Listed], kind: str) -> Listed | None:
     return next((one for one in backups if one.manifest is not None and one.manifest.kind == kind), None)
-
-
-def as_rows(backups: Sequence[Listed]) -> list[Mapping[str, Any]]:
-    return [one.as_json() for one in backups]

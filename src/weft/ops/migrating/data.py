@@ -216,10 +216,10 @@ class _Run:
 
     async def all(self) -> DataReport:
         began = time.monotonic()
-        todo = await left(self.migration, self.keeper)
-        total = sum(todo.values())
-        for number, (tenant, count) in enumerate(sorted(todo.items())):
-            self.progress = DataProgress(tenant, sum(self.changed.values()), total, number, len(todo), 0.0)
+        ahead = await left(self.migration, self.keeper)
+        total = sum(ahead.values())
+        for number, (tenant, count) in enumerate(sorted(ahead.items())):
+            self.progress = DataProgress(tenant, sum(self.changed.values()), total, number, len(ahead), 0.0)
             await self._tenant(tenant, count, began)
             if self.pause.is_set():
                 return self._report(began, number, is_done=False)
@@ -227,7 +227,7 @@ class _Run:
         if remaining:
             await self.keeper.execute(_AGAIN, self.migration.name, list(remaining))
             raise RowsLeft(self.migration.name, remaining, sum(self.changed.get(tenant, 0) for tenant in remaining))
-        return self._report(began, len(todo), is_done=True)
+        return self._report(began, len(ahead), is_done=True)
 
     def _report(self, began: float, tenants: int, *, is_done: bool) -> DataReport:
         rows = sum(self.changed.values())
@@ -262,6 +262,7 @@ class _Run:
                 raise
             except asyncpg.PostgresError as error:
                 said = str(error)
+                # The lambda is called before `said` can change: it is awaited here.
                 await self._in_tenant(tenant, lambda: self.worker.execute(_FAIL, tenant, self.migration.name, said))  # noqa: B023
                 raise DataMigrationFailed(self.migration.name, tenant, said) from error
             self.changed[tenant] = self.changed.get(tenant, 0) + row["changed"]

@@ -58,19 +58,7 @@ def make(
     base_id = manifests.new_id(clock())
     started_at = source.position()[1]
     watch = TarWatch()
-    arguments = [
-        "-D",
-        "-",
-        "-Ft",
-        "-X",
-        "fetch",
-        "-c",
-        "fast",
-        "--manifest-checksums=SHA256",
-        f"--label=weft {base_id}",
-    ]
-    if parent is not None:
-        arguments.append(f"--incremental={_manifest_file(place, parent.id)}")
+    arguments = _arguments(base_id, _manifest_file(place, parent.id) if parent is not None else None)
     command, environment = source.command(source.programs(facts.major), "pg_basebackup", *arguments)
     piece = vaults[0].seal(
         f"base/{base_id}/base.tar", _streamed(command, environment, watch, base_id, facts.role, progress)
@@ -94,12 +82,22 @@ def make(
     )
     _remember(place, base_id, watch.manifest)
     vaults[0].note(f"base/{base_id}/base.json", {"base": base.as_json(), "piece": piece.as_json()})
+    _copy(vaults, say)
+    return base
+
+
+def _arguments(base_id: str, before: Path | None) -> list[str]:
+    """What pg_basebackup is told. `before` is the manifest of the base that an incremental one builds on."""
+    told = ["-D", "-", "-Ft", "-X", "fetch", "-c", "fast", "--manifest-checksums=SHA256", f"--label=weft {base_id}"]
+    return told if before is None else [*told, f"--incremental={before}"]
+
+
+def _copy(vaults: Sequence[Vault], say: Callable[[str], None]) -> None:
     for other in vaults[1:]:
         try:
             vault.copy_missing(vaults[0], other, set(), say)
         except WeftError as error:  # it is made; the archiver, or the next base, copies it again
             say(f"not copied to {other.target.address} yet: {error.message}")
-    return base
 
 
 def may_be_incremental(facts: ServerFacts, bases: Sequence[Base], place: Path, full_days: float, now: datetime) -> bool:

@@ -18,10 +18,6 @@ def lsn(text: str) -> int:
     return (int(high, 16) << 32) + int(low, 16)
 
 
-def lsn_text(position: int) -> str:
-    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
-
-
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
     """One file of the log: its timeline, and how many came before it since the beginning of time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import Iterator
@@ -81,7 +80,3 @@ async def read(dsn: str) -> Fingerprint:
         return await fingerprint.take(connection)
     finally:
         await connection.close()
-
-
-async def read_all(*dsns: str) -> list[Fingerprint]:
-    return list(await asyncio.gather(*map(read, dsns)))

@@ -140,7 +140,7 @@ def definition(facts: Facts, *, nullable: bool | None = None) -> str:
 def column(change: Change) -> Iterator[Step]:
     expected, found = change.difference.expected, change.difference.found
     if expected is None:
-        assert found is not None  # noqa: S101
+        assert found is not None  # noqa: S101 - a difference has a side
         if not change.table_goes(found["table"]):
             yield change.removes(
                 Place.drop_column,
