@@ -7,8 +7,9 @@ import pytest
 from sqlalchemy import select, text
 from tests.conftest import Enter, TestDatabase
 
+from weft.core.actor import Actor
 from weft.core.errors import NotFound
-from weft.db.database import Database, NoScope
+from weft.db.database import Database, DatabaseUnavailable, NoScope
 from weft.db.scope import enter
 from weft.domain.audit.models import AuditLog
 from weft.domain.clients.models import Client
@@ -135,3 +136,39 @@ async def test_names_with_quotes_reach_the_audit_log_whole(database: Database, a
         row = (await scope.all(select(AuditLog).where(AuditLog.resource_type == "clients")))[0]
         assert row.actor_name == "O'Hara'; drop table weft.clients; --"
         assert row.user_agent == "x'y"
+
+
+async def test_connections_that_lost_their_server_are_replaced_and_nobody_notices(
+    database: Database, test_database: TestDatabase, ada: Actor
+) -> None:
+    """All of the pool's at once, as after a restart of the server."""
+    async with enter(database, ada) as one, enter(database, ada) as two:
+        pids = {await scope.raw.fetchval("select pg_backend_pid()") for scope in (one, two)}
+    admin = await asyncpg.connect(test_database.admin)
+    try:
+        await admin.execute("select pg_terminate_backend(pid, 5000) from unnest($1::int[]) as pid", pids)
+    finally:
+        await admin.close()
+    async with enter(database, ada) as one, enter(database, ada) as two:
+        assert not pids & {await scope.raw.fetchval("select pg_backend_pid()") for scope in (one, two)}
+        await one.add(Client(name="Grace"))
+    assert database.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+    async with enter(database, ada) as scope:
+        assert [client.name for client in await scope.all(select(Client))] == ["Grace"]
+
+
+@pytest.mark.parametrize("error", [asyncpg.ConnectionDoesNotExistError, ConnectionResetError, TimeoutError])
+async def test_a_scope_that_cannot_begin_says_so_and_holds_nothing(
+    database: Database, ada: Actor, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    async def execute(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(asyncpg.Connection, "execute", execute)
+        with pytest.raises(DatabaseUnavailable):
+            async with enter(database, ada):
+                raise AssertionError("it did not begin")
+    assert database.engine.sync_engine.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool
+    async with enter(database, ada) as scope:
+        assert await scope.raw.fetchval("select 1") == 1

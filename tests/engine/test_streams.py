@@ -344,7 +344,10 @@ async def test_a_database_that_is_away_for_a_moment_ends_no_stream(
         await stream.next("execution")
         admin = await asyncpg.connect(test_database.admin)
         try:
-            await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'weft_app'")
+            await admin.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and usename = 'weft_app'"
+            )
         finally:
             await admin.close()
         await engine.driver.deliver(actor.tenant_id, [News(execution_id, Cancelled("Enough.", "Ada"))])

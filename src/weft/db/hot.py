@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -60,7 +60,7 @@ async def _begun(database: Database, statement: str) -> Connection:
         try:
             await connection.execute(statement)
         except BaseException as error:
-            connection.terminate()  # it may have begun: never hand it to the next user
+            _drop(connection)  # it may have begun: never hand it to the next user
             await database.pool.release(connection)
             if isinstance(error, TimeoutError):  # a network that swallows packets: asking again would take as long
                 raise DatabaseUnavailable from error
@@ -79,9 +79,15 @@ def _is_gone(connection: Connection) -> bool:
         return True
 
 
+def _drop(connection: Connection) -> None:
+    """Close it at once. One whose end was noticed meanwhile went back to the pool by itself, and says so."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
 async def _end(connection: Any, statement: str) -> None:
     try:
         if not _is_gone(connection):
             await connection.execute(statement)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-        connection.terminate()
+        _drop(connection)

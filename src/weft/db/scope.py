@@ -10,17 +10,18 @@ address and correlation id travel with `BEGIN` in one round trip, so pooled conn
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Select, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, with_loader_criteria
+from sqlalchemy.pool import QueuePool
 
 from weft.core.actor import Actor
 from weft.core.clock import utc_now
@@ -30,6 +31,7 @@ from weft.db.base import Base, SoftDelete
 from weft.db.context import acting, opening
 from weft.db.database import Connection, Database, DatabaseUnavailable
 from weft.db.dispatch_tables import DispatchJob, JobState
+from weft.db.hot import AWAY
 from weft.db.keyring import Keyring, SecretsUnreadable
 from weft.db.pools import DatabaseBusy
 
@@ -185,6 +187,36 @@ async def _connected(database: Database) -> AsyncConnection:
         raise DatabaseUnavailable from error
 
 
+async def _begun(
+    database: Database, statement: str, connection: AsyncConnection | None
+) -> tuple[AsyncConnection, Connection]:
+    """A connection in a transaction: this one, or one of the pool's.
+
+    A pooled connection may have lost its server while nobody looked: it is thrown away and the next one is asked, for
+    nothing was done yet. When none is left a new one is made, and that says whether the server is there.
+    """
+    pool = database.engine.sync_engine.pool
+    for _ in range((pool.size() if isinstance(pool, QueuePool) else 0) + 2):
+        connection = connection or await _connected(database)
+        try:
+            raw: Connection | None = (await connection.get_raw_connection()).driver_connection
+            if raw is None:
+                raise DatabaseUnavailable
+            await raw.execute(statement)
+        except BaseException as error:
+            with suppress(*AWAY, SQLAlchemyError):
+                await connection.invalidate()  # it may have begun: never hand it to the next user
+            await connection.close()
+            if isinstance(error, TimeoutError):  # a network that swallows packets: asking again would take as long
+                raise DatabaseUnavailable from error
+            if not isinstance(error, AWAY):
+                raise
+            connection = None
+        else:
+            return connection, raw
+    raise DatabaseUnavailable
+
+
 @asynccontextmanager
 async def enter(
     database: Database, actor: Actor, *, read_only: bool = False, freshness: Freshness | None = None
@@ -193,25 +225,22 @@ async def enter(
 
     A read that says how old its rows may be (`freshness`) may be answered by the replica.
     """
-    connection = None
+    found = None
     if freshness is not None and read_only and database.replica is not None:
-        connection = await database.replica.connection(freshness)
-    from_replica = connection is not None
-    connection = connection or await _connected(database)
+        found = await database.replica.connection(freshness)
+    connection, raw = await _begun(database, opening(actor, read_only=read_only), found)
+    if database.replica is not None and found is not None and connection is not found:
+        database.replica.lost()
     try:
-        raw = (await connection.get_raw_connection()).driver_connection
-        if raw is None:
-            raise DatabaseUnavailable
         info = connection.info
         finished = False
         try:
-            await raw.execute(opening(actor, read_only=read_only))
             info["weft_scope"] = True
             session = AsyncSession(
                 bind=connection, sync_session_class=_ScopedSession, expire_on_commit=False, autoflush=True
             )
             scope = Scope(session, raw, actor, database, read_only=read_only)
-            scope.from_replica = from_replica
+            scope.from_replica = connection is found
             try:
                 yield scope
                 await session.flush()

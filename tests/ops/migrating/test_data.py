@@ -204,7 +204,10 @@ async def test_a_failing_batch_is_said_kept_and_gone_on_from(
 
 
 async def test_a_lost_connection_is_said(addresses: Addresses, admin: Any, tenants: list[UUID]) -> None:
-    cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = 'weft data'"
+    cut = (
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+        " where datname = current_database() and application_name = 'weft data'"
+    )
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[Any]] = []
     with pytest.raises(DataMigrationInterrupted, match="goes on where it was"):
