@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ops.store import store
+
+__all__ = ["store"]
+"""Fixtures that are written elsewhere."""
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import pyrage
 import pytest
 from tests.conftest import TestDatabase, make_tenant
 from tests.factories import executions
-from tests.ops.backup.conftest import House, Store
+from tests.ops.backup.conftest import House
+from tests.ops.store import Store
 
 from weft.core.actor import Actor
 from weft.core.errors import WeftError

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from tests.ops.backup.conftest import Store
+from tests.ops.store import Store
 
 from weft.ops.backup.errors import ArtefactMissing, BackupPlaceInvalid, BackupPlaceUnreachable
 from weft.ops.backup.targets import Credentials, Target, open_target, safe, targets_of

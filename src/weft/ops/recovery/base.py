@@ -19,6 +19,7 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import WeftError
 from weft.ops.backup import manifest as manifests
 from weft.ops.backup.errors import BackupPlaceUnreachable
+from weft.ops.backup.targets import PARTS_KEPT
 from weft.ops.home import write_private
 from weft.ops.recovery import plan, vault
 from weft.ops.recovery.errors import BaseDamaged, NoBaseToBuildOn, ServerProgramFailed
@@ -143,7 +144,26 @@ def _prune_one(one: Vault, options: WalSettings, now: datetime, *, dry_run: bool
         names = [f"wal/{segment.name(size)}" for segment in gone.segments]
         one.delete([name + vault.NOTE for name in names])
         one.delete(names)
+        one.delete(_without_note(one, now))
     return gone
+
+
+def _without_note(one: Vault, now: datetime) -> list[str]:
+    """What somebody who was killed left: written and not noted, or its note deleted and not itself. A day old."""
+    found = [*one.listed("base/"), *one.listed("wal/")]
+    names = {each.name for each in found}
+    return [
+        each.name
+        for each in found
+        if each.modified < now - PARTS_KEPT
+        and not each.name.endswith(vault.NOTE)
+        and ".partial." not in each.name  # named by the state, and replaced with it
+        and _note_of(each.name) not in names
+    ]
+
+
+def _note_of(name: str) -> str:
+    return name.removesuffix(".tar") + vault.NOTE if name.startswith("base/") else name + vault.NOTE
 
 
 def _streamed(
