@@ -14,7 +14,7 @@ from benches.ceiling import Writer, open_pool
 from benches.lab import Lab, Tenant
 from benches.workload import INPUT
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartRequest
+from weft.engine.start_requests import StartRequest
 
 BATCH = 100
 

@@ -24,7 +24,7 @@ from weft.domain.workflows import service as workflows
 from weft.domain.workflows.schemas import WorkflowCreate
 from weft.engine import registry
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartRequest
+from weft.engine.start_requests import StartRequest
 
 WAITING: dict[str, Any] = {
     "name": "waiting",

@@ -13,7 +13,7 @@ from benches.b2 import queue
 from benches.lab import Lab, Tenant, percentile
 from benches.workload import INPUT
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartRequest
+from weft.engine.start_requests import StartRequest
 
 PACE = 0.1
 """Seconds between two starts of tenant B."""

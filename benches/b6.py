@@ -34,14 +34,15 @@ from weft.engine.simulation.backtest import Backtest, summary
 from weft.engine.simulation.runs import EPOCH, Simulation, Wanted, compiled
 from weft.engine.simulation.script import read_script
 from weft.engine.simulation.service import simulated
-from weft.engine.starts import StartRequest
+from weft.engine.start_requests import StartRequest
 from weft.expressions.guard import Guard
 from weft.interpreter.advance import advance
 from weft.interpreter.commands import Choose, Collect, RunStep
 from weft.interpreter.definition import FOR_EACH, Definition
 from weft.interpreter.events import Event, ItemsFound, Started, StepSucceeded, TransitionsChosen
 from weft.interpreter.state import NEW
-from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loop import Worker
+from weft.worker.options import WorkerOptions
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LINES = 3

@@ -18,7 +18,7 @@ from weft.domain.workflows import service as workflows
 from weft.domain.workflows.schemas import WorkflowCreate
 from weft.engine import registry
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartRequest
+from weft.engine.start_requests import StartRequest
 
 STEPS = 40
 

@@ -46,7 +46,7 @@ async def test_a_connection_whose_end_is_noticed_while_it_begins_is_replaced_too
     async with transaction(database, ada) as connection:
         assert await connection.fetchval("select 1") == 1
     assert len(ended) == 1
-    assert database.pool.get_idle_size() == database.pool.get_size() == 1
+    assert database.pool.get_idle_size() == database.pool.get_size(), "nothing is held"
 
 
 async def test_a_transaction_that_cannot_begin_says_so_and_nothing_else(

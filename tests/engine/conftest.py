@@ -18,11 +18,13 @@ from weft.db.database import Database
 from weft.db.hot import transaction
 from weft.engine.drive import Driver
 from weft.engine.kinds import Ports
-from weft.engine.starts import Starter, StartRequest, StartResult
+from weft.engine.start_requests import StartRequest, StartResult
+from weft.engine.starts import Starter
 from weft.expressions.guard import Guard
 from weft.interpreter.compile import compile_definition
 from weft.interpreter.definition import Graph
-from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loop import Worker
+from weft.worker.options import WorkerOptions
 
 Reply = HttpResponse | HttpError | Callable[[HttpRequest], HttpResponse]
 

@@ -20,7 +20,8 @@ from weft.engine.kinds import Ports
 from weft.engine.news import Cancelled, News
 from weft.interpreter.codec import load_state
 from weft.interpreter.state import Phase
-from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loop import Worker
+from weft.worker.options import WorkerOptions
 
 
 class Callers:

@@ -23,7 +23,8 @@ from weft.engine.limits import Limits
 from weft.engine.news import News, StepEnded, TakenUp
 from weft.engine.outcomes import Done
 from weft.engine.replays import ReplayRequest, replay
-from weft.engine.starts import Starter, StartRequest
+from weft.engine.start_requests import StartRequest
+from weft.engine.starts import Starter
 from weft.ops.connections import connect
 
 BIG = {"text": "lorem ipsum " * 40_000}

@@ -18,7 +18,7 @@ from weft.engine.plans import InputInvalid
 from weft.engine.replays import ReplayRequest
 from weft.engine.simulation.errors import SimulationUnavailable
 from weft.engine.start_errors import IdempotencyKeyReused, VersionUnknown
-from weft.engine.starts import StartResult
+from weft.engine.start_requests import StartResult
 
 PAY = chain(
     step("rename", "set", {"vars": {"tier": "{{ input.tier }}"}}),

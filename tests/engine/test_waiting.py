@@ -18,7 +18,7 @@ from weft.db.database import Database
 from weft.engine.outcomes import Done
 from weft.engine.process import EngineProcess
 from weft.engine.start_errors import WorkflowUnknown
-from weft.engine.starts import StartRequest
+from weft.engine.start_requests import StartRequest
 from weft.engine.waiting import CHANNEL, Waiters, start_and_wait
 
 NOBODY = "postgresql://weft_app@127.0.0.1:1/nowhere"

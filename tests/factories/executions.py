@@ -32,7 +32,7 @@ from weft.engine import control_routes, registry, routes, usage_routes
 from weft.engine.news import News, StepEnded, TakenUp
 from weft.engine.outcomes import Done, Failed
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartRequest, StartResult
+from weft.engine.start_requests import StartRequest, StartResult
 from weft.engine.triggers import webhook
 from weft.expressions.guard import Guard
 from weft.http.state import Services

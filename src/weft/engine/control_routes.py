@@ -25,7 +25,7 @@ from weft.engine import migrations, replays
 from weft.engine.news import News, Paused, Resumed
 from weft.engine.process import EngineProcess
 from weft.engine.routes import Engine, Key, Manager
-from weft.engine.starts import StartResult
+from weft.engine.start_requests import StartResult
 
 router = APIRouter(tags=["executions"])
 

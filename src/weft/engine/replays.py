@@ -34,7 +34,8 @@ from weft.engine.records import AuditRow, NewExecution
 from weft.engine.run import Run, from_start
 from weft.engine.simulation.errors import SimulationUnavailable
 from weft.engine.start_errors import IdempotencyKeyReused, VersionUnknown, WorkflowNotActive
-from weft.engine.starts import VERSIONS, StartResult
+from weft.engine.start_requests import StartResult
+from weft.engine.starts import VERSIONS
 from weft.interpreter.begin_at import begin_at, downstream
 from weft.interpreter.definition import Graph
 

@@ -27,7 +27,7 @@ from weft.domain.executions.schemas import (
 from weft.domain.limits.rules import priority_of
 from weft.engine.news import Cancelled, News, Retried
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartRequest, StartResult
+from weft.engine.start_requests import StartRequest, StartResult
 from weft.engine.waiting import FINAL, LONGEST, start_and_wait
 from weft.http.scope import acting
 from weft.http.state import Slot

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +39,7 @@ from weft.engine.start_errors import (
     WorkflowNotActive,
     WorkflowUnknown,
 )
+from weft.engine.start_requests import StartRequest, StartResult, Target, Waiting
 from weft.engine.turn import Turn
 from weft.interpreter.events import Started
 
@@ -70,73 +72,16 @@ select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.ve
 """
 
 
-@dataclass(frozen=True, slots=True)
-class StartRequest:
-    """`workflow` is an id or a name. `inline` runs it at once, as far as no outside world is needed."""
-
-    workflow: UUID | str
-    input: Any = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    version: int | None = None
-    client_id: UUID | None = None
-    idempotency_key: str | None = None
-    trigger: str = "MANUAL"
-    trigger_id: UUID | None = None
-    trigger_version: int | None = None
-    parent_id: UUID | None = None
-    parent_visit: int | None = None
-    depth: int = 0
-    inline: bool = False
-    awaited: bool = False
-    execution_id: UUID | None = None
-    priority: int | None = None  # by itself the workflow's
-
-
-@dataclass(frozen=True, slots=True)
-class StartResult:
-    """`created` is False when the idempotency key had been used before: then this is that execution."""
-
-    id: UUID
-    number: int
-    workflow_id: UUID
-    version_id: UUID
-    status: str
-    output: Any
-    error: dict[str, Any] | None
-    created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    id: UUID
-    name: str
-    status: str
-    version_id: UUID | None
-    client_id: UUID | None
-    limits: places.StartLimits
-
-
-@dataclass(slots=True)
-class _Waiting:
-    request: StartRequest
-    actor: Actor
-    answer: asyncio.Future[StartResult]
-    run: Run | None = None
-    new: NewExecution | None = None
-    target: _Target | None = None
-    full: WeftError | None = None  # there was no place for it
-
-
 class Starter:
     """One per process. `submit` returns when the execution is stored."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._places = LimitedStarts(driver)
-        self._queues: dict[UUID, list[_Waiting]] = {}
+        self._queues: dict[UUID, list[Waiting]] = {}
         self._pumps: dict[UUID, set[asyncio.Task[None]]] = {}
         # Which version is current: possibly stale, therefore verified by the statement that stores the start.
-        self._targets: OrderedDict[tuple[UUID, UUID | str], _Target] = OrderedDict()
+        self._targets: OrderedDict[tuple[UUID, UUID | str], Target] = OrderedDict()
 
     async def submit(self, actor: Actor, request: StartRequest) -> StartResult:
         """Store (and with `inline` run) an execution. Raises what is wrong with the request; then nothing is stored."""
@@ -144,7 +89,7 @@ class Starter:
             request = _simulated(request)
         if request.depth > DEEPEST:
             raise StartsTooDeep
-        waiting = _Waiting(request, actor, asyncio.get_running_loop().create_future())
+        waiting = Waiting(request, actor, asyncio.get_running_loop().create_future())
         queue = self._queues.setdefault(actor.tenant_id, [])
         queue.append(waiting)
         pumps = self._pumps.setdefault(actor.tenant_id, set())
@@ -171,7 +116,7 @@ class Starter:
                 del self._pumps[tenant_id]
                 self._queues.pop(tenant_id, None)
 
-    async def _serve_all(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+    async def _serve_all(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
         """Serve a batch; if the database refuses it, each request by itself, so that one does not spoil the others."""
         try:
             await self._serve(tenant_id, batch)
@@ -183,7 +128,7 @@ class Starter:
             for waiting in batch:
                 await self._serve_all(tenant_id, [waiting])
 
-    async def _serve(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+    async def _serve(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
         pending = [w for w in batch if not w.answer.done()]
         for attempt in range(TRIES):
             await self._resolve(tenant_id, pending, fresh=attempt > 0)
@@ -206,7 +151,7 @@ class Starter:
 
     # -- what is to be started -----------------------------------------------------------------------------
 
-    async def _resolve(self, tenant_id: UUID, batch: Sequence[_Waiting], *, fresh: bool) -> None:
+    async def _resolve(self, tenant_id: UUID, batch: Sequence[Waiting], *, fresh: bool) -> None:
         """Learn the workflows that this process does not know yet, in one statement."""
         wanted = {w.request.workflow for w in batch if fresh or (tenant_id, w.request.workflow) not in self._targets}
         if wanted:
@@ -231,14 +176,14 @@ class Starter:
         if row is None:
             self._targets.pop(key, None)
             return
-        self._targets[key] = _Target(
+        self._targets[key] = Target(
             row["id"], row["name"], row["status"], row["current_version_id"], row["client_id"], places.limits_of(row)
         )
         self._targets.move_to_end(key)
         while len(self._targets) > 4096:
             self._targets.popitem(last=False)
 
-    async def _plan(self, tenant_id: UUID, waiting: _Waiting, target: _Target) -> Plan:
+    async def _plan(self, tenant_id: UUID, waiting: Waiting, target: Target) -> Plan:
         plans = self._driver.plans
         number = waiting.request.version
         version_id = target.version_id
@@ -254,69 +199,72 @@ class Starter:
 
     # -- the runs ------------------------------------------------------------------------------------------
 
-    async def _prepare(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+    async def _prepare(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
         """Check each input and compute what can be computed, outside any transaction."""
         now = self._driver.clock()
         room = Room(self._driver.database, tenant_id, self._driver.limits)
         for waiting in batch:
-            request = waiting.request
-            target = self._targets[tenant_id, request.workflow]
+            target = self._targets[tenant_id, waiting.request.workflow]
             try:
                 plan = await self._plan(tenant_id, waiting, target)
-                plan.check_input(request.input)
-                simulation = request.metadata.get("simulation") is True
-                limited = target.limits.is_limited and not simulation  # what reaches nothing takes nobody's place
-                place_key = await self._places.key_of(waiting, target) if limited else None
+                plan.check_input(waiting.request.input)
+                new = await self._new(waiting, target, plan.version_id, now)
+                run = from_start(new, waiting.request.execution_id or new_id(), tenant_id, plan, None)
+                new.input = await keep_input(run, room)
             except WeftError as error:
                 _refuse(waiting, error)
                 continue
-            waiting.target, waiting.full = target, None
-            waiting.new = NewExecution(
-                workflow_id=target.id,
-                version_id=plan.version_id,
-                client_id=request.client_id or target.client_id,
-                input=request.input,
-                metadata=request.metadata,
-                trigger=request.trigger,
-                trigger_id=request.trigger_id,
-                trigger_version=request.trigger_version,
-                started_by=waiting.actor.user_id,
-                idempotency_key=request.idempotency_key,
-                correlation_id=waiting.actor.correlation_id,
-                parent_id=request.parent_id,
-                parent_visit=request.parent_visit,
-                depth=request.depth,
-                awaited=request.awaited,
-                created_at=now,
-                at_version=request.version is not None,
-                simulation=simulation,
-                priority=target.limits.priority if request.priority is None else request.priority,
-                place_key=place_key,
-                settings=target.limits.settings,
-            )
-            run = from_start(waiting.new, request.execution_id or new_id(), tenant_id, plan, None)
-            try:
-                waiting.new.input = await keep_input(run, room)
-            except WeftError as error:
-                _refuse(waiting, error)
-                continue
-            if place_key is not None:
+            waiting.target, waiting.full, waiting.new = target, None, new
+            if new.place_key is not None:
                 run.put_job("start", parked=True)
-            elif request.inline and not plan.reads_number:
-                run.started_at = now
-                if run.facts.simulation:
-                    taken_up = [News(run.id, TakenUp())]
-                    await stored.advance(self._driver.evaluator, run, taken_up, now, self._driver.apply)
-                else:
-                    turn = Turn(run, self._driver.evaluator, now, room)
-                    await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
+            elif waiting.request.inline and not plan.reads_number:
+                await self._begin(run, now, room)
             else:
                 run.put_job("start")
             waiting.run = run
 
-    async def _store(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+    async def _new(self, waiting: Waiting, target: Target, version_id: UUID, now: datetime) -> NewExecution:
+        """The row of an execution that is to be. Raises what its limits say of the input."""
+        request = waiting.request
+        simulation = request.metadata.get("simulation") is True
+        limited = target.limits.is_limited and not simulation  # what reaches nothing takes nobody's place
+        return NewExecution(
+            workflow_id=target.id,
+            version_id=version_id,
+            client_id=request.client_id or target.client_id,
+            input=request.input,
+            metadata=request.metadata,
+            trigger=request.trigger,
+            trigger_id=request.trigger_id,
+            trigger_version=request.trigger_version,
+            started_by=waiting.actor.user_id,
+            idempotency_key=request.idempotency_key,
+            correlation_id=waiting.actor.correlation_id,
+            parent_id=request.parent_id,
+            parent_visit=request.parent_visit,
+            depth=request.depth,
+            awaited=request.awaited,
+            created_at=now,
+            at_version=request.version is not None,
+            simulation=simulation,
+            priority=target.limits.priority if request.priority is None else request.priority,
+            place_key=await self._places.key_of(waiting, target) if limited else None,
+            settings=target.limits.settings,
+        )
+
+    async def _begin(self, run: Run, now: datetime, room: Room) -> None:
+        """Run it as far as no outside world is needed."""
+        run.started_at = now
+        if run.facts.simulation:
+            taken_up = [News(run.id, TakenUp())]
+            await stored.advance(self._driver.evaluator, run, taken_up, now, self._driver.apply)
+        else:
+            turn = Turn(run, self._driver.evaluator, now, room)
+            await turn.hear(Started(now, seed=run.id.int & 0x7FFFFFFF))
+
+    async def _store(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
         """One transaction for everybody who may share it: same actor context, so that nobody acts as another."""
-        by_actor: dict[UUID, list[_Waiting]] = {}
+        by_actor: dict[UUID, list[Waiting]] = {}
         for waiting in _first_of_each_key(batch):
             by_actor.setdefault(waiting.actor.id, []).append(waiting)
         for group in by_actor.values():
@@ -340,7 +288,7 @@ class Starter:
                 if run is not None and run.id in saved and not waiting.answer.done():
                     waiting.answer.set_result(_result(run, saved[run.id]))
 
-    async def _answer_repeated(self, tenant_id: UUID, batch: Sequence[_Waiting]) -> None:
+    async def _answer_repeated(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
         """Whoever was not stored either repeated an idempotency key, or met a change of the workflow: try again."""
         for waiting in batch:
             key = waiting.request.idempotency_key
@@ -363,9 +311,9 @@ class Starter:
                 )  # fmt: skip
 
 
-def _first_of_each_key(batch: Sequence[_Waiting]) -> list[_Waiting]:
+def _first_of_each_key(batch: Sequence[Waiting]) -> list[Waiting]:
     """One request of each idempotency key; the others find it stored in their next try."""
-    chosen: list[_Waiting] = []
+    chosen: list[Waiting] = []
     seen: set[tuple[UUID, str]] = set()
     for waiting in batch:
         key = waiting.request.idempotency_key
@@ -397,6 +345,6 @@ def _result(run: Run, number: int) -> StartResult:
     )
 
 
-def _refuse(waiting: _Waiting, error: BaseException) -> None:
+def _refuse(waiting: Waiting, error: BaseException) -> None:
     if not waiting.answer.done():
         waiting.answer.set_exception(error)

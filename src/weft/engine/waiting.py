@@ -24,7 +24,8 @@ from weft.core.ids import new_id
 from weft.db.database import Database
 from weft.db.hot import transaction
 from weft.engine.payloads import Payloads
-from weft.engine.starts import Starter, StartRequest, StartResult
+from weft.engine.start_requests import StartRequest, StartResult
+from weft.engine.starts import Starter
 from weft.interpreter.state import Status
 
 log = structlog.get_logger("weft.waiting")

@@ -37,7 +37,8 @@ from weft.engine.queue import MOST_LAPSES, Job
 from weft.engine.run import Run
 from weft.engine.simulation import stored
 from weft.engine.start_errors import IdempotencyKeyReused
-from weft.engine.starts import Starter, StartRequest
+from weft.engine.start_requests import StartRequest
+from weft.engine.starts import Starter
 from weft.engine.turn import Turn, broken
 from weft.interpreter.commands import RunStep
 from weft.interpreter.state import Status

@@ -8,7 +8,6 @@ import random
 import socket
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -29,6 +28,7 @@ from weft.engine.starts import Starter
 from weft.worker import burial, children, errands
 from weft.worker.hand import Hand
 from weft.worker.listen import Listener
+from weft.worker.options import WorkerOptions
 from weft.worker.outbox import Outbox
 from weft.worker.suspects import Suspects
 from weft.worker.turnstile import Turnstile
@@ -41,20 +41,6 @@ LATE_PLACES = 4
 
 FEW_TENANTS = 8
 """With more tenants than this in hand no place is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """`concurrency`: jobs in hand at once, and a quarter more for tenants that have none of them.
-
-    `batch`: jobs of one claim. Times in seconds.
-    """
-
-    concurrency: int = 200
-    batch: int = 100
-    lease: float = 30.0
-    poll: float = 1.0
-    drain: float = 20.0
 
 
 class Worker:

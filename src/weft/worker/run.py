@@ -37,11 +37,12 @@ from weft.ops.monitoring.facts import Sampler
 from weft.ops.retention import Sweep, bounds_of
 from weft.ops.scale.pools import of_worker
 from weft.settings import Settings
-from weft.worker.loop import Worker, WorkerOptions
+from weft.worker.loop import Worker
 from weft.worker.loops.maintenance import MaintenanceLoop
 from weft.worker.loops.retention import Retention
 from weft.worker.loops.schedules import ScheduleLoop
 from weft.worker.measure import serve_metrics
+from weft.worker.options import WorkerOptions
 from weft.worker.sweep import keep_places
 
 log = structlog.get_logger("weft.worker")

@@ -17,7 +17,7 @@ from weft.core.actor import Actor
 from weft.db.database import Database
 from weft.db.hot import transaction
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartResult
+from weft.engine.start_requests import StartResult
 
 Headers = dict[str, str]
 

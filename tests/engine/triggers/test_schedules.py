@@ -16,7 +16,8 @@ from weft.core.actor import Actor
 from weft.core.errors import Unavailable
 from weft.db.database import Database
 from weft.domain.workflows.schedules.due import LONGEST_QUEUE
-from weft.engine.starts import Starter, StartRequest, StartResult
+from weft.engine.start_requests import StartRequest, StartResult
+from weft.engine.starts import Starter
 from weft.engine.triggers import schedule_store
 from weft.engine.triggers.schedules import Schedules, key_of
 

@@ -24,7 +24,8 @@ from weft.engine.events.matching import shown
 from weft.engine.news import News, Noted
 from weft.engine.plans import Condition, condition_of
 from weft.engine.start_errors import IdempotencyKeyReused, StartsTooDeep, TriggerChanged
-from weft.engine.starts import Starter, StartRequest
+from weft.engine.start_requests import StartRequest
+from weft.engine.starts import Starter
 from weft.expressions.compile import Compiled, compile_value
 
 log = structlog.get_logger("weft.events")

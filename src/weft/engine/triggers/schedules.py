@@ -25,7 +25,8 @@ from weft.domain.workflows.schedules.due import Decided, Overlap, Policy, RunSta
 from weft.engine.drive import Driver
 from weft.engine.news import Cancelled, News
 from weft.engine.start_errors import IdempotencyKeyReused, TriggerChanged, WorkflowNotActive, WorkflowUnknown
-from weft.engine.starts import Starter, StartRequest
+from weft.engine.start_requests import StartRequest
+from weft.engine.starts import Starter
 from weft.engine.triggers import schedule_store as store
 from weft.engine.triggers.schedule_store import Change, Moved, NewRun, Record, Result
 from weft.engine.waiting import FINAL

@@ -27,7 +27,8 @@ from weft.domain.workflows.errors import WebhookUnknown
 from weft.engine.process import EngineProcess
 from weft.engine.routes import ENGINE, until_left
 from weft.engine.start_errors import IdempotencyKeyReused, TriggerChanged, WorkflowNotActive, WorkflowUnknown
-from weft.engine.starts import EARLIER, StartRequest, StartResult
+from weft.engine.start_requests import StartRequest, StartResult
+from weft.engine.starts import EARLIER
 from weft.engine.triggers import content, signatures
 from weft.engine.triggers.lookup import Hook
 from weft.engine.waiting import FINAL, LONGEST, start_and_wait

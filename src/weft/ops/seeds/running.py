@@ -10,7 +10,7 @@ from weft.db.scope import enter
 from weft.domain.clients.models import name_key as client_key
 from weft.domain.workflows.rules import name_key
 from weft.engine.process import EngineProcess
-from weft.engine.starts import StartRequest
+from weft.engine.start_requests import StartRequest
 from weft.expressions.guard import Guard
 from weft.ops.seeds.document import ExecutionSeed
 from weft.ops.seeds.ground import Ground, user_of
