@@ -137,7 +137,7 @@ def _plan_facts(vault: Vault, plan: Plan, moment: Moment, into: Path | None) -> 
 
     size = plan.base.segment_bytes
     bases = vault.bases()
-    windows = planning.windows(bases, vault.archived(size))
+    windows = planning.windows(bases, vault.archived(size, []))
     return {
         "to": str(moment),
         "from": vault.target.address,

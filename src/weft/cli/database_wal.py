@@ -128,8 +128,11 @@ def bases(place: Place = None, system: System = None) -> None:
     from weft.ops.recovery.plan import reach
 
     vault = finding.to_look(_settings(), place=place, system=system)
-    found = vault.bases()
-    archived = vault.archived(found[-1].segment_bytes) if found else None
+    troubles: list[str] = []
+    found = vault.bases(troubles)
+    archived = vault.archived(found[-1].segment_bytes, troubles) if found else None
+    for text in troubles:
+        output.note(text)
     rows = [_base_row(base, reach(base, archived).until if archived else None) for base in found]
     output.rows(
         rows,

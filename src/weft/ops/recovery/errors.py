@@ -94,6 +94,16 @@ class BaseDamaged(Conflict):
         super().__init__(f"The base backup {base} is damaged: {fact}. Use an earlier one, or another copy of it.")
 
 
+class BasesUnreadable(Conflict):
+    code = "base_backups_unreadable"
+
+    def __init__(self, address: str, facts: list[str]) -> None:
+        super().__init__(
+            f"Nothing is deleted in {address}: the notes of {len(facts)} base backups cannot be believed, and they may "
+            f"need what lies there. {' '.join(facts[:3])} Delete those folders, or bring the notes back from a copy."
+        )
+
+
 class BaseNotFound(NotFound):
     code = "base_backup_not_found"
 
@@ -173,6 +183,16 @@ class RecoveryFailed(Unavailable):
 
     def __init__(self, log: Path, said: str) -> None:
         super().__init__(f"The recovered server did not come up. Its log ({log}) ends with:\n{said.strip()}")
+
+
+class WalUnreadable(Conflict):
+    code = "wal_unreadable"
+
+    def __init__(self, stopped: str, last: str) -> None:
+        super().__init__(
+            f"The archive goes to the WAL segment {last}, but what can be replayed ends in {stopped}: the log is "
+            "broken there. Restore to a moment before it, from a later base backup, or from another copy (--place)."
+        )
 
 
 class PlaceTaken(Conflict):

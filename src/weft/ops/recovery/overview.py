@@ -75,11 +75,11 @@ def look(settings: Settings, *, clock: Clock = utc_now) -> Overview:
     count, behind = 0, None
     try:
         vault = finding.to_look(settings)
-        bases = vault.bases()
+        bases = vault.bases(troubles)
         count = len(bases)
         if bases:
-            windows = plan.windows(bases, vault.archived(bases[-1].segment_bytes))
-        if (state := vault.state()) is not None:
+            windows = plan.windows(bases, vault.archived(bases[-1].segment_bytes, troubles))
+        if (state := vault.state([])) is not None:
             behind = max(0.0, (clock() - state.complete_to).total_seconds())
     except WeftError as error:
         troubles.append(error.message)
