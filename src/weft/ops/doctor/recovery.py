@@ -33,6 +33,9 @@ async def look(addresses: Addresses, settings: Settings, clock: Clock, *, runnin
     if promise.slot is not None:
         last = status.read(status.directory(settings.home))
         answers.append(wal(seen, last, promise, now, settings.wal.ship_seconds, running=running))
+    elif seen.slot_active is False:
+        sentence = f"The slot '{settings.wal.slot}' makes the server keep WAL that nobody takes in: its disk fills."
+        answers.append(warning(WAL, sentence, "WEFT_WAL_ARCHIVE=true, or `weft db wal run`; or drop the slot."))
     if promise.slot is not None or seen.drill_at is not None:
         answers.append(drill(seen, now, promise.alarm))
     return answers

@@ -164,9 +164,26 @@ class RestorePointMissing(NotFound):
     def __init__(self, name: str, tried: int) -> None:
         bases = "the only base backup" if tried == 1 else f"any of {tried} base backups"
         super().__init__(
-            f"No restore point '{name}' comes after {bases}. Points are made with `weft db wal point NAME`; "
-            "or restore to a time."
+            f"No restore point '{name}' comes after {bases}. Points are made with `weft db wal point NAME`; one that "
+            "was made just now may not have arrived yet (`weft db wal status`). Or restore to a time."
         )
+
+
+class PointNotArrived(Unavailable):
+    code = "restore_point_not_arrived"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The restore point '{name}' was made, and its WAL has not arrived yet. `weft db wal status` says how "
+            "far the target goes; try again when it has."
+        )
+
+
+class RestorePointTaken(Conflict):
+    code = "restore_point_taken"
+
+    def __init__(self, name: str, at: datetime) -> None:
+        super().__init__(f"'{name}' is already the moment {shown(at)}. Choose another name.")
 
 
 class MomentNotReached(Conflict):

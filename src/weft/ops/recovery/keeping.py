@@ -80,6 +80,7 @@ def keep(settings: Settings, signals: Signals, say: Say, *, clock: Clock = utc_n
                 signals.wait(_WAIT)
                 continue
             said = ""
+            say(f"taking in the WAL of cluster {facts.system}; it goes to {vaults[0].target.address}")
             try:
                 _Keeping(settings, archiver, vaults, say, clock).run(signals)
             except SystemChanged as error:

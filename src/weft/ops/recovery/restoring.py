@@ -126,6 +126,9 @@ def planned(
     chosen = [base for base in bases if base.id not in without]
     is_latest = moment == Moment()
     archived = vault.archived(bases[-1].segment_bytes, None if is_latest else troubles)
+    if moment.point is not None and only is None and (point := vault.point(moment.point)) is not None:
+        state = vault.state(troubles)
+        return planning.choose_for_point(chosen, archived, point, state.position if state is not None else None)
     if moment.point is not None:  # nobody knows when it was: from the newest base back, and holes are found on the way
         newest = (
             max(chosen, key=lambda base: base.ended_at) if only is None else next(b for b in chosen if b.id == only)

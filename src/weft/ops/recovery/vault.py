@@ -7,6 +7,7 @@ not there. So a crash between the two leaves something that is written again, ne
     recovery/<system>/wal/<segment>.partial.<position>          named by state.json
     recovery/<system>/base/<id>/base.tar     and  base.json
     recovery/<system>/state.json             how far the archive goes, written again and again
+    recovery/<system>/points/<name>.json             restore points that were made with `weft db wal point`
     recovery/<system>/drills/<time>.json
 
 A note says where it lies, and is believed nowhere else: whoever may write here and cannot sign could otherwise put the
@@ -34,7 +35,7 @@ from weft.ops.backup.errors import (
 )
 from weft.ops.backup.sealing import MakersKeys, ReadersKeys, Sum
 from weft.ops.backup.targets import Artefact, Target, targets_of
-from weft.ops.recovery.plan import Archived, Base
+from weft.ops.recovery.plan import Archived, Base, Point
 from weft.ops.recovery.segments import Segment, is_history
 from weft.settings import Settings
 
@@ -215,6 +216,19 @@ class Vault:
         if state is None:
             return Archived(shipped)
         return Archived(shipped, state.partial_segment, state.complete_to, state.timeline)
+
+    def point(self, name: str) -> Point | None:
+        """A restore point that was noted here; there may be others, made without us."""
+        try:
+            found = self.read(f"points/{name}{NOTE}")
+        except ArtefactMissing:
+            return None
+        at = datetime.fromisoformat(found["at"])
+        return Point(found["name"], at, found["timeline"], found["position"])
+
+    def note_point(self, point: Point) -> None:
+        facts = {"name": point.name, "at": point.at.isoformat()}
+        self.note(f"points/{point.name}{NOTE}", facts | {"timeline": point.timeline, "position": point.position})
 
     def histories(self) -> list[str]:
         names = [one.name.removeprefix("wal/").removesuffix(NOTE) for one in self.listed("wal/")]
