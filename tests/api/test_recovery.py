@@ -21,7 +21,7 @@ from weft.settings import load_settings
 
 DAY = timedelta(days=1)
 PROMISE = Promise(alarm=2 * DAY, slot=None, lag_bytes=2**30)
-NOTHING = Seen(None, None, None, None, None, None, None, None, None)
+NOTHING = Seen(**dict.fromkeys(Seen.__slots__))
 
 
 async def write(database: TestDatabase, statement: str, *values: object) -> None:
@@ -33,12 +33,12 @@ async def write(database: TestDatabase, statement: str, *values: object) -> None
         await connection.close()
 
 
-async def drilled(database: TestDatabase, at: datetime, *, ok: bool = True) -> None:
+async def drilled(database: TestDatabase, at: datetime, *, ok: bool = True, lost: float = 4.5) -> None:
     await write(
         database,
         "insert into weft.recovery_drills (id, kind, at, ok, rpo_seconds, rto_seconds, detail)"
-        " values ($1, 'POINT_IN_TIME', $2, $3, 4.5, 12, '{}')",
-        new_id(), at, ok,
+        " values ($1, 'POINT_IN_TIME', $2, $3, $4, 12, '{}')",
+        new_id(), at, ok, lost,
     )  # fmt: skip
 
 
@@ -51,6 +51,8 @@ async def test_it_is_red_until_something_was_proved_and_ready_all_the_while(
         assert (await client.get("/readyz")).status_code == 200, "an old backup takes nobody out of the balancer"
         await drilled(test_database, utc_now() - 3 * DAY)
         assert (await client.get("/healthz/recovery")).json()["checks"] == {"proof": "late"}
+        await drilled(test_database, utc_now(), lost=3 * 86_400)
+        assert (await client.get("/healthz/recovery")).json()["checks"] == {"proof": "late"}, "the data, not the proof"
         await drilled(test_database, utc_now())
         answer = await client.get("/healthz/recovery")
         assert (answer.status_code, answer.json()) == (200, {"status": "ok", "checks": {"proof": "ok"}})
@@ -108,7 +110,7 @@ async def test_the_numbers_say_what_the_last_drill_measured(database: Database, 
         "drill_passed": 1,
         "proof_limit_seconds": 172800,
     }
-    assert registry.get_sample_value("weft_recovery_proof_age_seconds") == pytest.approx(60, abs=1)
+    assert registry.get_sample_value("weft_recovery_proof_age_seconds") == pytest.approx(64.5, abs=1)
     assert registry.get_sample_value("weft_wal_slot_lag_bytes") is None, "no WAL was promised"
 
 
@@ -125,11 +127,15 @@ def test_slots_have_words() -> None:
     assert word(slot_active=True, slot_lag=101) == "behind"
     assert word(slot_active=False, slot_lag=0) == "idle"
     assert word(slot_active=False, slot_lost=True) == "lost"
+    assert word(slot_active=True, slot_lag=60, spool_bytes=41) == "behind", "it waits with whoever took it in"
+    assert word(slot_active=True, slot_lag=0, archive_at=now, archived_to=now - timedelta(minutes=59)) == "ok"
+    assert word(slot_active=True, slot_lag=0, archive_at=now, archived_to=now - timedelta(minutes=61)) == "late"
+    assert word(slot_active=True, slot_lag=0, archive_at=now) == "late", "nothing ever reached a target"
     assert is_well({"wal": "ok"})
     assert not is_well({"wal": "idle"})
 
 
 def test_what_is_promised_stands_in_the_settings() -> None:
-    assert Promise.of(load_settings({"HOME": "/tmp"})) == Promise(None, None, 2**30)  # noqa: S108 - nothing is written - only a name
+    assert Promise.of(load_settings({"HOME": "/tmp"})) == Promise(None, None, 2**30, timedelta(minutes=6))  # noqa: S108 - nothing is written - only a name
     kept = Promise.of(load_settings({"HOME": "/tmp", "WEFT_WAL_ARCHIVE": "true", "WEFT_BACKUP_ALARM_HOURS": "6"}))  # noqa: S108 - nothing is written
-    assert kept == Promise(timedelta(hours=6), "weft_wal", 2**30)
+    assert kept == Promise(timedelta(hours=6), "weft_wal", 2**30, timedelta(minutes=6))

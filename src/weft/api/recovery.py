@@ -65,11 +65,15 @@ class RecoveryMetrics:
         if seen.drill_at is not None:
             self._set("weft_recovery_drill_age_seconds", (now - seen.drill_at).total_seconds())
             self._set("weft_recovery_drill_passed", 1.0 if seen.drill_ok else 0.0)
-            self._set("weft_recovery_rpo_seconds", seen.rpo_seconds or 0.0)
+            if seen.rpo_seconds is not None:
+                self._set("weft_recovery_rpo_seconds", seen.rpo_seconds)
             self._set("weft_recovery_rto_seconds", seen.rto_seconds or 0.0)
         self._set("weft_wal_slot_active", 1.0 if seen.slot_active else 0.0)
         if seen.slot_lag is not None:
             self._set("weft_wal_slot_lag_bytes", seen.slot_lag)
+            self._set("weft_wal_waiting_bytes", seen.waiting_bytes or 0)
+        if seen.archived_to is not None:
+            self._set("weft_wal_archive_age_seconds", (now - seen.archived_to).total_seconds())
 
     def _set(self, name: str, value: float) -> None:
         if (gauge := self._gauges.get(name)) is not None:
@@ -86,6 +90,8 @@ _GAUGES: Final = {
     "weft_recovery_rto_seconds": "How long the last drill took to be back.",
     "weft_wal_slot_active": "1 if somebody takes in the WAL, else 0.",
     "weft_wal_slot_lag_bytes": "WAL that the server keeps because it is not taken in yet.",
+    "weft_wal_waiting_bytes": "WAL that is on no target yet: in the server, and with the archiver.",
+    "weft_wal_archive_age_seconds": "How old the end of what lies on the target is, as the archiver last said.",
 }
 
 

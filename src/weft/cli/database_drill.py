@@ -62,8 +62,9 @@ def drill(
 
 
 def _text(report: Report) -> str:
+    lost = f"{report.rpo_seconds:.1f} s" if report.rpo_seconds is not None else "everything"
     lines = [
-        f"RPO  {report.rpo_seconds:.1f} s would have been lost",
+        f"RPO  {lost} would have been lost",
         f"RTO  {report.rto_seconds:.1f} s until the database was there again, and proved",
         f"     from {report.base}, {report.segments} WAL segments: {report.rows} rows in {report.tables} tables",
     ]

@@ -137,7 +137,7 @@ def _plan_facts(vault: Vault, plan: Plan, moment: Moment, into: Path | None) -> 
 
     size = plan.base.segment_bytes
     bases = vault.bases()
-    windows = planning.windows(bases, vault.archived(size))
+    windows = planning.windows(bases, vault.archived(size, []))
     return {
         "to": str(moment),
         "from": vault.target.address,
@@ -150,6 +150,7 @@ def _plan_facts(vault: Vault, plan: Plan, moment: Moment, into: Path | None) -> 
         "reachable": [{"from": shown(first), "to": shown(last)} for first, last in windows],
         "bytes": plan.bytes,
         "into": str(into) if into is not None else None,
+        "certain": moment.point is None or vault.point(moment.point) is not None,
     }
 
 
@@ -161,6 +162,11 @@ def _plan_text(facts: dict[str, Any]) -> str:
         f"  room       about {facts['bytes'] >> 20} MB, besides a few segments at a time",
     ]
     lines += [f"  reachable  {span['from']} to {span['to']}" for span in facts["reachable"]]
+    if not facts["certain"]:
+        lines.append(
+            f"  '{facts['to']}' is not a point of `weft db wal point`: whether it exists is found while replaying,"
+        )
+        lines.append("  from the newest base backup back.")
     return "\n".join(lines)
 
 

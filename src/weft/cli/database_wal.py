@@ -47,15 +47,26 @@ def start() -> None:
         made_slot = source.ensure_slot(settings.wal.slot)
         vaults = vault.writing(settings, facts.system)
         _tell_key(vaults[0].makers)
-        with _progress("base backup") as progress:
-            made = base.make(
-                source, facts, vaults, status.directory(settings.home),
-                incremental=False, progress=progress, say=output.note,
-            )  # fmt: skip
+        there = [] if made_slot else [one for one in vaults[0].bases() if one.timeline == facts.timeline]
+        if there:
+            made, is_new = there[-1], False
+        else:
+            with _progress("base backup") as progress:
+                made, is_new = base.make(
+                    source, facts, vaults, status.directory(settings.home),
+                    incremental=False, progress=progress, say=output.note,
+                ), True  # fmt: skip
     runs = "set WEFT_WAL_ARCHIVE=true, and `weft up` does it" if source.embedded else "let a service run it"
+    first = "is the first base backup" if is_new else "is the newest base backup; nothing was made anew"
     output.result(
-        {"system": facts.system, "slot": settings.wal.slot, "slot_made": made_slot, "base": made.as_json()},
-        f"The slot '{settings.wal.slot}' keeps the WAL, and {made.id} is the first base backup.\n"
+        {
+            "system": facts.system,
+            "slot": settings.wal.slot,
+            "slot_made": made_slot,
+            "base": made.as_json(),
+            "base_made": is_new,
+        },
+        f"The slot '{settings.wal.slot}' keeps the WAL, and {made.id} {first}.\n"
         f"Now `weft db wal run` has to run: {runs}. Until it does, the server keeps its WAL, and its disk fills.",
     )
 
@@ -128,8 +139,11 @@ def bases(place: Place = None, system: System = None) -> None:
     from weft.ops.recovery.plan import reach
 
     vault = finding.to_look(_settings(), place=place, system=system)
-    found = vault.bases()
-    archived = vault.archived(found[-1].segment_bytes) if found else None
+    troubles: list[str] = []
+    found = vault.bases(troubles)
+    archived = vault.archived(found[-1].segment_bytes, troubles) if found else None
+    for text in troubles:
+        output.note(text)
     rows = [_base_row(base, reach(base, archived).until if archived else None) for base in found]
     output.rows(
         rows,
@@ -149,10 +163,10 @@ def point(name: Annotated[str, typer.Argument(help="Letters, digits and _ . : -"
     """Mark this moment with a name that `restore --to NAME` understands (needs a superuser or a grant)."""
     from weft.ops.recovery.points import mark
 
-    position, at = mark(_settings(), name)
+    made = mark(_settings(), name, output.note)
     output.result(
-        {"name": name, "position": position, "at": at},
-        f"'{name}' is this moment, {at:%Y-%m-%d %H:%M:%S} UTC. It can be reached once the WAL has arrived.",
+        {"name": name, "position": made.position, "at": made.at, "noted": made.noted},
+        f"'{name}' is this moment, {made.at:%Y-%m-%d %H:%M:%S} UTC. It can be reached once the WAL has arrived.",
     )
 
 

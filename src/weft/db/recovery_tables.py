@@ -1,4 +1,4 @@
-"""What recovery drills write. Nothing of a tenant's; the owner writes, and nobody else."""
+"""What recovery drills and the WAL archiver write. Nothing of a tenant's; the owner writes, and nobody else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -37,6 +37,21 @@ class RecoveryDrill(Identified, Base):
     kind: Mapped[str]
     at: Mapped[datetime]
     ok: Mapped[bool]
-    rpo_seconds: Mapped[float]
+    rpo_seconds: Mapped[float | None]
+    """Nothing came back, nothing is known: only in a drill that failed."""
     rto_seconds: Mapped[float]
     detail: Mapped[dict[str, Any]] = mapped_column(JSONB(none_as_null=True))
+
+
+class RecoveryArchive(Base):
+    """How far the WAL of one replication slot has come on its target, as the archiver last said."""
+
+    __tablename__ = "recovery_archives"
+    __table_args__ = (marks(scope="catalogue", local=True, audit=False, touch=False, grants=READ),)
+
+    slot: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    complete_to: Mapped[datetime | None]
+    """Everything committed before this moment is on the target."""
+    spool_bytes: Mapped[int] = mapped_column(BigInteger)
+    """WAL that was taken in and is on no target."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -73,6 +74,15 @@ class Installation:
         made.begin()
         self.archivers.append(made)
         return made
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[Archiver]:
+        """An archiver for a while; afterwards nothing takes in the WAL, as before."""
+        archiver = self.archiver()
+        try:
+            yield archiver
+        finally:
+            archiver.stop()
 
     def make_base(self, *, incremental: bool = False) -> Base:
         return base.make(

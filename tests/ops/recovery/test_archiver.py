@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from tests.ops.recovery.conftest import Installation, install, turn_until
 from tests.ops.waiting import until
 
-from weft.ops.backup.targets import Folder, targets_of
+from weft.core.clock import utc_now
+from weft.ops.backup.targets import Folder, open_target, targets_of
+from weft.ops.connections import connect
+from weft.ops.installation import embedded_addresses
 from weft.ops.processes import is_alive
-from weft.ops.recovery import keeping, overview, status, vault
+from weft.ops.recovery import health, keeping, overview, status, vault
 from weft.ops.recovery.archiver import SegmentDiffers
+from weft.ops.recovery.health import Promise
 from weft.ops.recovery.receiver import Spool
 from weft.ops.recovery.segments import SEGMENT_BYTES, Segment
 
@@ -206,6 +214,107 @@ def test_a_second_place_gets_everything_as_it_is(one: Installation, place: Path)
     assert [(a.name, a.bytes) for a in first.listed()] == [(a.name, a.bytes) for a in other.listed()]
     assert vault.copy_missing(first, other, known, one.said.append) == 1, "only how far it goes is written again"
     assert other.archived(SEGMENT_BYTES).shipped.keys() == first.archived(SEGMENT_BYTES).shipped.keys()
+
+
+def test_a_second_place_that_takes_its_time_does_not_hold_up_the_first(
+    one: Installation, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archiver = one.archiver()
+    first, other = one.vaults()
+    begun, may_go_on = threading.Event(), threading.Event()
+    put = Folder.put
+
+    def slowly(self: Folder, name: str, chunks: Iterable[bytes]) -> None:
+        if self.address == other.target.address:
+            begun.set()
+            may_go_on.wait(30)
+        put(self, name, chunks)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Folder, "put", slowly)
+        one.ask(ROWS, "select pg_switch_wal()")
+        turn_until(archiver, begun.is_set)
+        one.ask(ROWS, "select pg_switch_wal()")
+        one.bring_away(archiver)
+        may_go_on.set()
+    monkeypatch.setattr("weft.ops.recovery.archiver._COPY_SECONDS", 0.0)
+    shipped = first.archived(SEGMENT_BYTES).shipped.keys()
+    turn_until(archiver, lambda: shipped <= other.archived(SEGMENT_BYTES, []).shipped.keys())
+    archiver.stop()
+
+
+def test_a_catch_up_brings_each_note_right_behind_its_piece(one: Installation, place: Path) -> None:
+    """So that what came can be used, and is not swept for want of a note, when it takes days."""
+    archiver = one.archiver()
+    one.make_base()
+    one.ask(ROWS, "select pg_switch_wal()")
+    one.bring_away(archiver)
+    archiver.stop()
+    first = one.vaults()[0]
+    other = replace(first, target=open_target(str(place / "third")))
+    pieces = 0
+
+    def after_three() -> bool:
+        nonlocal pieces
+        pieces += 1
+        return pieces > 4
+
+    assert vault.copy_missing(first, other, set(), one.said.append, should_stop=after_three) == 4
+    names = [found.name for found in other.listed()]
+    assert len(names) == 4
+    assert all(name.endswith(".json") or _note(name) in names for name in names)
+
+
+def _note(name: str) -> str:
+    return name.removesuffix(".tar") + ".json" if name.startswith("base/") else name + ".json"
+
+
+def test_a_base_that_somebody_made_by_hand_is_noticed(one: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weft.ops.recovery.keeping._LOOK", 0.0)
+    settings = one.settings.model_copy(update={"wal": one.settings.wal.model_copy(update={"base_hours": 0.0})})
+    archiver = one.archiver()
+    watch = keeping._Keeping(settings, archiver, one.vaults(), one.said.append, utc_now)
+    watch._tend_bases(1.0)
+    assert archiver.needs_base
+    one.make_base()
+    watch._tend_bases(2.0)
+    said = status.read(one.place)
+    assert said is not None
+    assert not said.needs_base, "and it is told at once"
+    archiver.stop()
+
+
+def test_health_sees_what_waits_with_the_archiver(one: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slot is content with what was taken in: whether it reached a target is another matter."""
+    archiver = one.archiver()
+    one.bring_away(archiver)
+    watch = keeping._Keeping(one.settings, archiver, one.vaults(), one.said.append, utc_now)
+    promise = Promise(alarm=None, slot="weft_wal", lag_bytes=SEGMENT_BYTES, late=timedelta(hours=1))
+
+    def word(now: datetime) -> str:
+        watch._note_after = 0.0
+        watch._note(1.0)
+        return health.verdicts(asyncio.run(_seen(one)), promise, now)["wal"]
+
+    assert word(utc_now()) == "ok"
+    assert word(utc_now() + timedelta(hours=2)) == "late"
+    with monkeypatch.context() as broken:
+        broken.setattr(Folder, "put", _no_room)
+        for _ in range(2):
+            one.ask(ROWS, "select pg_switch_wal()")
+        turn_until(archiver, lambda: len(archiver.spool.finished()) > 1)
+        assert word(utc_now()) == "behind"
+    one.bring_away(archiver)
+    assert word(utc_now()) == "ok"
+    archiver.stop()
+
+
+async def _seen(one: Installation) -> health.Seen:
+    connection = await connect(embedded_addresses(one.home, one.server.start()).app)
+    try:
+        return await health.look(connection, "weft_wal")
+    finally:
+        await connection.close()
 
 
 def test_the_overview_tells_how_it_stands(one: Installation) -> None:

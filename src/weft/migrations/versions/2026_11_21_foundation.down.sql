@@ -42,6 +42,7 @@ drop table
   weft.tenants,
   weft.recovery_markers,
   weft.recovery_drills,
+  weft.recovery_archives,
   weft.permissions,
   weft.migration_history,
   weft.last_runs,

@@ -142,12 +142,20 @@ CREATE TABLE weft.permissions (
 	CONSTRAINT permissions_pkey PRIMARY KEY (resource, action)
 );
 
+CREATE TABLE weft.recovery_archives (
+	slot TEXT NOT NULL, 
+	at TIMESTAMP WITH TIME ZONE NOT NULL, 
+	complete_to TIMESTAMP WITH TIME ZONE, 
+	spool_bytes BIGINT NOT NULL, 
+	CONSTRAINT recovery_archives_pkey PRIMARY KEY (slot)
+);
+
 CREATE TABLE weft.recovery_drills (
 	id UUID NOT NULL, 
 	kind TEXT NOT NULL, 
 	at TIMESTAMP WITH TIME ZONE NOT NULL, 
 	ok BOOLEAN NOT NULL, 
-	rpo_seconds DOUBLE PRECISION NOT NULL, 
+	rpo_seconds DOUBLE PRECISION, 
 	rto_seconds DOUBLE PRECISION NOT NULL, 
 	detail JSONB NOT NULL, 
 	CONSTRAINT recovery_drills_pkey PRIMARY KEY (id), 
@@ -987,6 +995,14 @@ alter table weft.permissions force row level security;
 create policy everybody_reads on weft.permissions for select to weft_app using (true);
 
 create policy owner_maint on weft.permissions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.recovery_archives enable row level security;
+
+alter table weft.recovery_archives force row level security;
+
+create policy everybody_reads on weft.recovery_archives for select to weft_app using (true);
+
+create policy owner_maint on weft.recovery_archives to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.recovery_drills enable row level security;
 
@@ -2408,6 +2424,8 @@ grant select on weft.last_runs to weft_app;
 grant select on weft.migration_history to weft_app;
 
 grant select on weft.permissions to weft_app;
+
+grant select on weft.recovery_archives to weft_app;
 
 grant select on weft.recovery_drills to weft_app;
 

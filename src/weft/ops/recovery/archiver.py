@@ -20,7 +20,8 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import Conflict, WeftError
 from weft.ops.backup.errors import ArtefactMissing
 from weft.ops.processes import started_at
-from weft.ops.recovery import status, vault
+from weft.ops.recovery import status
+from weft.ops.recovery.copying import Copying
 from weft.ops.recovery.receiver import Receiver, Spool
 from weft.ops.recovery.segments import Segment
 from weft.ops.recovery.source import ServerFacts, Slot, Source, replication_refusal, require_archivable
@@ -73,9 +74,10 @@ class Archiver:
     _try_at: float = field(default=0.0, init=False)
     _tries: int = field(default=0, init=False)
     _copy_at: float = field(default=0.0, init=False)
+    _copy_error: str | None = field(default=None, init=False)
     _told_at: float = field(default=0.0, init=False)
     _paused: bool = field(default=False, init=False)
-    _copied: list[set[str]] = field(default_factory=list, init=False)
+    _copying: list[Copying] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._spool = Spool(self.place / self.facts.system, self.facts.segment_bytes)
@@ -83,7 +85,7 @@ class Archiver:
             self.source, self.source.programs(self.facts.major), self._spool, self.options.slot,
             self.place / "receiver.log",
         )  # fmt: skip
-        self._copied = [set() for _ in self.vaults[1:]]
+        self._copying = [Copying(self.vaults[0], other, self.say) for other in self.vaults[1:]]
 
     @property
     def spool(self) -> Spool:
@@ -129,6 +131,8 @@ class Archiver:
     def stop(self) -> None:
         """End the receiver, bring the last bit away if that is possible, and say so."""
         self._receiver.stop()
+        for copying in self._copying:
+            copying.stop()
         try:
             self._ship_finished()
             self._ship_partial()
@@ -149,8 +153,8 @@ class Archiver:
                 system=self.facts.system,
                 timeline=self.facts.timeline,
                 state="ended" if ended else state,
-                error=self.error,
-                spool_bytes=self._waiting(),
+                error=self.error or self._copy_error,
+                spool_bytes=self.waiting_bytes(),
                 lag_bytes=self._slot.lag_bytes if self._slot is not None else 0,
                 position=self._state.position if self._state is not None else 0,
                 complete_to=self._state.complete_to if self._state is not None else None,
@@ -159,7 +163,7 @@ class Archiver:
             ),
         )
 
-    def _waiting(self) -> int:
+    def waiting_bytes(self) -> int:
         """Bytes in the spool that no target has; the unfinished segment was there at the last look."""
         return sum(path.stat().st_size for path in self._spool.finished() if path.exists())
 
@@ -168,12 +172,12 @@ class Archiver:
     def _receive(self, now: float) -> None:
         limit = self.options.spool_megabytes * 2**20
         if self._paused:
-            if self._waiting() > limit // 2:
+            if self.waiting_bytes() > limit // 2:
                 return
             self._paused = False
             self.say("the spool has room again; receiving goes on")
         elif self._receiver.pid is not None:
-            if self._waiting() > limit:
+            if self.waiting_bytes() > limit:
                 self._paused = True
                 self._receiver.stop()
                 self.say(f"the spool holds {limit >> 20} MB that no target takes; the server keeps what follows")
@@ -304,8 +308,11 @@ class Archiver:
         if now < self._copy_at:
             return
         self._copy_at = now + max(_COPY_SECONDS, self.options.ship_seconds)
-        for other, known in zip(self.vaults[1:], self._copied, strict=True):
-            vault.copy_missing(self.vaults[0], other, known, self.say)
+        for copying in self._copying:
+            error = copying.go_on()
+            if error is not None and self._copy_error is None:
+                self.say(f"not copied to {copying.address} yet: {_said(error)}")
+            self._copy_error = _said(error) if error is not None else None
 
     def _fail(self, error: Exception, now: float) -> None:
         self.error = _said(error)

@@ -22,7 +22,7 @@ from weft.ops.backup.errors import BackupPlaceUnreachable
 from weft.ops.backup.targets import PARTS_KEPT
 from weft.ops.home import write_private
 from weft.ops.recovery import plan, vault
-from weft.ops.recovery.errors import BaseDamaged, NoBaseToBuildOn, ServerProgramFailed
+from weft.ops.recovery.errors import BaseDamaged, BasesUnreadable, NoBaseToBuildOn, ServerProgramFailed
 from weft.ops.recovery.plan import Base
 from weft.ops.recovery.segments import lsn
 from weft.ops.recovery.source import ServerFacts, Source, replication_refusal, require_archivable, require_summaries
@@ -117,7 +117,8 @@ def prune(
 ) -> plan.Expendable:
     """Delete bases and WAL that nothing within the settings needs; hands back what it was (or would be).
 
-    Each target is looked at by itself, so a copy that was away catches up with the next time.
+    Each target is looked at by itself, so a copy that was away catches up with the next time. Raises
+    `BasesUnreadable`: a base whose note cannot be read may need anything that lies there.
     """
     gone = _prune_one(vaults[0], options, now, dry_run=dry_run)
     if dry_run:
@@ -125,13 +126,16 @@ def prune(
     for base in gone.bases:
         _manifest_file(place, base.id).unlink(missing_ok=True)
     for other in vaults[1:]:
-        with contextlib.suppress(BackupPlaceUnreachable):
+        with contextlib.suppress(BackupPlaceUnreachable, BasesUnreadable):
             _prune_one(other, options, now, dry_run=False)
     return gone
 
 
 def _prune_one(one: Vault, options: WalSettings, now: datetime, *, dry_run: bool) -> plan.Expendable:
-    bases = one.bases()
+    troubles: list[str] = []
+    bases = one.bases(troubles)
+    if troubles:
+        raise BasesUnreadable(one.target.address, troubles)
     if not bases:
         return plan.Expendable((), ())
     size = bases[-1].segment_bytes

@@ -8,11 +8,12 @@ took is the RTO. Whatever came of it is kept beside the backups, signed, in the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.db import fingerprint
+from weft.db.hot import AWAY
 from weft.ops.backup import catalogue, manifest, proving, sealing
 from weft.ops.backup.errors import NoBackupYet
 from weft.ops.backup.targets import targets_of
@@ -31,7 +33,7 @@ from weft.ops.installation import DATABASE, Addresses
 from weft.ops.postgres import ConnectionFacts
 from weft.ops.recovery import finding, restoring, status
 from weft.ops.recovery.proof import TABLES, TableSum, differences, sums
-from weft.ops.recovery.restoring import Moment
+from weft.ops.recovery.restoring import Moment, Restored
 from weft.ops.recovery.source import source_of
 from weft.ops.recovery.vault import Vault
 from weft.settings import Settings
@@ -39,6 +41,7 @@ from weft.settings import Settings
 if TYPE_CHECKING:
     import asyncpg
 
+POINT_IN_TIME, LOGICAL = "POINT_IN_TIME", "LOGICAL"
 FOLDER: Final = "drills"
 FILE: Final = "drill.json"
 _STEP: Final = 1.0
@@ -54,8 +57,8 @@ class Report:
 
     kind: str
     at: datetime
-    rpo_seconds: float
-    """How much would have been lost: from the last change that was found again to the disaster."""
+    rpo_seconds: float | None
+    """How much would have been lost: from the last change that was found again to the disaster; None: nothing came."""
     rto_seconds: float
     """How long it took until the database was there again, and proved."""
     rows: int
@@ -72,7 +75,8 @@ class Report:
         return not self.problems
 
     def as_json(self) -> dict[str, Any]:
-        rounded = {"rpo_seconds": round(self.rpo_seconds, 3), "rto_seconds": round(self.rto_seconds, 3)}
+        lost = round(self.rpo_seconds, 3) if self.rpo_seconds is not None else None
+        rounded = {"rpo_seconds": lost, "rto_seconds": round(self.rto_seconds, 3)}
         return asdict(self) | rounded | {"at": self.at.isoformat(), "ok": self.ok}
 
 
@@ -89,37 +93,42 @@ def point_in_time(
     """Practise a recovery from base backup and WAL. Blocking, from the main thread, not inside an event loop.
 
     `exact` stops writers for as long as it takes to count every table, and compares the restored tables with that.
+    Whatever stops it is a drill that failed, written down as such, and raised.
     """
-    vault = finding.to_read(settings, identity=identity)
-    writer = addresses.admin or addresses.require_owner()
-    writer = _in_database(writer, addresses)
+    writer = _in_database(addresses.admin or addresses.require_owner(), addresses)
+    wait = patience if patience is not None else _patience(settings)
+    with _written_down(settings, POINT_IN_TIME, writer, say, clock):
+        vault = finding.to_read(settings, identity=identity)
+        report = _practised(vault, addresses, writer, wait, exact=exact, say=say, clock=clock)
+    record(settings, report, writer, say)
+    return report
+
+
+def _practised(
+    vault: Vault, addresses: Addresses, writer: str, wait: float, *, exact: bool, say: Say, clock: Clock
+) -> Report:
     drill = new_id()
     point = f"drill_{drill.hex[-12:]}"
     before = asyncio.run(_counted(writer, point)) if exact else None
-    wait = patience if patience is not None else _patience(settings)
     say("writing markers until the archive has them")
     written = _write_markers(writer, drill, vault, wait)
     problems = [] if written.arrived else [_not_arriving(wait)]
     say("the disaster: only what lies on the target counts now")
-    disaster, began = written.last_at, time.monotonic()
+    began = time.monotonic()
     live = asyncio.run(_catalogue(writer))
-    with (
-        tempfile.TemporaryDirectory(prefix="weft-drill-") as directory,
-        restoring.restored_to_point(
-            vault, Moment(), Path(directory) / "data", say=say, durable=False, database=_name(addresses)
-        ) as (restored, facts),
-    ):
+    with _there_again(vault, Moment(), addresses, say) as (restored, facts):
         seconds = time.monotonic() - began
         found, catalogue_found = asyncio.run(_look(_superuser(facts, addresses), drill))
     problems += _marker_problems([number for number, _ in found])
     problems += [one.sentence() for one in fingerprint.compare(live, catalogue_found)]
     if before is not None:
-        problems += _exactly(vault, point, before, addresses, say)
+        with _there_again(vault, Moment(point=point), addresses, say) as (exactly, _):
+            problems += differences(before, exactly.proof.tables)
     last = max((at for _, at in found), default=vault.bases()[-1].ended_at)
-    report = Report(
-        kind="POINT_IN_TIME",
+    return Report(
+        kind=POINT_IN_TIME,
         at=clock(),
-        rpo_seconds=max(0.0, (disaster - last).total_seconds()),
+        rpo_seconds=max(0.0, (written.last_at - last).total_seconds()),
         rto_seconds=seconds,
         rows=restored.proof.rows,
         tables=len(restored.proof.tables),
@@ -130,8 +139,20 @@ def point_in_time(
         exact=exact,
         problems=problems,
     )
-    record(settings, report, writer, say)
-    return report
+
+
+@contextlib.contextmanager
+def _there_again(
+    vault: Vault, moment: Moment, addresses: Addresses, say: Say
+) -> Iterator[tuple[Restored, ConnectionFacts]]:
+    """What lies on the target, in a throw-away place."""
+    with (
+        tempfile.TemporaryDirectory(prefix="weft-drill-") as directory,
+        restoring.restored_to_point(
+            vault, moment, Path(directory) / "data", say=say, durable=False, database=_name(addresses)
+        ) as found,
+    ):
+        yield found
 
 
 def logical(
@@ -143,18 +164,20 @@ def logical(
     clock: Clock = utc_now,
 ) -> Report:
     """Practise with the newest backup of `weft db backup`: it is restored and compared, and its age is the RPO."""
-    made = catalogue.newest(catalogue.listed(settings, identity), proving.LOGICAL)
-    if made is None or made.manifest is None:
-        raise NoBackupYet(targets_of(settings)[0].address)
-    disaster, began = clock(), time.monotonic()
-    problems = []
-    say(f"restoring {made.id}")
-    try:
-        proving.prove(settings, made.id, identity=identity, clock=clock)
-    except proving.BAD as error:
-        problems.append(error.message)
+    writer = _in_database(addresses.admin or addresses.require_owner(), addresses) if addresses is not None else None
+    with _written_down(settings, LOGICAL, writer, say, clock):
+        made = catalogue.newest(catalogue.listed(settings, identity), proving.LOGICAL)
+        if made is None or made.manifest is None:
+            raise NoBackupYet(targets_of(settings)[0].address)
+        disaster, began = clock(), time.monotonic()
+        problems = []
+        say(f"restoring {made.id}")
+        try:
+            proving.prove(settings, made.id, identity=identity, clock=clock)
+        except proving.BAD as error:
+            problems.append(error.message)
     report = Report(
-        kind="LOGICAL",
+        kind=LOGICAL,
         at=clock(),
         rpo_seconds=max(0.0, (disaster - made.manifest.started_at).total_seconds()),
         rto_seconds=time.monotonic() - began,
@@ -164,9 +187,32 @@ def logical(
         exact=True,
         problems=problems,
     )
-    writer = _in_database(addresses.admin or addresses.require_owner(), addresses) if addresses is not None else None
     record(settings, report, writer, say)
     return report
+
+
+@contextlib.contextmanager
+def _written_down(settings: Settings, kind: str, writer: str | None, say: Say, clock: Clock) -> Iterator[None]:
+    """What stops a drill would stop a recovery, too: it is a drill that failed, and not none."""
+    began = time.monotonic()
+    try:
+        yield
+    except WeftError as error:
+        failed = Report(
+            kind=kind,
+            at=clock(),
+            rpo_seconds=None,
+            rto_seconds=time.monotonic() - began,
+            rows=0,
+            tables=0,
+            base="",
+            problems=[error.message],
+        )
+        try:
+            record(settings, failed, writer, say)
+        except (WeftError, OSError, *AWAY) as other:
+            say(f"that the drill failed could not be written down: {other}")
+        raise
 
 
 def record(settings: Settings, report: Report, writer: str | None, say: Say) -> None:
@@ -274,16 +320,6 @@ async def _counted(writer: str, point: str) -> dict[str, TableSum]:
         return found
     finally:
         await connection.close()
-
-
-def _exactly(vault: Vault, point: str, before: dict[str, TableSum], addresses: Addresses, say: Say) -> list[str]:
-    with (
-        tempfile.TemporaryDirectory(prefix="weft-drill-") as directory,
-        restoring.restored_to_point(
-            vault, Moment(point=point), Path(directory) / "data", say=say, durable=False, database=_name(addresses)
-        ) as (restored, _),
-    ):
-        return differences(before, restored.proof.tables)
 
 
 # -- connections -----------------------------------------------------------------------------------------------

@@ -94,6 +94,16 @@ class BaseDamaged(Conflict):
         super().__init__(f"The base backup {base} is damaged: {fact}. Use an earlier one, or another copy of it.")
 
 
+class BasesUnreadable(Conflict):
+    code = "base_backups_unreadable"
+
+    def __init__(self, address: str, facts: list[str]) -> None:
+        super().__init__(
+            f"Nothing is deleted in {address}: the notes of {len(facts)} base backups cannot be believed, and they may "
+            f"need what lies there. {' '.join(facts[:3])} Delete those folders, or bring the notes back from a copy."
+        )
+
+
 class BaseNotFound(NotFound):
     code = "base_backup_not_found"
 
@@ -154,9 +164,26 @@ class RestorePointMissing(NotFound):
     def __init__(self, name: str, tried: int) -> None:
         bases = "the only base backup" if tried == 1 else f"any of {tried} base backups"
         super().__init__(
-            f"No restore point '{name}' comes after {bases}. Points are made with `weft db wal point NAME`; "
-            "or restore to a time."
+            f"No restore point '{name}' comes after {bases}. Points are made with `weft db wal point NAME`; one that "
+            "was made just now may not have arrived yet (`weft db wal status`). Or restore to a time."
         )
+
+
+class PointNotArrived(Unavailable):
+    code = "restore_point_not_arrived"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The restore point '{name}' was made, and its WAL has not arrived yet. `weft db wal status` says how "
+            "far the target goes; try again when it has."
+        )
+
+
+class RestorePointTaken(Conflict):
+    code = "restore_point_taken"
+
+    def __init__(self, name: str, at: datetime) -> None:
+        super().__init__(f"'{name}' is already the moment {shown(at)}. Choose another name.")
 
 
 class MomentNotReached(Conflict):
@@ -173,6 +200,16 @@ class RecoveryFailed(Unavailable):
 
     def __init__(self, log: Path, said: str) -> None:
         super().__init__(f"The recovered server did not come up. Its log ({log}) ends with:\n{said.strip()}")
+
+
+class WalUnreadable(Conflict):
+    code = "wal_unreadable"
+
+    def __init__(self, stopped: str, last: str) -> None:
+        super().__init__(
+            f"The archive goes to the WAL segment {last}, but what can be replayed ends in {stopped}: the log is "
+            "broken there. Restore to a moment before it, from a later base backup, or from another copy (--place)."
+        )
 
 
 class PlaceTaken(Conflict):

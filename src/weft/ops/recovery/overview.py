@@ -42,8 +42,10 @@ class Overview:
 
     def as_text(self) -> str:
         last = self.archiver
-        if last is None:
+        if last is None and self.slot is None:
             lines = ["The WAL is not kept here. `weft db wal start` begins it."]
+        elif last is None:
+            lines = [f"{'archiver':<10} has not run here"]
         else:
             lines = [f"{'archiver':<10} {last.state if self.runs else 'does not run'}, process {last.pid}"]
             lines.append(f"{'waiting':<10} {last.spool_bytes >> 20} MB here, {last.lag_bytes >> 20} MB in the server")
@@ -71,15 +73,20 @@ def look(settings: Settings, *, clock: Clock = utc_now) -> Overview:
         slot = source_of(settings).slot(settings.wal.slot)
     except WeftError as error:
         troubles.append(error.message)
+    if slot is not None and not slot.active and not runs:
+        troubles.append(
+            "Nobody takes the WAL in, and the server keeps it: WEFT_WAL_ARCHIVE=true lets `weft up` do it, "
+            "or let a service run `weft db wal run`"
+        )
     windows: list[tuple[datetime, datetime]] = []
     count, behind = 0, None
     try:
         vault = finding.to_look(settings)
-        bases = vault.bases()
+        bases = vault.bases(troubles)
         count = len(bases)
         if bases:
-            windows = plan.windows(bases, vault.archived(bases[-1].segment_bytes))
-        if (state := vault.state()) is not None:
+            windows = plan.windows(bases, vault.archived(bases[-1].segment_bytes, troubles))
+        if (state := vault.state([])) is not None:
             behind = max(0.0, (clock() - state.complete_to).total_seconds())
     except WeftError as error:
         troubles.append(error.message)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from weft.ops.recovery.errors import BaseDamaged, BaseNotFound, MomentOutside, NoBases, SegmentMissing
+from weft.ops.recovery.errors import BaseDamaged, BaseNotFound, MomentOutside, NoBases, PointNotArrived, SegmentMissing
 from weft.ops.recovery.segments import SEGMENT_BYTES, Segment
 
 
@@ -52,6 +52,16 @@ class Base:
         for name in ("started_at", "ended_at"):
             values[name] = datetime.fromisoformat(values[name])
         return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A restore point that `weft db wal point` made: where it lies in the log, and when it was."""
+
+    name: str
+    at: datetime
+    timeline: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +161,22 @@ def choose(bases: Sequence[Base], archived: Archived, moment: datetime | None, *
     assert found is not None  # noqa: S101 - for the type checker: explaining raises
     if moment is None and found.gap is not None:
         raise SegmentMissing(found.gap.name(found.base.segment_bytes), found.until)
+    return Plan(chain(bases, found.base), found)
+
+
+def choose_for_point(bases: Sequence[Base], archived: Archived, point: Point, arrived: int | None) -> Plan:
+    """The newest base before a point. `arrived`: up to where the newest segment is there, None where nobody knows."""
+    before = [one for one in bases if one.timeline == point.timeline and one.end_lsn <= point.position]
+    if not before:
+        raise MomentOutside(point.at, _joined(reach(one, archived).window for one in bases))
+    found = reach(max(before, key=lambda one: one.ended_at), archived)
+    wanted = Segment.at(point.timeline, max(point.position - 1, 0), found.base.segment_bytes)
+    if found.last < wanted:
+        if found.gap is not None:
+            raise SegmentMissing(found.gap.name(found.base.segment_bytes), found.until)
+        raise PointNotArrived(point.name)
+    if found.last == wanted == archived.partial and arrived is not None and arrived < point.position:
+        raise PointNotArrived(point.name)
     return Plan(chain(bases, found.base), found)
 
 

@@ -6,17 +6,21 @@ import asyncio
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from weft.core.errors import Forbidden
+from weft.core.errors import Forbidden, WeftError
 from weft.ops.backup.errors import ArtefactMissing
 from weft.ops.connections import connect
 from weft.ops.installation import reach
-from weft.ops.recovery.errors import MomentInvalid
+from weft.ops.recovery.errors import MomentInvalid, RestorePointTaken
+from weft.ops.recovery.plan import Point
 from weft.ops.recovery.restoring import Moment
-from weft.ops.recovery.segments import Segment, is_history
-from weft.ops.recovery.vault import Piece, Vault
+from weft.ops.recovery.segments import Segment, is_history, lsn
+from weft.ops.recovery.source import source_of
+from weft.ops.recovery.vault import Piece, Vault, writing
 from weft.settings import Settings
 
 
@@ -30,13 +34,47 @@ class PointRefused(Forbidden):
         )
 
 
-def mark(settings: Settings, name: str) -> tuple[str, datetime]:
-    """Make a restore point now; its position and its time. Raises `MomentInvalid` or `PointRefused`."""
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A restore point. `noted`: the archive knows it, so a restore knows where it is before it begins."""
+
+    name: str
+    position: str
+    at: datetime
+    noted: bool
+
+
+def mark(settings: Settings, name: str, say: Callable[[str], None]) -> Marked:
+    """Make a restore point now. Raises `MomentInvalid`, `RestorePointTaken` or `PointRefused`."""
     if Moment.of(name).point is None:
         raise MomentInvalid(name)
     with reach(settings) as addresses:
         dsn = settings.database.replication_url or addresses.admin or addresses.require_owner()
-        return asyncio.run(_mark(dsn, name))
+        archive = _archive(settings)
+        if archive is not None and (before := archive[0].point(name)) is not None:
+            raise RestorePointTaken(name, before.at)
+        position, at = asyncio.run(_mark(dsn, name))
+        noted = False
+        if archive is not None:
+            vault, timeline = archive
+            try:
+                vault.note_point(Point(name, at, timeline, lsn(position)))
+                noted = True
+            except WeftError as error:
+                say(f"The point is made; the archive could not be told: {error.message}")
+        return Marked(name, position, at, noted)
+
+
+def _archive(settings: Settings) -> tuple[Vault, int] | None:
+    """Where the WAL is kept, and the timeline of now; None where it is not kept, or not by us."""
+    try:
+        source = source_of(settings)
+        if source.slot(settings.wal.slot) is None:
+            return None
+        facts = source.facts()
+    except WeftError:
+        return None
+    return writing(settings, facts.system)[0], facts.timeline
 
 
 async def _mark(dsn: str, name: str) -> tuple[str, datetime]:

@@ -13,6 +13,7 @@ from weft.ops import preflight
 from weft.ops.connections import connect
 from weft.ops.postgres import ConnectionFacts
 from weft.ops.postgres_files import SUPERUSER
+from weft.ops.recovery.segments import lsn
 from weft.ops.roles import APP
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Proof:
     revision: str | None
     server_version: str
     last_commit: datetime | None
+    replayed: int
+    """Where the replay of the log ended."""
     warnings: list[str]
     tables: dict[str, TableSum] = field(default_factory=dict)
 
@@ -69,6 +72,7 @@ async def prove(facts: ConnectionFacts, database: str) -> Proof:
         if await connection.fetchval("select pg_is_in_recovery()"):
             raise ProofFailed("it is still recovering.")
         version = await connection.fetchval("show server_version")
+        replayed = lsn(await connection.fetchval("select coalesce(pg_last_wal_replay_lsn(), '0/0')::text"))
         tables = await sums(connection)
         last = (
             await connection.fetchval("select timestamp from pg_last_committed_xact()")
@@ -85,7 +89,7 @@ async def prove(facts: ConnectionFacts, database: str) -> Proof:
     grave = [one for one in findings if not one.warning and not one.code.startswith("schema_")]
     if grave:
         raise ProofFailed(grave[0].sentence)
-    return Proof(revision, version, last, [one.sentence for one in findings], tables)
+    return Proof(revision, version, last, replayed, [one.sentence for one in findings], tables)
 
 
 async def sums(connection: asyncpg.Connection) -> dict[str, TableSum]:

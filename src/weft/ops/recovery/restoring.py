@@ -37,11 +37,13 @@ from weft.ops.recovery.errors import (
     RestorePointMissing,
     ServerProgramFailed,
     SpaceMissing,
+    WalUnreadable,
     shown,
 )
 from weft.ops.recovery.plan import Base, Plan
 from weft.ops.recovery.proof import Proof, prove
 from weft.ops.recovery.relay import Relay
+from weft.ops.recovery.segments import Segment
 from weft.ops.recovery.source import server_programs
 from weft.ops.recovery.tar import TarDamaged, TarUnpack
 from weft.ops.recovery.vault import Piece, Vault
@@ -105,13 +107,28 @@ class Restored:
         return facts | {"last_commit": self.last_commit.isoformat() if self.last_commit else None}
 
 
-def planned(vault: Vault, moment: Moment, *, only: str | None = None, without: frozenset[str] = frozenset()) -> Plan:
-    """What a restore to `moment` would use; changes nothing. `only` names one base, `without` some to leave away."""
-    bases = vault.bases()
+def planned(
+    vault: Vault,
+    moment: Moment,
+    *,
+    only: str | None = None,
+    without: frozenset[str] = frozenset(),
+    troubles: list[str] | None = None,
+) -> Plan:
+    """What a restore to `moment` would use; changes nothing. `only` names one base, `without` some to leave away.
+
+    `troubles` gets what cannot be believed and is not needed. To go as far as possible everything is: then it raises.
+    """
+    troubles = troubles if troubles is not None else []
+    bases = vault.bases(troubles)
     if not bases:
         raise NoBases(vault.target.address)
     chosen = [base for base in bases if base.id not in without]
-    archived = vault.archived(bases[-1].segment_bytes)
+    is_latest = moment == Moment()
+    archived = vault.archived(bases[-1].segment_bytes, None if is_latest else troubles)
+    if moment.point is not None and only is None and (point := vault.point(moment.point)) is not None:
+        state = vault.state(troubles)
+        return planning.choose_for_point(chosen, archived, point, state.position if state is not None else None)
     if moment.point is not None:  # nobody knows when it was: from the newest base back, and holes are found on the way
         newest = (
             max(chosen, key=lambda base: base.ended_at) if only is None else next(b for b in chosen if b.id == only)
@@ -139,42 +156,68 @@ def restored(
     nothing is left of `data`. `only_at`: refuse (`MomentNotReached`) if the archive has gone on from that position.
     """
     began = time.monotonic()
-    if data.exists():
-        raise PlaceTaken(data)
-    files.refuse_full_disk(data)
-    if (free := files.free_bytes(data)) < plan.bytes + files.NEEDED_BYTES:
-        raise SpaceMissing(data, plan.bytes + files.NEEDED_BYTES, free)
+    _require_room(data, plan)
     programs = server_programs(plan.base.major)
     run_as = postgres_user.choose(data)
     programs.open_to(run_as)
-    work = data.with_name(f".{data.name}.work")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(mode=0o700, parents=True)
-    postgres_user.hand_over(work, run_as)
-    postgres_user.let_in(work / "any", run_as)
     try:
-        # First of all, so that what is the newest is settled before the long work begins.
-        with Relay(vault, plan.reach, work / "wal", run_as, fetched=fetched) as relay:
+        with (
+            _work_beside(data, run_as) as work,
+            # First of all, so that what is the newest is settled before the long work begins.
+            Relay(vault, plan.reach, work / "wal", run_as, fetched=fetched) as relay,
+        ):
             if only_at is not None and relay.position != only_at:
                 raise MomentNotReached("the archive has gone on meanwhile")
             _unpack_chain(vault, plan, programs, data, work, run_as, say)
             sockets = files.socket_directory(work / "run", run_as)
             arguments = _settings(plan.base, programs, data, work, sockets, run_as, moment, durable=durable)
             arguments += ["-c", f"restore_command={relay.command}"]
-            log = work / "postgres.log"
             say(f"replaying WAL to {moment}")
-            with _recovering(programs, data, log, sockets, arguments, relay) as facts:
+            with _recovering(programs, data, work / "postgres.log", sockets, arguments, relay) as facts:
                 proof = asyncio.run(prove(facts, database))
-                report = Restored(
-                    data, str(moment), plan.base.id, relay.segments, proof.last_commit, proof,
-                    time.monotonic() - began,
-                )  # fmt: skip
-                yield report, facts
+                if moment == Moment():
+                    _require_whole(plan, proof.replayed)
+                seconds = time.monotonic() - began
+                yield (
+                    Restored(data, str(moment), plan.base.id, relay.segments, proof.last_commit, proof, seconds),
+                    facts,
+                )
     except BaseException:
         shutil.rmtree(data, ignore_errors=True)
         raise
+
+
+def _require_room(data: Path, plan: Plan) -> None:
+    if data.exists():
+        raise PlaceTaken(data)
+    files.refuse_full_disk(data)
+    if (free := files.free_bytes(data)) < plan.bytes + files.NEEDED_BYTES:
+        raise SpaceMissing(data, plan.bytes + files.NEEDED_BYTES, free)
+
+
+@contextlib.contextmanager
+def _work_beside(data: Path, run_as: RunAs | None) -> Iterator[Path]:
+    """A private directory on the same disk, for the time of the restore."""
+    work = data.with_name(f".{data.name}.work")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(mode=0o700, parents=True)
+        postgres_user.hand_over(work, run_as)
+        postgres_user.let_in(work / "any", run_as)
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _require_whole(plan: Plan, replayed: int) -> None:
+    """What cannot be read in the middle of the log looks to the server like its end: so the end is compared.
+
+    The last segment may hold no whole record yet; then the end lies in the one before.
+    """
+    last = plan.reach.last
+    if replayed < (last.number - 1) * plan.base.segment_bytes:
+        stopped = Segment.at(last.timeline, replayed, plan.base.segment_bytes)
+        raise WalUnreadable(stopped.name(plan.base.segment_bytes), last.name(plan.base.segment_bytes))
 
 
 def restored_to_point(
@@ -190,9 +233,14 @@ def _restored_to_point(
 ) -> Iterator[tuple[Restored, ConnectionFacts]]:
     tried: set[str] = set()
     wanted, only_at, tries = moment, None, 0
+    told: set[str] = set()
     while True:
-        state = vault.state()
-        plan = planned(vault, moment, only=only, without=frozenset(tried))
+        troubles: list[str] = []
+        plan = planned(vault, moment, only=only, without=frozenset(tried), troubles=troubles)
+        state = vault.state([])
+        for text in [text for text in troubles if text not in told]:
+            say(f"left aside: {text}")
+            told.add(text)
         with contextlib.ExitStack() as stack:
             try:
                 made = stack.enter_context(restored(vault, plan, wanted, data, say=say, only_at=only_at, **options))
@@ -207,7 +255,7 @@ def _restored_to_point(
                 else:
                     # The archive is complete to the moment, and ends before it: nothing was committed in between. So
                     # its end is that moment, as long as it does not go on; when it does, the moment can be found.
-                    goes_on = (after := vault.state()) is None or after.position != state.position
+                    goes_on = (after := vault.state([])) is None or after.position != state.position
                     wanted, only_at = (moment, None) if goes_on else (Moment(), state.position)
                     say("nothing was committed shortly before that moment; going to the end of the archive")
                 continue

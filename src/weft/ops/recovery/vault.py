@@ -7,7 +7,11 @@ not there. So a crash between the two leaves something that is written again, ne
     recovery/<system>/wal/<segment>.partial.<position>          named by state.json
     recovery/<system>/base/<id>/base.tar     and  base.json
     recovery/<system>/state.json             how far the archive goes, written again and again
+    recovery/<system>/points/<name>.json             restore points that were made with `weft db wal point`
     recovery/<system>/drills/<time>.json
+
+A note says where it lies, and is believed nowhere else: whoever may write here and cannot sign could otherwise put the
+note of one segment over that of another.
 """
 
 from __future__ import annotations
@@ -22,15 +26,23 @@ from typing import IO, Any
 
 from weft.core.errors import WeftError
 from weft.ops.backup import manifest, sealing
-from weft.ops.backup.errors import ArtefactCut, ArtefactDamaged, ArtefactMissing
+from weft.ops.backup.errors import (
+    ArtefactCut,
+    ArtefactDamaged,
+    ArtefactMissing,
+    BackupPlaceUnreachable,
+    ManifestDamaged,
+)
 from weft.ops.backup.sealing import MakersKeys, ReadersKeys, Sum
 from weft.ops.backup.targets import Artefact, Target, targets_of
-from weft.ops.recovery.plan import Archived, Base
+from weft.ops.recovery.plan import Archived, Base, Point
 from weft.ops.recovery.segments import Segment, is_history
 from weft.settings import Settings
 
 ROOT = "recovery"
 NOTE = ".json"
+STATE = "state.json"
+_PLACE = "written_for"
 _CHUNK = 1 << 18
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _LEVEL = 1  # the log of a quiet minute is mostly noughts; of a busy one, half
@@ -125,8 +137,9 @@ class Vault:
         return piece
 
     def note(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a signed document."""
-        self.target.put(self.path(name), [manifest.sign(document, self._makers().signing_key)])
+        """Write a signed document, which also says where it lies."""
+        signed = manifest.sign({**document, _PLACE: self.path(name)}, self._makers().signing_key)
+        self.target.put(self.path(name), [signed])
 
     def delete(self, names: Iterable[str]) -> None:
         self.target.delete([self.path(name) for name in names])
@@ -141,7 +154,11 @@ class Vault:
 
     def read(self, name: str) -> dict[str, Any]:
         """A signed document. Raises `ArtefactMissing`, `SignatureWrong`, `SignerUnknown`, `ManifestDamaged`."""
-        return manifest.open_signed(name, manifest.small(self.target, self.path(name)), self.signers)
+        path = self.path(name)
+        document = manifest.open_signed(name, manifest.small(self.target, path), self.signers)
+        if (said := document.pop(_PLACE, None)) != path:
+            raise ManifestDamaged(name, f"it was written for {said or 'no place in particular'}")
+        return document
 
     def piece(self, name: str) -> Piece:
         return Piece.from_json(self.read(name + NOTE))
@@ -160,31 +177,58 @@ class Vault:
         if sealed.sha256 != piece.sha256 or plain.sha256 != piece.plain_sha256:
             raise ArtefactDamaged(piece.name, sealed.sha256, piece.sha256)
 
-    def bases(self) -> list[Base]:
-        """Every base backup that is whole, oldest first."""
-        names = [one.name for one in self.listed("base/") if one.name.endswith("/base.json")]
-        return sorted((Base.from_json(self.read(name)["base"]) for name in names), key=lambda base: base.ended_at)
+    def bases(self, troubles: list[str] | None = None) -> list[Base]:
+        """Every base backup that is whole, oldest first.
 
-    def state(self) -> State | None:
-        try:
-            return State.from_json(self.read("state.json"))
-        except ArtefactMissing:
-            return None
+        One whose note cannot be believed is no base: whoever may write one file here must not be able to take away all
+        the others. Why goes to `troubles`.
+        """
+        found: list[Base] = []
+        for one in self.listed("base/"):
+            if one.name.endswith("/base.json"):
+                with _believing(one.name, troubles if troubles is not None else []):
+                    found.append(Base.from_json(self.read(one.name)["base"]))
+        return sorted(found, key=lambda base: base.ended_at)
 
-    def archived(self, segment_bytes: int) -> Archived:
-        """What there is of the WAL."""
+    def state(self, troubles: list[str] | None = None) -> State | None:
+        """How far the archive goes. A note that cannot be believed raises or, with `troubles`, is said there."""
+        found: State | None = None
+        with _believing(STATE, troubles):
+            try:
+                found = State.from_json(self.read(STATE))
+            except ArtefactMissing:
+                return None
+        return found
+
+    def archived(self, segment_bytes: int, troubles: list[str] | None = None) -> Archived:
+        """What there is of the WAL. Notes that cannot be believed raise or, with `troubles`, are said there."""
         shipped: dict[Segment, datetime] = {}
         for one in self.listed("wal/"):
             name = one.name.removeprefix("wal/")
             if name.endswith(NOTE) and (segment := Segment.named(name.removesuffix(NOTE), segment_bytes)) is not None:
                 shipped[segment] = one.modified
         for last in _last_ones(shipped):  # with them a moment can end: so what they hold must be known, not guessed
-            known = self.read(f"wal/{last.name(segment_bytes)}{NOTE}").get("complete_to")
+            known, name = None, f"wal/{last.name(segment_bytes)}{NOTE}"
+            with _believing(name, troubles):
+                known = self.read(name).get("complete_to")
             shipped[last] = datetime.fromisoformat(known) if known else _LONG_AGO
-        state = self.state()
+        state = self.state(troubles)
         if state is None:
             return Archived(shipped)
         return Archived(shipped, state.partial_segment, state.complete_to, state.timeline)
+
+    def point(self, name: str) -> Point | None:
+        """A restore point that was noted here; there may be others, made without us."""
+        try:
+            found = self.read(f"points/{name}{NOTE}")
+        except ArtefactMissing:
+            return None
+        at = datetime.fromisoformat(found["at"])
+        return Point(found["name"], at, found["timeline"], found["position"])
+
+    def note_point(self, point: Point) -> None:
+        facts = {"name": point.name, "at": point.at.isoformat()}
+        self.note(f"points/{point.name}{NOTE}", facts | {"timeline": point.timeline, "position": point.position})
 
     def histories(self) -> list[str]:
         names = [one.name.removeprefix("wal/").removesuffix(NOTE) for one in self.listed("wal/")]
@@ -197,6 +241,19 @@ class Vault:
     def _readers(self) -> ReadersKeys:
         assert self.readers is not None, "opened for reading"  # noqa: S101 - a fact, for the type checker
         return self.readers
+
+
+@contextlib.contextmanager
+def _believing(name: str, troubles: list[str] | None) -> Iterator[None]:
+    """Where a note cannot be believed, say so in `troubles` and go on; without them raise."""
+    try:
+        yield
+    except (BackupPlaceUnreachable, ArtefactMissing):
+        raise
+    except (WeftError, KeyError, TypeError, ValueError) as error:
+        if troubles is None:
+            raise
+        troubles.append(error.message if isinstance(error, WeftError) else f"{name} lacks what it should say: {error}")
 
 
 def _last_ones(shipped: Mapping[Segment, datetime]) -> list[Segment]:
@@ -227,19 +284,27 @@ def systems(target: Target) -> list[str]:
     return sorted({parts[1] for one in target.listed(ROOT + "/") if len(parts := one.name.split("/")) > 2})
 
 
-def copy_missing(first: Vault, other: Vault, known: set[str], say: Callable[[str], None]) -> int:
+def copy_missing(
+    first: Vault,
+    other: Vault,
+    known: set[str],
+    say: Callable[[str], None],
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> int:
     """Bring a second target up to date: what it lacks of the first is copied as it is, sealed. How much it was.
 
-    `known` is what the other is known to hold; it is asked once, when that is empty.
+    `known` is what the other is known to hold; it is asked once, when that is empty. A note follows its piece at once,
+    so what a long catch-up has brought can be used, and is not swept for want of a note; the state comes last.
     """
     if not known:
         known.update(one.name for one in other.listed())
+    known.discard(STATE)  # it is written again and again
     copied = 0
-    # Notes after pieces, the state last: what has a note is whole there, too.
-    wanted = sorted(
-        (one.name for one in first.listed() if one.name not in known), key=lambda name: (name.endswith(NOTE), name)
-    )
-    for name in [*(name for name in wanted if name != "state.json"), "state.json"]:
+    wanted = {one.name for one in first.listed() if one.name not in known}
+    for name in sorted(wanted, key=_order):
+        if should_stop():
+            return copied
         with contextlib.suppress(ArtefactMissing):  # it was replaced meanwhile
             other.target.put(other.path(name), first.target.get(first.path(name)))
             copied += 1
@@ -250,6 +315,12 @@ def copy_missing(first: Vault, other: Vault, known: set[str], say: Callable[[str
     if copied > 1:
         say(f"{copied - 1} pieces were copied to {other.target.address}")
     return copied
+
+
+def _order(name: str) -> tuple[bool, str, bool]:
+    """The state last, and each note right behind its piece."""
+    is_note = name.endswith(NOTE)
+    return name == STATE, name.removesuffix(NOTE).removesuffix(".tar"), is_note
 
 
 def _superseded(known: set[str], first: Vault) -> Sequence[str]:
