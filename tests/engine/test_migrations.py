@@ -242,6 +242,43 @@ async def test_a_save_that_read_the_old_version_is_made_again_in_the_new_one(eng
         assert (row["output"], row["version_id"] == version) == ((2, True) if page.items[0].moved else (1, False))
 
 
+def trip(book: str, undo: str | None) -> Document:
+    cancel = {"method": "POST", "url": "http://stub/cancel", "body": "{{ compensating }}"}
+    return {
+        "steps": [
+            step(book, "transform", {"output": {"booking": 7}}, **({"compensate": undo} if undo else {})),
+            call("pay"),
+            *([step(undo, "http", cancel)] if undo else []),
+        ],
+        "transitions": [{"from": book, "to": "pay"}],
+    }
+
+
+async def test_what_was_done_before_the_move_is_undone_by_the_new_version(engine: Engine) -> None:
+    engine.http.replies = [lambda request: ok(status=402 if request.url.endswith("/pay") else 200)]
+    workflow, _ = await two_versions(engine, trip("book", "unbook"), trip("reserve", "unreserve"))
+    failed, cancelled = await begun(engine, workflow), await begun(engine, workflow)
+    mapping: dict[str, str | None] = {"book": "reserve", "unbook": "unreserve"}
+    assert [item.moved for item in (await consider(engine, workflow, mapping)).items] == [True, True]
+    await engine.driver.deliver(engine.actor.tenant_id, [News(cancelled, Cancelled("stop", "ada"))])
+    await engine.settle()
+    for execution, status in ((failed, "FAILED"), (cancelled, "CANCELLED")):
+        assert (await engine.execution(execution))["status"] == status
+        assert (await engine.journal(execution))[-1] == ("unreserve", 1, "COMPLETED")
+    undone = [request.body or b"" for request in engine.http.requests if request.url.endswith("/cancel")]
+    assert [b'"booking":7' in body and b'"reserve"' in body for body in undone] == [True, True]
+
+
+async def test_what_the_new_version_cannot_undo_stays_and_the_preview_says_so(engine: Engine) -> None:
+    workflow, version = await two_versions(engine, trip("book", "unbook"), trip("book", None))
+    execution = await begun(engine, workflow)
+    said = "What 'book' has done could not be undone by the new version: 'book' has no `compensate`."
+    for dry_run in (True, False):
+        page = await consider(engine, workflow, {"unbook": None}, dry_run=dry_run)
+        assert [(item.problems, item.moved) for item in page.items] == [((said,), False)]
+    assert (await engine.execution(execution))["version_id"] != version
+
+
 @pytest.mark.parametrize("executions", [1, 20])
 async def test_the_statements_of_a_move_do_not_grow_with_the_batch(
     executions: int, engine: Engine, monkeypatch: pytest.MonkeyPatch
