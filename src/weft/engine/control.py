@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from weft.db.database import Connection
+from weft.engine import timers
 from weft.engine.news import ChildStarted, Held, Migrated, Paused, Resumed
 from weft.engine.records import AuditRow
 from weft.engine.turn import Turn
-from weft.interpreter.events import PauseRequested, ResumeRequested, VersionChanged
+from weft.interpreter.events import PauseRequested, VersionChanged
 from weft.interpreter.migrate import migrate
 from weft.interpreter.state import Status
 
@@ -51,7 +52,7 @@ async def _resume(turn: Turn, what: Resumed) -> None:
     run = turn.run
     if what.by_parent and run.state.reason != PARENT:
         return
-    if await turn.hear(ResumeRequested(turn.now)):
+    if await timers.resume(turn):
         run.note("RUNNING", f"Resumed by {what.by}.", turn.now)
         for kind, visit, attempt in run.held:
             if run.awaits(visit, attempt):

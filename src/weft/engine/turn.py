@@ -163,18 +163,6 @@ class Turn(JournalRows):
             await self._answer_instant(command, step, step.instant)
             await self._follow()
 
-    async def pass_over(self, visit: int, attempt: int) -> bool:
-        """A wait whose time is over, and that is content with that, completes with nothing. False for all others."""
-        live = self.run.state.visits.get(visit)
-        if live is None or live.phase is not Phase.waiting or not self.run.awaits(visit, attempt):
-            return False
-        step = self.run.plan.steps[self.run.path_of(live)]
-        if not step.hears or step.raw.get("on_timeout") != "continue":
-            return False
-        done = Done(None, message="Nothing came in time.")
-        await self.hear(self.news_of(visit, attempt, done), done)
-        return True
-
     async def admit(self, visit: int, attempt: int, outcome: Done | Failed) -> Done | Failed:
         """The outcome as it may be kept: an output that is too large, or for which there is no room, is a failure."""
         if self.room is not None and isinstance(outcome, Done) and self.run.awaits(visit, attempt):
