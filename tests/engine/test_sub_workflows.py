@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+import pytest
 from tests.engine.conftest import Engine, ok
 from tests.engine.documents import call, chain, step
+from tests.engine.test_delivery import claim, lapse
 from tests.engine.test_pausing import family, statuses, tell, three_levels
 
-from weft.engine.news import Cancelled, Retried
+from weft.engine.news import Cancelled, Paused, Resumed, Retried
+from weft.engine.queue import Job, Queue
+from weft.engine.run import Run
 from weft.engine.start_errors import DEEPEST
+from weft.worker import errands
 
 
 async def test_cancelling_the_topmost_cancels_every_level(engine: Engine) -> None:
@@ -107,6 +114,66 @@ async def test_the_end_of_an_older_attempt_does_not_touch_the_newer_one(engine: 
     engine.clock.advance(2)
     await engine.settle()
     assert await statuses(engine) == ["WAITING", "CANCELLED", "WAITING"]
+
+
+# -- started by somebody who told nobody ---------------------------------------------------------------------------
+
+
+async def being_started(engine: Engine) -> tuple[UUID, Run, Job]:
+    """A parent whose sub-workflow a worker is about to start, as that worker knows it."""
+    await engine.workflow(chain(step("wait", "delay", {"for": "1h"}), call(), name="leaf"))
+    workflow = await engine.workflow(chain(step("down", "sub_workflow", {"workflow": "leaf"})))
+    top = (await engine.start(workflow, None, inline=True)).id
+    (job,) = await claim(engine, "first")
+    return top, (await engine.driver.load(engine.actor.tenant_id, [top]))[top], job
+
+
+async def released(engine: Engine, job: Job) -> None:
+    """As a worker does that is told to stop: the job looks as if nobody had ever claimed it."""
+    await Queue(engine.database, "first", timedelta(seconds=30)).release([(job.id, job.epoch)])
+
+
+async def all_but_in_hand(engine: Engine) -> None:
+    """Until nothing is left but the job that is in the test's hand."""
+    await engine.settle(until=lambda jobs: all(job["kind"] == "child" or job["state"] == "scheduled" for job in jobs))
+
+
+@pytest.mark.parametrize("end", ["dies", "stops"])
+async def test_a_child_that_was_stored_after_its_parent_was_cancelled_is_cancelled_too(
+    engine: Engine, end: str
+) -> None:
+    top, run, job = await being_started(engine)
+    await tell(engine, top, Cancelled("", "ada"))
+    await all_but_in_hand(engine)
+    await errands.start_child(engine.driver, engine.starter, run, job)
+    await (lapse(engine) if end == "dies" else released(engine, job))
+    await engine.settle()
+    assert await statuses(engine) == ["CANCELLED", "CANCELLED"]
+
+
+async def test_a_worker_that_was_taken_for_dead_leaves_no_child_behind(engine: Engine) -> None:
+    """Its job is somebody else's, who finds neither a child nor anybody who waits for it; only then it goes on."""
+    top, run, job = await being_started(engine)
+    await tell(engine, top, Cancelled("", "ada"))
+    await lapse(engine)
+    await engine.settle()
+    assert (await engine.jobs(), await statuses(engine)) == ([], ["CANCELLED"])
+    await errands.start_child(engine.driver, engine.starter, run, job)
+    await engine.settle()
+    assert await statuses(engine) == ["CANCELLED", "CANCELLED"]
+
+
+async def test_a_child_that_was_stored_after_its_parent_was_paused_is_paused_too(engine: Engine) -> None:
+    top, run, job = await being_started(engine)
+    await tell(engine, top, Paused("ada"))
+    await all_but_in_hand(engine)
+    await errands.start_child(engine.driver, engine.starter, run, job)
+    await released(engine, job)
+    await engine.settle()
+    assert await statuses(engine) == ["PAUSED", "PAUSED"]
+    await tell(engine, top, Resumed("ada"))
+    await engine.settle()
+    assert await statuses(engine) == ["WAITING", "WAITING"]
 
 
 async def test_a_workflow_that_starts_itself_ends_at_the_limit(engine: Engine) -> None:
