@@ -74,6 +74,9 @@ WEIGHT = 32_000_000
 
 CANCELLED = "The execution was cancelled."
 
+UNDOES = "undoes"
+"""In the data of the note that says how many steps are undone before the end: nobody has done that by hand."""
+
 
 class Turn(JournalRows):
     """Applies events to one run, and the answers to the commands that come of them."""
@@ -315,7 +318,8 @@ class Turn(JournalRows):
         else:
             self.run.error = cancelled(command)
         many = f"{command.steps} steps are" if command.steps > 1 else "1 step is"
-        self.run.note("RUNNING", f"It will end as {command.status.value}; before that {many} undone.", self.now)
+        said = f"It will end as {command.status.value}; before that {many} undone."
+        self.run.note("RUNNING", said, self.now, {UNDOES: command.steps})
 
     # -- the end -------------------------------------------------------------------------------------------
 
