@@ -11,8 +11,10 @@ from tests.engine.conftest import Engine, ok
 from tests.engine.documents import call, chain, step
 from tests.engine.test_delivery import claim, lapse
 from tests.engine.test_pausing import family, statuses, tell, three_levels
+from tests.engine.test_poison import until_ended, write
 
-from weft.engine.news import Cancelled, Paused, Resumed, Retried
+from weft.core.ids import new_id
+from weft.engine.news import Cancelled, News, Paused, Resumed, Retried
 from weft.engine.queue import Job, Queue
 from weft.engine.run import Run
 from weft.engine.start_errors import DEEPEST
@@ -174,6 +176,35 @@ async def test_a_child_that_was_stored_after_its_parent_was_paused_is_paused_too
     await tell(engine, top, Resumed("ada"))
     await engine.settle()
     assert await statuses(engine) == ["WAITING", "WAITING"]
+
+
+async def test_a_child_that_is_buried_fails_the_step_that_waits_for_it(engine: Engine) -> None:
+    """Nobody can read it any more, so it cannot tell its end itself. Those who follow ends hear of it too."""
+    hears = {"event": "workflow.failed", "filter": "event.payload.error.kind == 'abandoned'"}
+    listening = await engine.workflow(chain(step("hears", "wait_for_event", hears)))
+    listener = (await engine.start(listening, None, inline=True)).id
+    await engine.settle()
+    top, run, job = await being_started(engine)
+    what = await errands.start_child(engine.driver, engine.starter, run, job)
+    await engine.driver.deliver(engine.actor.tenant_id, [News(top, what, job.fence)])
+    leaf = (await family(engine))[-1]
+    await spoil_version(engine, leaf["workflow_id"], leaf["id"])
+    engine.driver.plans = type(engine.driver.plans)()
+    rows = await until_ended(engine, [top, leaf["id"], listener])
+    assert rows[listener]["output"]["payload"]["execution"] == str(leaf["id"])
+    assert [rows[one]["status"] for one in (top, leaf["id"])] == ["FAILED", "FAILED"]
+    error = rows[top]["error"]
+    assert (error["step"], error["kind"], error["data"]["cause"]["kind"]) == ("down", "sub_workflow", "abandoned")
+
+
+async def spoil_version(engine: Engine, workflow: UUID, execution: UUID) -> None:
+    version = new_id()
+    await write(
+        engine,
+        "insert into weft.workflow_versions (tenant_id, id, workflow_id, number, definition, content_hash)"
+        " values ($1, $2, $3, 2, $4, 'y')", engine.actor.tenant_id, version, workflow, {"steps": [{"key": "a"}]},
+    )  # fmt: skip
+    await write(engine, "update weft.workflow_executions set version_id = $1 where id = $2", version, execution)
 
 
 async def test_a_workflow_that_starts_itself_ends_at_the_limit(engine: Engine) -> None:
