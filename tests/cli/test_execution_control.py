@@ -11,7 +11,7 @@ from tests.cli.test_execution import CONFLICT, actor  # noqa: F401  the fixture
 from tests.factories import executions
 from tests.factories.executions import CALL, SET
 
-from weft.cli import execution_text
+from weft.cli import execution_control, execution_text
 from weft.core.actor import Actor
 from weft.db.database import Database
 
@@ -54,6 +54,15 @@ async def test_replaying(workflow: UUID, weft: Weft) -> None:
     assert (found["version"], found["input"]) == (2, {"amount": 8})
     unknown = weft("execution", "replay", which, "--from", "nothing")
     assert (unknown.code, "no step 'nothing'" in unknown.err) == (2, True)
+
+
+def test_a_replay_says_what_it_will_not_undo() -> None:
+    started = {"id": "x", "number": 2, "not_undone": ["car", "hotel"]}
+    assert execution_control.replayed(started, "pay", recompute=False).splitlines()[1] == (
+        "If it fails, it will not undo what car, hotel did: that is up to the execution that did it."
+    )
+    link = {"of": "y", "number": 1, "from": "pay", "before": "keep", "not_undone": [{"step": "car"}]}
+    assert execution_text.repeated(link) == "repeats execution 1 (y) from step 'pay'; does not undo car"
 
 
 async def test_moving_shows_what_becomes_of_each_and_asks(workflow: UUID, weft: Weft) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.engine.conftest import Engine, ok
 from tests.engine.documents import Document, call, chain, step
 from tests.engine.test_delivery import Counted, claim
+from tests.engine.test_events import send
 from tests.engine.versions import publish
 
 from weft.core.actor import Actor
@@ -240,6 +241,84 @@ async def test_a_save_that_read_the_old_version_is_made_again_in_the_new_one(eng
         row = await engine.execution(execution)
         assert row["status"] == "COMPLETED"
         assert (row["output"], row["version_id"] == version) == ((2, True) if page.items[0].moved else (1, False))
+
+
+def trip(book: str, undo: str | None) -> Document:
+    cancel = {"method": "POST", "url": "http://stub/cancel", "body": "{{ compensating }}"}
+    return {
+        "steps": [
+            step(book, "transform", {"output": {"booking": 7}}, **({"compensate": undo} if undo else {})),
+            call("pay"),
+            *([step(undo, "http", cancel)] if undo else []),
+        ],
+        "transitions": [{"from": book, "to": "pay"}],
+    }
+
+
+async def test_what_was_done_before_the_move_is_undone_by_the_new_version(engine: Engine) -> None:
+    engine.http.replies = [lambda request: ok(status=402 if request.url.endswith("/pay") else 200)]
+    workflow, _ = await two_versions(engine, trip("book", "unbook"), trip("reserve", "unreserve"))
+    failed, cancelled = await begun(engine, workflow), await begun(engine, workflow)
+    mapping: dict[str, str | None] = {"book": "reserve", "unbook": "unreserve"}
+    assert [item.moved for item in (await consider(engine, workflow, mapping)).items] == [True, True]
+    await engine.driver.deliver(engine.actor.tenant_id, [News(cancelled, Cancelled("stop", "ada"))])
+    await engine.settle()
+    for execution, status in ((failed, "FAILED"), (cancelled, "CANCELLED")):
+        assert (await engine.execution(execution))["status"] == status
+        assert (await engine.journal(execution))[-1] == ("unreserve", 1, "COMPLETED")
+    undone = [request.body or b"" for request in engine.http.requests if request.url.endswith("/cancel")]
+    assert [b'"booking":7' in body and b'"reserve"' in body for body in undone] == [True, True]
+
+
+async def test_what_the_new_version_cannot_undo_stays_and_the_preview_says_so(engine: Engine) -> None:
+    workflow, version = await two_versions(engine, trip("book", "unbook"), trip("book", None))
+    execution = await begun(engine, workflow)
+    said = "What 'book' has done could not be undone by the new version: 'book' has no `compensate`."
+    for dry_run in (True, False):
+        page = await consider(engine, workflow, {"unbook": None}, dry_run=dry_run)
+        assert [(item.problems, item.moved) for item in page.items] == [((said,), False)]
+    assert (await engine.execution(execution))["version_id"] != version
+
+
+def twice(first: str, second: str) -> Document:
+    """Two steps in a loop that wait for the same type of event, with a delay between the turns."""
+    again = {"max_visits": 5, "on_error": "end"}
+    return {
+        "steps": [
+            step(first, "wait_for_event", {"event": "order.paid"}, **again),
+            step(second, "wait_for_event", {"event": "order.paid"}),
+            step("pause", "delay", {"for": 60}),
+            step("end", "end"),
+        ],
+        "transitions": [
+            {"from": a, "to": b} for a, b in ((first, second), (second, "pause"), ("pause", first))
+        ],
+    }  # fmt: skip
+
+
+async def test_a_step_that_was_moved_knows_the_events_that_it_took(engine: Engine) -> None:
+    """Even where two steps take each other's names; a step that was left out leaves nothing to one of its name."""
+    workflow, _ = await two_versions(engine, twice("wait", "check"), twice("check", "wait"))
+    swapped, dropped, all_dropped = [await begun(engine, workflow) for _ in range(3)]
+    await send(engine)
+    await engine.settle()
+    mappings: dict[UUID, dict[str, str | None]] = {
+        swapped: {"wait": "check", "check": "wait"},
+        dropped: {"wait": None, "check": "wait"},
+        all_dropped: {"wait": None, "check": None},
+    }
+    for execution, mapping in mappings.items():
+        page = await consider(engine, workflow, mapping, executions=[execution])
+        assert [(item.moved, item.problems) for item in page.items] == [(True, ())]
+    for _ in range(2):
+        engine.clock.advance(61)
+        await engine.settle()
+    waits = await engine.fetch("select execution_id, visit, step from weft.event_waits where taken is null")
+    assert {(row["execution_id"], row["visit"], row["step"]) for row in waits} == {
+        (swapped, 4, "check"),
+        (dropped, 5, "wait"),  # its first step has no predecessor, and took the event in the second turn
+        (all_dropped, 7, "check"),  # so have both of them
+    }
 
 
 @pytest.mark.parametrize("executions", [1, 20])

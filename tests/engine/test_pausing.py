@@ -8,9 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import pytest
 from tests.engine.conftest import Engine, ok
 from tests.engine.documents import call, chain, step
 from tests.engine.test_delivery import claim
+from tests.engine.test_events import send
 
 from weft.engine.news import Cancelled, News, Paused, Resumed, TakenUp, What
 from weft.worker import errands
@@ -125,6 +127,44 @@ async def test_a_delay_that_falls_due_meanwhile_is_over(engine: Engine) -> None:
     assert await engine.journal(result.id) == [(None, 0, "PENDING"), ("wait", 1, "COMPLETED")]
     await resume(engine, result.id)
     assert await status(engine, result.id) == "COMPLETED"
+
+
+@pytest.mark.parametrize("on_timeout", ["fail", "continue"])
+async def test_a_timeout_counts_when_the_execution_goes_on_unless_there_is_an_answer_by_then(
+    engine: Engine, on_timeout: str
+) -> None:
+    wait = step("paid", "wait_for_event", {"event": "order.paid", "on_timeout": on_timeout}, timeout=60)
+    workflow = await engine.workflow(chain(wait, step("end", "end", {"output": "{{ steps.paid.output.payload }}"})))
+    heard = (await engine.start(workflow, None, inline=True)).id
+    await pause(engine, heard)
+    engine.clock.advance(120)
+    await engine.settle()
+    assert (await engine.journal(heard))[-1] == ("paid", 1, "RUNNING"), "it still waits"
+    await send(engine, payload="late, but in time")
+    await engine.settle()
+    await resume(engine, heard)
+    row = await engine.execution(heard)
+    assert (row["status"], row["output"]) == ("COMPLETED", "late, but in time")
+
+
+async def test_waits_that_are_content_with_nothing_get_it_when_the_execution_goes_on(engine: Engine) -> None:
+    wait = step("paid", "wait_for_event", {"event": "order.paid", "on_timeout": "continue"}, timeout=60)
+    last = await engine.workflow(chain(wait))
+    more = await engine.workflow(chain({**wait}, call()))
+    ended, goes_on = [(await engine.start(one, None, inline=True)).id for one in (last, more)]
+    for one in (ended, goes_on):
+        await pause(engine, one)
+    engine.clock.advance(120)
+    await engine.settle()
+    for one in (ended, goes_on):
+        assert await status(engine, one) == "PAUSED"
+        assert await resume(engine, one)
+        assert (await engine.journal(one))[1] == (None, 0, "RUNNING"), "the journal says that it was resumed"
+    assert await status(engine, ended) == "COMPLETED"
+    await engine.settle()
+    assert await status(engine, goes_on) == "COMPLETED"
+    assert len(engine.http.requests) == 1
+    assert await engine.fetch("select 1 from weft.event_waits") == []
 
 
 async def test_items_under_way_end_and_no_other_begins(engine: Engine) -> None:

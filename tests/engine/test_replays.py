@@ -15,7 +15,7 @@ from weft.core.actor import Actor
 from weft.domain.executions.errors import ExecutionNotFound, ReplayInputsMissing, ReplayStepUnknown
 from weft.engine import replays
 from weft.engine.plans import InputInvalid
-from weft.engine.replays import ReplayRequest
+from weft.engine.replays import ReplayRequest, ReplayResult
 from weft.engine.simulation.errors import SimulationUnavailable
 from weft.engine.start_errors import IdempotencyKeyReused, VersionUnknown
 from weft.engine.start_requests import StartResult
@@ -32,7 +32,7 @@ PAY = chain(
 
 async def replay(
     engine: Engine, execution_id: UUID, at: str, *, actor: Actor | None = None, **more: Any
-) -> StartResult:
+) -> ReplayResult:
     return await replays.replay(engine.driver, actor or engine.actor, ReplayRequest(execution_id, at, **more))
 
 

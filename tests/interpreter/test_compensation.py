@@ -18,6 +18,7 @@ from weft.interpreter.compile import DefinitionFault, compile_definition
 from weft.interpreter.events import Abandoned, CancelRequested, StepFailed, StepSucceeded, UndoRequested
 from weft.interpreter.explore import explore
 from weft.interpreter.state import Status
+from weft.interpreter.undone import can_be_undone, is_being_undone
 
 
 def undone(key: str, handler: str | None = None, **more: Any) -> dict[str, Any]:
@@ -69,6 +70,28 @@ def test_the_definition_says_when(word: str, fails: bool, cancels: bool) -> None
         else:
             run.cancel()
         assert bool(run.live) is expected
+
+
+def test_what_stands_is_told_from_what_is_undone_or_about_to_be() -> None:
+    def told(run: Run) -> list[tuple[bool, bool]]:
+        return [(can_be_undone(run.state, one), is_being_undone(run.definition, run.state, one)) for one in (2, 3)]
+
+    split = {"key": "s", "type": "parallel"}
+    back = {"key": "back", "type": "compensate", "config": {"steps": ["hotel"]}}
+    run = Run(
+        document(split, undone("car"), undone("hotel"), "pay", back, "un_car", "un_hotel", s=["car", "hotel"],
+                 hotel="back", car="pay")
+    )  # fmt: skip
+    run.succeed("s", "car")
+    assert told(run) == [(True, False), (False, False)]
+    run.succeed("hotel")
+    assert told(run) == [(True, False), (True, False)]
+    run.undo("back")
+    assert told(run) == [(True, False), (True, True)]
+    run.succeed("un_hotel", "back")
+    assert told(run) == [(True, False), (False, False)]
+    run.cancel()
+    assert told(run) == [(True, True), (False, False)]
 
 
 def test_a_handler_that_fails_is_noted_and_the_others_still_run() -> None:

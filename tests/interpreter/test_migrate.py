@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +22,7 @@ from weft.interpreter.compile import compile_definition
 from weft.interpreter.definition import Definition
 from weft.interpreter.events import StepSucceeded, VersionChanged
 from weft.interpreter.migrate import Migration, Move, StepMapping, counterpart, mapping_problems, migrate
-from weft.interpreter.state import ROOT, Frame, Phase, State, Status
+from weft.interpreter.state import ROOT, Ending, Frame, Phase, State, Status, Visit
 
 # -- for every definition and every moment -------------------------------------------------------------------
 
@@ -32,8 +32,9 @@ def renamed(written: Mapping[str, Any]) -> dict[str, Any]:
     steps = []
     for step in written["steps"]:
         moved = {**step, "key": step["key"] + "x"}
-        if "on_error" in step:
-            moved["on_error"] = step["on_error"] + "x"
+        for naming in ("on_error", "compensate"):
+            if naming in step:
+                moved[naming] = step[naming] + "x"
         if isinstance(step.get("cancels"), list):
             moved["cancels"] = [other + "x" for other in step["cancels"]]
         if "body" in (step.get("config") or {}):
@@ -63,6 +64,8 @@ def state_renamed(state: State) -> State:
         visits={number: replace(visit, step=visit.step + "x") for number, visit in state.visits.items()},
         interrupted=tuple(replace(visit, step=visit.step + "x") for visit in state.interrupted),
         frames={key: frame_renamed(frame) for key, frame in state.frames.items()},
+        undo=tuple((number, step + "x") for number, step in state.undo),
+        ending=state.ending and replace(state.ending, unsettled=tuple(step + "x" for step in state.ending.unsettled)),
     )
 
 
@@ -109,6 +112,140 @@ def test_moving_to_the_same_definition_changes_nothing(definition: Definition, s
         else:
             assert outcome.state is not None
             assert without_old_names(outcome.state) == state
+
+
+# -- everything that names steps -------------------------------------------------------------------------------
+
+NAMING = {
+    State: {"visits", "frames", "interrupted", "undo", "ending"},
+    Visit: {"step", "ordered_as"},
+    Frame: {"graph", "arrived", "fired", "last", "visits"},
+    Ending: {"unsettled"},
+}
+"""What of a state names steps, itself or by what it holds. `ordered_as` is the old name, on purpose."""
+
+NAMELESS = {
+    State: {"status", "seed", "next_visit", "reason", "overdue", "compensated"},
+    Visit: {"number", "frame", "attempt", "phase", "entered_at", "count", "next_item", "done", "failed", "origin",
+            "resumes", "last", "undoes", "owner", "reason", "settled"},
+    Frame: {"id", "result"},
+    Ending: {"status", "reason", "visit"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [State, Visit, Frame, Ending])
+def test_whatever_a_state_holds_is_known_to_name_steps_or_not(kind: type[State | Visit | Frame | Ending]) -> None:
+    """A new field that names steps belongs to `NAMING`, is moved by `migrate`, and is in the state below."""
+    assert NAMING[kind] | NAMELESS[kind] == {field.name for field in fields(kind)}
+
+
+def test_nothing_of_a_moved_state_has_an_old_name() -> None:
+    """Every field that names steps is filled, with steps that all have another name in the new version."""
+    body = document(
+        {"key": "in0", "type": "parallel"}, "in1", {"key": "in2", "max_visits": 2, "on_error": "in1"},
+        {"key": "in3", "join": "any"}, in0=["in1", "in2"], in1="in3", in2="in3",
+    )  # fmt: skip
+    old = compile_definition(
+        document(
+            {"key": "a", "compensate": "un_a"},
+            {"key": "b", "compensate": "un_b", "max_visits": 3, "on_error": "c", "split": "all"},
+            for_each("each", body),
+            {"key": "j", "join": {"at_least": 2}},
+            "c", "un_a", "un_b", a="b", b=["j", "each"], each="j",
+        )
+    )  # fmt: skip
+    new = compile_definition(renamed(old.document))
+    at = Run(document("a")).at
+    state = State(
+        status=Status.running,
+        next_visit=9,
+        visits={5: Visit(5, "each", ROOT, 1, Phase.iterating, at, next_item=1, count=2, origin=(5, 1)),
+                6: Visit(6, "in1", "5.0", 1, Phase.running, at),
+                7: Visit(7, "un_b", ROOT, 1, Phase.running, at, undoes=2)},
+        frames={ROOT: Frame(ROOT, ROOT, {"j": ("b",)}, {"j": 1}, {"a": 1, "b": 2}, {"b": 2}),
+                "5.0": Frame("5.0", "each", {"in3": ("in2",)}, {"in3": 1}, {"in2": 4}, {"in2": 1})},
+        interrupted=(Visit(3, "c", ROOT, 1, Phase.running, at),),
+        undo=((1, "a"), (2, "b")),
+        ending=Ending(Status.failed, "broken", 3, ("a", "b")),
+    )  # fmt: skip
+    for value in (state, state.frames["5.0"], state.ending):
+        assert all(getattr(value, name) for name in NAMING[type(value)])
+    outcome = migrate(old, new, state, {step.path: path_renamed(step.path) for step in old.all_steps()})
+    assert outcome.problems == ()
+    assert outcome.state is not None
+    assert without_old_names(outcome.state) == state_renamed(state)
+    assert {visit.ordered_as for visit in outcome.state.visits.values()} == {"", "each.in1", "un_b"}
+
+
+# -- what is to be undone --------------------------------------------------------------------------------------
+
+
+def trip(book: str = "book", undo: str | None = "unbook", **more: Any) -> dict[str, Any]:
+    steps: list[Any] = [{"key": book, **({"compensate": undo} if undo else {})}, "wait", "pay"]
+    return document(*steps, *([undo] if undo else []), **{book: "wait"}, wait="pay") | more
+
+
+BOTH = {"book": "reserve", "unbook": "unreserve"}
+
+
+@pytest.mark.parametrize("how", ["cancel", "fail"])
+def test_what_completed_before_a_move_is_undone_after_it(how: str) -> None:
+    run = Run(trip())
+    run.succeed("book")
+    run.move(trip("reserve", "unreserve"), BOTH)
+    run.cancel() if how == "cancel" else run.fail("wait")
+    assert run.live == ["unreserve"]
+    assert run.visit("unreserve").undoes == 1
+    run.succeed("unreserve")
+    assert run.status() is (Status.cancelled if how == "cancel" else Status.failed)
+
+
+def test_what_the_new_version_could_not_undo_keeps_the_execution_where_it_is() -> None:
+    run = Run(trip())
+    run.succeed("book")
+    assert refusal(run, trip("reserve", "unreserve")) == (
+        "What 'book' has done could not be undone by the new version: it has no counterpart there; map 'book' to "
+        "a step with `compensate`."
+    )
+    assert "no counterpart there" in refusal(run, trip("reserve", "unreserve"), {"book": None})
+    assert refusal(run, trip(undo=None)) == (
+        "What 'book' has done could not be undone by the new version: 'book' has no `compensate`."
+    )
+    before = Run(trip())
+    assert to(before, trip(undo=None)).problems == (), "nothing has been done yet"
+    never = Run(trip(compensate="never"))
+    never.succeed("book")
+    moved = to(never, trip(undo=None)).state
+    assert moved is not None
+    assert moved.undo == (), "it would not have been undone anyway"
+
+
+def test_an_execution_that_is_being_undone_moves_on_with_it() -> None:
+    run = Run(trip())
+    run.succeed("book")
+    run.fail("wait")
+    run.move(trip("reserve", "unreserve"), BOTH)
+    assert (run.live, run.latest(RunStep)) == (["unreserve"], [])
+    run.fail("unreserve", retryable=False)
+    assert run.finish.unsettled == ("reserve",)
+
+
+def test_a_step_that_undoes_becomes_the_one_that_undoes_the_same() -> None:
+    run = Run(trip())
+    run.succeed("book")
+    run.fail("wait")
+    other = trip("reserve", "unreserve")
+    other["steps"] += [{"key": "spare", "type": "set", "compensate": "unspare"}, {"key": "unspare", "type": "set"}]
+    other["transitions"].append({"from": "pay", "to": "spare"})
+    assert refusal(run, other, {"book": "reserve", "unbook": "unspare"}) == (
+        "'unbook' is undoing 'book', but in the new version 'reserve' is undone by 'unreserve'; map 'unbook' to that."
+    )
+
+
+def test_a_token_that_goes_on_cannot_become_one_that_undoes() -> None:
+    run = Run(trip())
+    run.succeed("book")
+    assert "but 'unbook' only undoes other steps" in refusal(run, trip(), {"wait": "unbook"})
 
 
 # -- one by one ----------------------------------------------------------------------------------------------

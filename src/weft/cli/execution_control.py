@@ -62,13 +62,16 @@ def replay(
     headers = {"Idempotency-Key": key} if key is not None else {}
     api = connect(url, tenant)
     started = api.post(f"/executions/{identified(which)}/replay", body, headers=headers)
-    output.result(started, lambda: _replayed(started, step, recompute=recompute))
+    output.result(started, lambda: replayed(started, step, recompute=recompute))
 
 
-def _replayed(started: Mapping[str, Any], step: str, *, recompute: bool) -> str:
+def replayed(started: Mapping[str, Any], step: str, *, recompute: bool) -> str:
+    """What the command says of the new execution."""
     how = "from the start" if recompute else f"from step '{step}'"
+    kept = ", ".join(started["not_undone"])
+    said = f"If it fails, it will not undo what {kept} did: that is up to the execution that did it.\n" if kept else ""
     return (
-        f"Execution {started['number']} repeats it {how}.\n"
+        f"Execution {started['number']} repeats it {how}.\n{said}"
         f"`weft execution show {started['id']}` tells how far it has come."
     )
 

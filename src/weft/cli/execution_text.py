@@ -86,7 +86,7 @@ def detail(row: Row) -> str:
         f"created {moment(row['created_at'])}, waited {length(row['queued_ms'])}, took {length(row['duration_ms'])}",
     ]
     if row["trigger"] == "REPLAY":
-        lines.append(_repeated(row["metadata"]["replay"]))
+        lines.append(repeated(row["metadata"]["replay"]))
     if row["simulation"]:
         lines.append("simulated: nothing outside was reached, and it took its time on a clock of its own")
     if row["journal_gone"]:
@@ -110,9 +110,11 @@ def detail(row: Row) -> str:
     return "\n".join(lines)
 
 
-def _repeated(replay: Row) -> str:
+def repeated(replay: Row) -> str:
+    """What a replay repeats, of `metadata.replay`."""
     how = f"from step '{replay['from']}'" if replay["before"] == "keep" else "from the start"
-    return f"repeats execution {replay['number']} ({replay['of']}) {how}"
+    kept = ", ".join(effect["step"] for effect in replay.get("not_undone", ()))
+    return f"repeats execution {replay['number']} ({replay['of']}) {how}" + (f"; does not undo {kept}" if kept else "")
 
 
 def _live(step: Row) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Final, assert_never
 
 from weft.db.database import Connection
+from weft.engine import timers
+from weft.engine.events import hearing
 from weft.engine.news import ChildStarted, Held, Migrated, Paused, Resumed
 from weft.engine.records import AuditRow
 from weft.engine.turn import Turn
-from weft.interpreter.events import PauseRequested, ResumeRequested, VersionChanged
-from weft.interpreter.migrate import migrate
+from weft.interpreter.events import PauseRequested, VersionChanged
+from weft.interpreter.migrate import counterpart, migrate
 from weft.interpreter.state import Status
 
 PARENT: Final = "parent"
@@ -51,7 +53,7 @@ async def _resume(turn: Turn, what: Resumed) -> None:
     run = turn.run
     if what.by_parent and run.state.reason != PARENT:
         return
-    if await turn.hear(ResumeRequested(turn.now)):
+    if await timers.resume(turn):
         run.note("RUNNING", f"Resumed by {what.by}.", turn.now)
         for kind, visit, attempt in run.held:
             if run.awaits(visit, attempt):
@@ -92,6 +94,7 @@ async def _migrate(turn: Turn, what: Migrated) -> None:
         what.refused[run.id] = outcome.problems
         return
     run.state, run.plan, run.moved_to = outcome.state, what.target, what.target.version_id
+    hearing.rename(run, _renamed(what))
     versions = {"from_version": what.source.number, "to_version": what.target.number}
     run.note(
         "COMPLETED",
@@ -101,6 +104,12 @@ async def _migrate(turn: Turn, what: Migrated) -> None:
     )
     run.audits.append(AuditRow(run.id, "execution.migrate", {**versions, "mapping": dict(what.mapping)}))
     await turn.hear(VersionChanged(turn.now))
+
+
+def _renamed(what: Migrated) -> dict[str, str | None]:
+    """The steps that wait for events and have another name in the new version, with that name."""
+    names = {path: counterpart(path, what.mapping) for path, step in what.source.steps.items() if step.hears}
+    return {path: name for path, name in names.items() if name != path}
 
 
 async def record(connection: Connection, rows: Sequence[AuditRow]) -> None:

@@ -14,18 +14,18 @@ from weft.domain.executions import service as executions
 from weft.domain.executions.control_schemas import (
     ExecutionPause,
     ExecutionReplay,
+    ExecutionReplayed,
     MigrationGroup,
     MigrationItem,
     MigrationRead,
     MigrationRequest,
     PlaceRead,
 )
-from weft.domain.executions.schemas import ExecutionRead, ExecutionStarted
+from weft.domain.executions.schemas import ExecutionRead
 from weft.engine import migrations, replays
 from weft.engine.news import News, Paused, Resumed
 from weft.engine.process import EngineProcess
 from weft.engine.routes import Engine, Key, Manager
-from weft.engine.start_requests import StartResult
 
 router = APIRouter(tags=["executions"])
 
@@ -63,17 +63,18 @@ async def resume_execution(engine: Engine, actor: Manager, execution_id: UUID) -
 
 _STARTED: dict[int | str, dict[str, Any]] = {
     200: {"description": "The key was used before: this is the execution of then."},
-    202: {"model": ExecutionStarted, "description": "The new execution is stored. `Location` is where to look."},
+    202: {"model": ExecutionReplayed, "description": "The new execution is stored. `Location` is where to look."},
 }
 
 
-@router.post("/executions/{execution_id}/replay", status_code=202, response_model=ExecutionStarted, responses=_STARTED)
+@router.post("/executions/{execution_id}/replay", status_code=202, response_model=ExecutionReplayed, responses=_STARTED)
 async def replay_execution(
     response: Response, engine: Engine, actor: Manager, execution_id: UUID, replay: ExecutionReplay, key: Key = None
-) -> StartResult:
+) -> replays.ReplayResult:
     """Run it again as a new execution: from a step on, with the results before it, or from the start.
 
-    The older execution stays as it is. The new one says in `metadata.replay` what it repeats.
+    The older execution stays as it is. The new one says in `metadata.replay` what it repeats, and undoes nothing that
+    it has not done itself: `not_undone` names the steps.
     """
     request = replays.ReplayRequest(
         execution_id=execution_id,

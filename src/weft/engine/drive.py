@@ -19,7 +19,7 @@ from weft.db.database import Connection, Database
 from weft.db.hot import transaction
 from weft.domain.executions.errors import JournalGone
 from weft.domain.executions.payloads import unpacked
-from weft.engine import bulk, control, places, store
+from weft.engine import bulk, control, places, store, timers
 from weft.engine.evaluate import Evaluator
 from weft.engine.events.hearing import Hearing
 from weft.engine.items import found_in
@@ -49,8 +49,7 @@ from weft.engine.run import Result, Run, from_row
 from weft.engine.simulation import stored
 from weft.engine.turn import Turn
 from weft.expressions.guard import Guard
-from weft.interpreter.events import Abandoned, CancelRequested, RetryRequested, Started, TimerFired
-from weft.interpreter.flow import TIMEOUT
+from weft.interpreter.events import Abandoned, CancelRequested, RetryRequested, Started
 from weft.interpreter.state import Phase
 
 TRIES = 6
@@ -230,8 +229,7 @@ class Driver:
 async def _go_on(turn: Turn, what: TimerDue | StepDue | Noted | GivenUp) -> None:
     match what:
         case TimerDue(visit=visit, attempt=attempt, purpose=purpose):
-            if not (purpose == TIMEOUT and await turn.pass_over(visit, attempt)):
-                await turn.hear(TimerFired(turn.now, visit, attempt, purpose))
+            await timers.fire(turn, visit, attempt, purpose)
         case StepDue(visit=visit, attempt=attempt):
             await turn.resume(visit, attempt)
         case Noted(message=message):

@@ -29,6 +29,7 @@ from weft.domain.executions.payloads import Reference, unpacked
 from weft.domain.workflows.certainty import Fact, analyse
 from weft.engine import control, payloads, places, store
 from weft.engine.drive import Driver, ExecutionBusy, gather
+from weft.engine.kept_effects import Effect, effects_of
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
 from weft.engine.run import Run, from_start
@@ -105,27 +106,38 @@ class _Kept:
     copied: Mapping[str, Any]
     done: frozenset[str]
     variables: Mapping[str, Any]
+    effects: tuple[Effect, ...] = ()  # what the older executions did, and undo if anybody does
 
 
-async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartResult:
+@dataclass(frozen=True, slots=True)
+class ReplayResult(StartResult):
+    """`not_undone`: kept steps that the new execution will not undo, as it has not done them."""
+
+    not_undone: tuple[str, ...] = ()
+
+
+async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> ReplayResult:
     """Store a new execution that repeats an older one. Raises what is wrong; then nothing is stored."""
     async with transaction(driver.database, actor, read_only=True) as connection:
         found = await connection.fetchrow(ORIGINAL, actor.tenant_id, request.execution_id)
         if found is None:
             raise ExecutionNotFound(request.execution_id)
-        if request.keeps and found["journal_gone"]:
-            raise JournalGone
         original = {
             **found,
             **await payloads.opened(connection, actor.tenant_id, found["id"], {"input": found["input"]}),
         }
         plan = await _plan(driver, connection, actor, original, request)
+        earlier = await _earlier(connection, actor, original, request, plan)
+        if earlier is not None:
+            return earlier
+        if request.keeps and found["journal_gone"]:
+            raise JournalGone
         period = rules.journal_period(
             original["created_at"], original["completed_at"], original["status"], driver.clock()
         )
-        kept = await _kept(connection, actor, original, plan, request, period) if request.keeps else None
+        kept = await _kept(driver, connection, actor, original, plan, request, period) if request.keeps else None
         limits = await places.limits_now(connection, actor.tenant_id, original["workflow_id"])
-    new = _new_execution(driver, actor, original, plan, request)
+    new = _new_execution(driver, actor, original, plan, request, kept)
     new.settings, new.priority = limits.settings, limits.priority
     new.place_key = await places.scope_of(driver.evaluator, original["name"], limits, new.input, actor.tenant_id)
     run = _laid_out(actor, original, plan, request, new, kept)
@@ -136,7 +148,7 @@ async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartR
     except payloads.RoomLost as lost:
         await room.take(0)
         raise PayloadQuotaReached(lost.size, room.quota) from lost
-    return stored or await _earlier(driver, actor, original, request, run)
+    return stored or await _not_stored(driver, actor, original, request, plan)
 
 
 async def _store(
@@ -148,7 +160,7 @@ async def _store(
     new: NewExecution,
     kept: _Kept | None,
     period: tuple[datetime, datetime],
-) -> StartResult | None:
+) -> ReplayResult | None:
     """Write it all in one transaction; None when there is such an execution already, or may be none."""
     batch = gather([run])
     batch.starts = [new]
@@ -163,9 +175,9 @@ async def _store(
             if kept is not None:
                 await _copy(connection, original, run, kept, period, driver.limits.payloads)
             await control.record(connection, [_audit(request, run)])
-            return StartResult(
+            return ReplayResult(
                 run.id, saved[run.id], run.facts.workflow_id, run.plan.version_id, run.state.status.value, None, None,
-                True,
+                True, _not_undone(run.facts.metadata["replay"]),
             )  # fmt: skip
     return None
 
@@ -194,6 +206,7 @@ def _input(original: Mapping[str, Any], request: ReplayRequest) -> Any:
 
 
 async def _kept(
+    driver: Driver,
     connection: Connection,
     actor: Actor,
     original: Mapping[str, Any],
@@ -208,12 +221,16 @@ async def _kept(
     variables = await payloads.opened(connection, actor.tenant_id, original["id"], written)
     rows = {row["step_key"]: {**row, "variables": variables[row["step_key"]]} for row in found}
     after = downstream(graph, request.step)
-    copied = {key: row for key, row in rows.items() if key in graph.steps and key not in after}
+    # Handlers are of the execution that has undone something: what they undid is done anew, or was not undone.
+    copied = {
+        key: row for key, row in rows.items() if key in graph.steps and key not in after and key not in graph.handlers
+    }
     missing = _missing(graph, request.step, copied)
     if missing:
         raise ReplayInputsMissing(request.step, missing)
+    effects = await effects_of(driver, connection, actor, original, plan, copied)
     done = frozenset(key for key, row in rows.items() if row["status"] in ("COMPLETED", "SKIPPED"))
-    return _Kept(copied, done, _variables(original, rows, copied))
+    return _Kept(copied, done, _variables(original, rows, copied), effects)
 
 
 def _missing(graph: Graph, step: str, copied: Mapping[str, Any]) -> list[str]:
@@ -242,7 +259,12 @@ def _variables(original: Mapping[str, Any], rows: Mapping[str, Any], copied: Map
 
 
 def _new_execution(
-    driver: Driver, actor: Actor, original: Mapping[str, Any], plan: Plan, request: ReplayRequest
+    driver: Driver,
+    actor: Actor,
+    original: Mapping[str, Any],
+    plan: Plan,
+    request: ReplayRequest,
+    kept: _Kept | None,
 ) -> NewExecution:
     """What a start would say of it: nobody's sub-workflow, with the older one's client and metadata."""
     metadata = {key: value for key, value in original["metadata"].items() if key not in _OWN}
@@ -251,7 +273,7 @@ def _new_execution(
         version_id=plan.version_id,
         client_id=original["client_id"],
         input=_input(original, request),
-        metadata={**metadata, "replay": _link(original, request)},
+        metadata={**metadata, "replay": _link(original, request, kept)},
         trigger=TRIGGER,
         trigger_id=None,
         trigger_version=None,
@@ -279,15 +301,29 @@ def _laid_out(
         visits = {key: row["visit"] for key, row in kept.copied.items()}
         run.state = begin_at(plan.definition, step, visits, done=kept.done, at=now, seed=run.id.int & 0x7FFFFFFF)
         run.variables = dict(kept.variables)
-        names = ", ".join(kept.copied) if len(kept.copied) <= _NAMED else f"{len(kept.copied)} steps"
-        run.note("PENDING", f"Repeats execution {number} from step '{step}'. Kept: {names or 'nothing'}.", now)
+        said = f"Repeats execution {number} from step '{step}'. Kept: {_few(list(kept.copied))}."
+        if kept.effects:
+            theirs = _few([effect.step for effect in kept.effects])
+            said += f" What was done by {theirs} is not undone by this execution, but by the one that did it."
+        run.note("PENDING", said, now)
     run.put_job("start", parked=new.place_key is not None)
     return run
 
 
-def _link(original: Mapping[str, Any], request: ReplayRequest) -> dict[str, Any]:
+def _few(names: Sequence[str]) -> str:
+    return (", ".join(names) or "nothing") if len(names) <= _NAMED else f"{len(names)} steps"
+
+
+def _link(original: Mapping[str, Any], request: ReplayRequest, kept: _Kept | None) -> dict[str, Any]:
     before = "keep" if request.keeps else "recompute"
-    return {"of": str(original["id"]), "number": original["number"], "from": request.step, "before": before}
+    link = {"of": str(original["id"]), "number": original["number"], "from": request.step, "before": before}
+    if kept is not None and kept.effects:
+        link["not_undone"] = [effect.written() for effect in kept.effects]
+    return link
+
+
+def _not_undone(link: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(effect["step"] for effect in link.get("not_undone", ()))
 
 
 async def _copy(
@@ -326,22 +362,35 @@ def _audit(request: ReplayRequest, run: Run) -> AuditRow:
 
 
 async def _earlier(
-    driver: Driver, actor: Actor, original: Mapping[str, Any], request: ReplayRequest, run: Run
-) -> StartResult:
-    """Nothing was stored: the key was used before, or the workflow does not take new executions."""
-    if request.idempotency_key is not None:
-        async with transaction(driver.database, actor, read_only=True) as connection:
-            row = await connection.fetchrow(EARLIER, actor.tenant_id, original["workflow_id"], request.idempotency_key)
-        if row is not None:
-            whole = driver.evaluator.payloads.whole
-            given = await whole(actor.tenant_id, row["id"], row["input"])
-            same = given == run.facts.input and row["version_id"] == run.plan.version_id
-            if not same or row["metadata"].get("replay") != run.facts.metadata["replay"]:
-                raise IdempotencyKeyReused
-            return StartResult(
-                row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"],
-                await whole(actor.tenant_id, row["id"], row["output"]), row["error"], created=False,
-            )  # fmt: skip
+    connection: Connection, actor: Actor, original: Mapping[str, Any], request: ReplayRequest, plan: Plan
+) -> ReplayResult | None:
+    """The execution that this key stored before, however the older one has gone on since; None for a new key."""
+    if request.idempotency_key is None:
+        return None
+    row = await connection.fetchrow(EARLIER, actor.tenant_id, original["workflow_id"], request.idempotency_key)
+    if row is None:
+        return None
+    documents = {"input": row["input"], "output": row["output"]}
+    documents = await payloads.opened(connection, actor.tenant_id, row["id"], documents)
+    same = documents["input"] == _input(original, request)
+    link = row["metadata"].get("replay", {})
+    asked = {key: value for key, value in link.items() if key != "not_undone"}
+    if not same or row["version_id"] != plan.version_id or asked != _link(original, request, None):
+        raise IdempotencyKeyReused
+    return ReplayResult(
+        row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"],
+        documents["output"], row["error"], created=False, not_undone=_not_undone(link),
+    )  # fmt: skip
+
+
+async def _not_stored(
+    driver: Driver, actor: Actor, original: Mapping[str, Any], request: ReplayRequest, plan: Plan
+) -> ReplayResult:
+    """The key was used a moment before, or the workflow does not take new executions."""
+    async with transaction(driver.database, actor, read_only=True) as connection:
+        earlier = await _earlier(connection, actor, original, request, plan)
+    if earlier is not None:
+        return earlier
     if original["workflow_status"] != "ACTIVE":
         raise WorkflowNotActive(original["name"], original["workflow_status"])
     raise ExecutionBusy

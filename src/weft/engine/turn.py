@@ -74,6 +74,9 @@ WEIGHT = 32_000_000
 
 CANCELLED = "The execution was cancelled."
 
+UNDOES = "undoes"
+"""In the data of the note that says how many steps are undone before the end: nobody has done that by hand."""
+
 
 class Turn(JournalRows):
     """Applies events to one run, and the answers to the commands that come of them."""
@@ -162,18 +165,6 @@ class Turn(JournalRows):
             command = RunStep(visit, attempt, step.step.path, live.frame)
             await self._answer_instant(command, step, step.instant)
             await self._follow()
-
-    async def pass_over(self, visit: int, attempt: int) -> bool:
-        """A wait whose time is over, and that is content with that, completes with nothing. False for all others."""
-        live = self.run.state.visits.get(visit)
-        if live is None or live.phase is not Phase.waiting or not self.run.awaits(visit, attempt):
-            return False
-        step = self.run.plan.steps[self.run.path_of(live)]
-        if not step.hears or step.raw.get("on_timeout") != "continue":
-            return False
-        done = Done(None, message="Nothing came in time.")
-        await self.hear(self.news_of(visit, attempt, done), done)
-        return True
 
     async def admit(self, visit: int, attempt: int, outcome: Done | Failed) -> Done | Failed:
         """The outcome as it may be kept: an output that is too large, or for which there is no room, is a failure."""
@@ -327,7 +318,8 @@ class Turn(JournalRows):
         else:
             self.run.error = cancelled(command)
         many = f"{command.steps} steps are" if command.steps > 1 else "1 step is"
-        self.run.note("RUNNING", f"It will end as {command.status.value}; before that {many} undone.", self.now)
+        said = f"It will end as {command.status.value}; before that {many} undone."
+        self.run.note("RUNNING", said, self.now, {UNDOES: command.steps})
 
     # -- the end -------------------------------------------------------------------------------------------
 

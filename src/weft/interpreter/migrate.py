@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from weft.interpreter.definition import Definition, Graph, JoinKind, Step
-from weft.interpreter.state import Frame, Phase, State, Status, Visit
+from weft.interpreter.definition import COMPENSATE, Compensation, Definition, Graph, JoinKind, Step
+from weft.interpreter.state import Ending, Frame, Phase, State, Status, Visit
 
 StepMapping = Mapping[str, str | None]
 
@@ -77,6 +77,13 @@ def _level(path: str) -> str:
     return path.rpartition(".")[0]
 
 
+def _ever_undoes(definition: Definition) -> bool:
+    """Whether completed steps are undone at some end, or in the midst of the workflow."""
+    return definition.compensation is not Compensation.never or any(
+        step.kind == COMPENSATE for step in definition.graph.steps.values()
+    )
+
+
 class _Mover:
     def __init__(self, old: Definition, new: Definition, state: State, mapping: StepMapping) -> None:
         self.old = old
@@ -90,11 +97,15 @@ class _Mover:
         state = self.state
         visits = {number: self._visit(visit) for number, visit in state.visits.items()}
         interrupted = tuple(self._visit(visit) for visit in state.interrupted)
+        undo = self._undo()
         frames = {} if self.problems else {key: self._frame(frame) for key, frame in state.frames.items()}
         moves = tuple(Move(step, target, tokens) for (step, target), tokens in self.moves.items())
         if self.problems:
             return Migration(None, moves, tuple(self.problems))
-        return Migration(replace(state, visits=visits, interrupted=interrupted, frames=frames), moves)
+        moved = replace(
+            state, visits=visits, interrupted=interrupted, frames=frames, undo=undo, ending=self._ending(state.ending)
+        )
+        return Migration(moved, moves)
 
     def _refuse(self, problem: str) -> None:
         self.problems[problem] = None
@@ -132,13 +143,58 @@ class _Mover:
         elif visit.phase is Phase.choosing and not self.new.graphs[_level(target.path)].outgoing[target.key]:
             self._refuse(f"The step '{step.path}' is done and its way on is not chosen, but '{path}' leads nowhere.")
             return None
+        elif not self._is_in_its_role(step, visit, target):
+            return None
         return target
+
+    def _is_in_its_role(self, step: Step, visit: Visit, target: Step) -> bool:
+        """A token that undoes stays at a step that undoes the same; any other at one that others lead to."""
+        undone = next((key for number, key in self.state.undo if number == visit.undoes), None)
+        if undone is None:
+            if target.key in self.new.graphs[_level(target.path)].handlers:
+                self._refuse(f"A token stands at '{step.path}', but '{target.path}' only undoes other steps.")
+                return False
+            return True
+        source = self._step(counterpart(undone, self.mapping))
+        if source is not None and source.compensate is not None and source.compensate != target.key:
+            self._refuse(
+                f"'{step.path}' is undoing '{undone}', but in the new version '{source.key}' is undone by "
+                f"'{source.compensate}'; map '{step.path}' to that."
+            )
+            return False
+        return True
 
     def _step(self, path: str | None) -> Step | None:
         if path is None:
             return None
         graph = self.new.graphs.get(_level(path))
         return graph.steps.get(path.rpartition(".")[2]) if graph is not None else None
+
+    # What is to be undone
+
+    def _undo(self) -> tuple[tuple[int, str], ...]:
+        """The completed visits that can be undone, under their new names, as long as the new version can undo them."""
+        found = []
+        for number, key in self.state.undo:
+            path = counterpart(key, self.mapping)
+            target = self._step(path)
+            if target is not None and target.compensate is not None:
+                found.append((number, target.key))
+            elif _ever_undoes(self.old):
+                lacks = (
+                    f"it has no counterpart there; map '{key}' to a step with `compensate`"
+                    if path is None or target is None
+                    else f"'{path}' has no `compensate`"
+                )
+                self._refuse(f"What '{key}' has done could not be undone by the new version: {lacks}.")
+        return tuple(found)
+
+    def _ending(self, ending: Ending | None) -> Ending | None:
+        """What could not be undone is named as the new version does; what it does not have keeps its name."""
+        if ending is None:
+            return None
+        moved = [(key, self._step(counterpart(key, self.mapping))) for key in ending.unsettled]
+        return replace(ending, unsettled=tuple(key if target is None else target.key for key, target in moved))
 
     # Frames: only when every token has its place
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weft.interpreter.state import Visit
+from weft.interpreter.definition import Definition
+from weft.interpreter.state import Phase, State, Visit
 from weft.interpreter.work import Work
 
 
@@ -28,3 +29,23 @@ def note_undone(work: Work, handler: Visit, *, failed: bool = False) -> None:
     elif failed and work.ending is not None:
         work.ending = replace(work.ending, unsettled=(*work.ending.unsettled, step))
     work.undo_due.append(handler.owner)
+
+
+def can_be_undone(state: State, number: int) -> bool:
+    """Whether what this completed visit did stands, and can be undone."""
+    return any(visit == number for visit, _ in state.undo)
+
+
+def is_being_undone(definition: Definition, state: State, number: int) -> bool:
+    """Whether its handler runs, or is about to: because the execution ends, or for a `compensate` step."""
+    step = next((step for visit, step in state.undo if visit == number), None)
+    if step is None or state.ending is not None:
+        return step is not None
+    for visit in state.visits.values():
+        if visit.undoes == number:
+            return True
+        if visit.phase is Phase.undoing:
+            wanted = definition.graphs[state.frames[visit.frame].graph].steps[visit.step].undoes
+            if not wanted or step in wanted:
+                return True
+    return False

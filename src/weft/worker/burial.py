@@ -7,10 +7,15 @@ the dead. A retry of the dead job tries the execution again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from weft.core.actor import system_actor
-from weft.db.database import Database
+from weft.core.ids import new_id
+from weft.db.database import Connection, Database
 from weft.db.hot import transaction
 from weft.engine import places
+from weft.engine.events import hearing
 from weft.engine.queue import Job
 
 FAIL = """/* weft:burial.fail */
@@ -19,7 +24,14 @@ update weft.workflow_executions e
        row_version = e.row_version + 1,
        error = jsonb_build_object('kind', 'abandoned', 'message', $3::text)
  where e.tenant_id = $1 and e.id = $2 and e.status not in ('COMPLETED', 'FAILED', 'CANCELLED')
-returning e.workflow_id, e.place_key
+returning e.workflow_id, e.place_key, e.parent_id, e.parent_visit, e.metadata, e.priority, e.completed_at,
+          not e.simulation
+          and exists (select 1 from weft.event_interests i where i.tenant_id = $1 and i.ends) as followed
+"""
+TELL_PARENT = """/* weft:burial.tell_parent */
+insert into weft.dispatch_jobs (tenant_id, id, kind, execution_id, visit, attempt, state, priority, run_at)
+values ($1, $2, 'child_done', $3, $4, $5, 'ready', $6, clock_timestamp())
+returning pg_notify('weft_jobs', 'job')
 """
 MOVE = """/* weft:burial.move */
 with gone as (
@@ -41,5 +53,18 @@ async def bury(database: Database, job: Job, reason: str, last_error: str | None
         if moved == "INSERT 0 0":
             return
         failed = await connection.fetchrow(FAIL, job.tenant_id, job.execution_id, reason)
-        if failed is not None and failed["place_key"] is not None:
-            await connection.execute(places.FREE, job.tenant_id, [job.execution_id], [failed["workflow_id"]])
+        if failed is not None:
+            await _tell(connection, job, failed)
+
+
+async def _tell(connection: Connection, job: Job, failed: Mapping[str, Any]) -> None:
+    """Whoever would hear of any other end hears of this one: they would wait for ever."""
+    if failed["place_key"] is not None:
+        await connection.execute(places.FREE, job.tenant_id, [job.execution_id], [failed["workflow_id"]])
+    if failed["parent_id"] is not None:
+        await connection.execute(
+            TELL_PARENT, job.tenant_id, new_id(), failed["parent_id"], failed["parent_visit"] or 0,
+            int(failed["metadata"].get("parent_attempt", 1)), failed["priority"],
+        )  # fmt: skip
+    if failed["followed"]:
+        await hearing.tell_ends(connection, job.tenant_id, [job.execution_id], failed["completed_at"])

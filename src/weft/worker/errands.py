@@ -51,6 +51,10 @@ MOST_CLAIMS = 5
 ERRAND_TIMEOUT = 300.0
 """Seconds an errand may take when its step names no timeout."""
 
+OURS = """/* weft:worker.ours */
+select 1 from weft.dispatch_jobs j where j.tenant_id = $1 and j.id = $2 and j.epoch = $3 and j.state = 'leased'
+"""
+
 CHILDREN = """/* weft:worker.children */
 select c.id, c.parent_id, c.parent_visit, c.status, c.output, c.error, c.metadata, c.simulation,
        c.started_at, c.completed_at
@@ -215,10 +219,16 @@ def _ended(job: Job, outcome: Outcome) -> What:
 
 
 async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> What:
-    """Start the execution that a sub-workflow step waits for; under its key it is started once."""
+    """Start the execution that a sub-workflow step waits for; under its key it is started once.
+
+    An earlier delivery may have started it and told nobody: its worker died, or gave the job back. `claims` does not
+    say so, as what is given back was never claimed. So a child that may be there is told what its parent's state means.
+    """
     if not run.awaits(job.visit, job.attempt):
+        await cancel_children(driver, job.tenant_id, [job])
         return Nothing()
     if _is_held(run, job):
+        await children.follow_parents(driver, job.tenant_id, [job])
         return Held(job.kind, job.visit, job.attempt)
     visit = run.state.visits[job.visit]
     step = run.plan.steps[run.path_of(visit)]
@@ -229,23 +239,9 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
     outcome = await Turn(run, driver.evaluator, now).run_instant(command, step, step.instant)
     if not isinstance(outcome, StartChild):
         return _ended(job, outcome)
-    actor = system_actor(run.facts.tenant_id, correlation_id=run.facts.correlation_id)
     try:
         await starter.submit(
-            actor,
-            StartRequest(
-                workflow=_id_or_name(outcome.workflow),
-                input=outcome.input,
-                version=outcome.version,
-                metadata={"parent_attempt": job.attempt, **stored.inherited(run)},
-                client_id=run.facts.client_id,
-                idempotency_key=f"{run.id}:{job.visit}:{job.attempt}",
-                trigger="WORKFLOW",
-                parent_id=run.id,
-                parent_visit=job.visit,
-                depth=run.facts.depth + 1,
-                priority=run.facts.priority,
-            ),
+            system_actor(run.facts.tenant_id, correlation_id=run.facts.correlation_id), _request_of(run, job, outcome)
         )
     except WorkflowFull as error:
         return StepEnded(job.visit, job.attempt, Failed("workflow_full", error.message))
@@ -255,7 +251,40 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
         pass  # an earlier delivery has started it, with an input that was computed then
     except WeftError as error:
         return StepEnded(job.visit, job.attempt, Failed("sub_workflow", error.message, retryable=False))
+    if not await _is_ours(driver, job):
+        await _follow_up(driver, job)
     return ChildStarted(job.visit, job.attempt)
+
+
+def _request_of(run: Run, job: Job, outcome: StartChild) -> StartRequest:
+    return StartRequest(
+        workflow=_id_or_name(outcome.workflow),
+        input=outcome.input,
+        version=outcome.version,
+        metadata={"parent_attempt": job.attempt, **stored.inherited(run)},
+        client_id=run.facts.client_id,
+        idempotency_key=f"{run.id}:{job.visit}:{job.attempt}",
+        trigger="WORKFLOW",
+        parent_id=run.id,
+        parent_visit=job.visit,
+        depth=run.facts.depth + 1,
+        priority=run.facts.priority,
+    )
+
+
+async def _is_ours(driver: Driver, job: Job) -> bool:
+    """Whether nobody else has had the job meanwhile: whoever takes it over from now on finds the child."""
+    async with transaction(driver.database, system_actor(job.tenant_id), read_only=True) as connection:
+        return await connection.fetchval(OURS, job.tenant_id, job.id, job.epoch) is not None
+
+
+async def _follow_up(driver: Driver, job: Job) -> None:
+    """We were taken for dead, and nobody will hear what we say: whoever had the job then may have found no child."""
+    run = (await driver.load(job.tenant_id, [job.execution_id])).get(job.execution_id)
+    if run is None or not run.awaits(job.visit, job.attempt):
+        await cancel_children(driver, job.tenant_id, [job])
+    else:
+        await children.follow_parents(driver, job.tenant_id, [job])
 
 
 def _id_or_name(workflow: str) -> UUID | str:

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from tests.engine.conftest import Engine, ok
 from tests.engine.documents import call, chain, step
+from tests.engine.test_compensation import trip
 
 from weft.core.actor import Actor
 from weft.core.ports import HttpError, HttpRequest, HttpResponse
@@ -107,6 +108,21 @@ async def test_a_failure_is_a_change_too(engine: Engine) -> None:
     row = next(row for row in result["rows"] if row["verdict"] == "different")
     assert row["after"]["error"]["message"] == "Too small to be paid."
     assert row["changes"][0] == {"path": "status", "before": "COMPLETED", "after": "FAILED"}
+
+
+async def test_what_was_undone_is_undone_again(engine: Engine) -> None:
+    """The definition has decided it, nobody by hand: and another version may not come to that."""
+    engine.http.replies = [lambda request: ok(status=402 if request.url.endswith("/pay") else 200)]
+    workflow = await engine.workflow(trip())
+    await engine.start(workflow, None)
+    await engine.settle()
+    result = await backtested(engine, workflow)
+    assert (result["same"], result["parts_at"], result["not_recorded"]) == (1, {}, {})
+    mended = trip()
+    mended["steps"][2] |= {"required": False}
+    result = await backtested(engine, workflow, compiled({"name": "w", **mended}))
+    assert result["statuses"] == {"FAILED -> COMPLETED": 1}
+    assert result["parts_at"] == {"pay": 1}
 
 
 async def test_a_step_without_a_recorded_answer_is_said_and_scripted(engine: Engine) -> None:

@@ -91,6 +91,13 @@ async def test_a_wait_that_is_too_long_is_timed_out(guard: Guard) -> None:
     assert (played.ends, played.seconds) == (("late",), 60.0)
 
 
+async def test_a_wait_that_is_content_with_nothing_goes_on_as_it_would_in_earnest(guard: Guard) -> None:
+    wait = step("wait", "wait_for_event", {"event": "order.paid", "on_timeout": "continue"}, timeout="1m")
+    document = chain(wait, step("end", "end", {"output": "{{ steps.wait.output is none }}"}))
+    played = await one(guard, document, steps={"wait": {"duration": "2m"}})
+    assert (played.status, played.output, played.seconds) == ("COMPLETED", True, 60.0)
+
+
 def test_errands_have_the_time_that_the_worker_gives_them() -> None:
     assert play.LONGEST_ERRAND == errands.ERRAND_TIMEOUT
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from weft.domain.executions.schemas import ExecutionStarted
 from weft.http.bodies import Input, Output
 from weft.interpreter.state import Status
 
@@ -32,6 +33,12 @@ class ExecutionReplay(Input):
     )
     input: Any | None = Field(default=None, description="Another input; without it that of the execution.")
     reason: Reason = Field(default="", description="Why; kept in the audit log.")
+
+
+class ExecutionReplayed(ExecutionStarted):
+    not_undone: list[str] = Field(
+        description="Kept steps that can be undone: by the executions that did them, and not by this one."
+    )
 
 
 class MigrationRequest(Input):

@@ -62,11 +62,32 @@ class ReplayInputsMissing(Conflict):
     code = "replay_inputs_missing"
 
     def __init__(self, step: str, missing: Sequence[str]) -> None:
-        names = ", ".join(f"'{one}'" for one in missing)
         super().__init__(
-            f"Step '{step}' builds on results that the execution does not have: {names}. Replay from the first of "
-            "these, or from the start (`before: recompute`)."
+            f"Step '{step}' builds on results that the execution does not have: {_names(missing)}. Replay from the "
+            "first of these, or from the start (`before: recompute`)."
         )
+
+
+class ReplayUndone(Conflict):
+    code = "replay_undone"
+
+    def __init__(self, undone: Sequence[str], unknown: Sequence[str] = ()) -> None:
+        said = []
+        if undone:
+            said.append(f"What these steps had done was undone, or is being undone: {_names(undone)}.")
+        if unknown:
+            said.append(
+                f"Whether what these steps had done was undone is not known any more, as the execution that did it is "
+                f"gone: {_names(unknown)}."
+            )
+        super().__init__(
+            f"{' '.join(said)} Their results cannot be kept: replay from the first of them, or from the start "
+            "(`before: recompute`)."
+        )
+
+
+def _names(steps: Sequence[str]) -> str:
+    return ", ".join(f"'{one}'" for one in steps)
 
 
 class MappingInvalid(Invalid):
@@ -91,8 +112,8 @@ class ExecutionCompensated(Conflict):
 
     def __init__(self) -> None:
         super().__init__(
-            "What the execution had done was undone when it failed, so it cannot go on from there. Replay it instead: "
-            "start a new execution with the same input."
+            "What the execution had done was undone when it failed, so it cannot go on from there. Replay it from the "
+            "start instead (`before: recompute`): that is a new execution with the same input."
         )
 
 

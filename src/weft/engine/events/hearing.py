@@ -6,7 +6,7 @@ statement is sent only when there is something for it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -43,6 +43,19 @@ delete from weft.event_waits w
 FORGET = """/* weft:events.forget */
 delete from weft.event_waits w where w.tenant_id = $1 and w.execution_id = any($2::uuid[])
 """
+
+RENAME = """/* weft:events.rename */
+with names as (
+  select u.* from unnest($2::uuid[], $3::text[], $4::text[]) as u (execution_id, step, becomes)
+),
+gone as (
+  delete from weft.event_waits w using names n
+   where w.tenant_id = $1 and w.execution_id = n.execution_id and w.step = n.step and n.becomes is null
+)
+update weft.event_waits w set step = n.becomes from names n
+ where w.tenant_id = $1 and w.execution_id = n.execution_id and w.step = n.step and n.becomes is not null
+"""
+"""What a step took is known by its name. One that is left out has no successor, and nothing that waits."""
 
 WANTS_ENDS = """/* weft:events.wants_ends */
 insert into weft.event_interests as i (tenant_id, version, ends) values ($1, 1, true)
@@ -107,10 +120,20 @@ class Over:
     taken: UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A step that waits, or has waited, has another name since its execution was moved; None when it is left out."""
+
+    execution_id: UUID
+    step: str
+    becomes: str | None
+
+
 @dataclass(slots=True)
 class Hearing:
     """Of one run, or of all runs of a batch."""
 
+    renamed: list[Renamed] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
     over: list[Over] = field(default_factory=list)
     events: list[NewEvent] = field(default_factory=list)
@@ -118,6 +141,7 @@ class Hearing:
     forgotten: list[UUID] = field(default_factory=list)
 
     def take(self, other: Hearing) -> None:
+        self.renamed += other.renamed
         self.waits += other.waits
         self.over += other.over
         self.events += other.events
@@ -161,6 +185,12 @@ def settle(run: Run, visit: int, attempt: int, outcome: Outcome | None) -> None:
         return
     taken = outcome.event if isinstance(outcome, Heard) else None
     hearing.over.append(Over(run.id, visit, attempt, taken))
+
+
+def rename(run: Run, names: Mapping[str, str | None]) -> None:
+    """The execution was moved: what its steps took was taken by their counterparts, under their new names."""
+    if names:
+        of(run).renamed += [Renamed(run.id, step, becomes) for step, becomes in names.items()]
 
 
 def forget(run: Run) -> None:
@@ -208,6 +238,9 @@ loops_refused = Refused()
 
 async def write(connection: Connection, tenant_id: UUID, hearing: Hearing, saved: Collection[UUID]) -> None:
     """Write what belongs to executions that were saved, in the same transaction."""
+    renamed = [row for row in hearing.renamed if row.execution_id in saved]
+    if renamed:
+        await connection.execute(RENAME, tenant_id, *_columns(renamed, ("execution_id", "step", "becomes")))
     over = [row for row in hearing.over if row.execution_id in saved]
     await _end(connection, tenant_id, over)
     forgotten = [execution for execution in hearing.forgotten if execution in saved]

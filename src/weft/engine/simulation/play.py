@@ -18,6 +18,7 @@ from uuid import UUID
 import msgspec
 
 from weft.core.errors import Exhausted, Unavailable, WeftError
+from weft.engine import timers
 from weft.engine.evaluate import Evaluator
 from weft.engine.news import Cancelled, StepEnded, TakenUp, TimerDue, What
 from weft.engine.outcomes import Done, Emit, Failed, Items, Outcome, Repeat, StartChild, Undo, WaitUntil
@@ -29,7 +30,7 @@ from weft.engine.simulation.positions import Positions
 from weft.engine.simulation.stage import RECORDED, Answered, Cue, Stage
 from weft.engine.turn import BUDGET, Turn
 from weft.interpreter.commands import RunStep, Settle
-from weft.interpreter.events import CancelRequested, Started, TimerFired
+from weft.interpreter.events import CancelRequested, Started
 
 LONGEST_ERRAND: Final = 300.0
 """Seconds an errand may take when its step names no timeout, as in the worker."""
@@ -78,7 +79,7 @@ class StagedTurn(Turn):
             case StepEnded(visit=visit, attempt=attempt, outcome=outcome):
                 await self.hear(self.news_of(visit, attempt, outcome), outcome)
             case TimerDue(visit=visit, attempt=attempt, purpose=purpose):
-                await self.hear(TimerFired(self.now, visit, attempt, purpose))
+                await timers.fire(self, visit, attempt, purpose)
             case Cancelled(reason=reason):
                 await self.hear(CancelRequested(self.now, reason))
             case _:

@@ -11,9 +11,11 @@ from weft.engine.outcomes import Done, Failed
 from weft.engine.plans import Plan, StepPlan
 from weft.engine.simulation.positions import Position, Positions
 from weft.engine.simulation.stage import RECORDED, Answered, Cue, Stage
+from weft.engine.turn import UNDOES
 
 _BY_HAND: Final = frozenset({"RUNNING", "FAILED", "COMPLETED"})
-"""Statuses of notes that say: resumed, retried, given up or moved, which is more than the definition has decided."""
+"""Statuses of notes that say: resumed, retried, given up or moved, which is more than the definition has decided. The
+note that steps are undone has one too, and is the definition's."""
 _JUST_AFTER: Final = 0.000001
 
 
@@ -44,7 +46,7 @@ def recording_of(rows: Sequence[Mapping[str, Any]]) -> Recording:
     positions = Positions()
     for row in rows:
         if row["step_key"] is None:
-            if row["status"] in _BY_HAND:
+            if row["status"] in _BY_HAND and UNDOES not in (row["data"] or {}):
                 found.by_hand = row["message"]
             continue
         positions.add(row["visit"], row["step_key"], row["frame"])
