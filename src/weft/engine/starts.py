@@ -23,6 +23,7 @@ from weft.db.hot import transaction
 from weft.domain.executions.payloads import Reference
 from weft.engine import places, store
 from weft.engine.drive import Driver, gather
+from weft.engine.faults import is_own_end
 from weft.engine.limited import LimitedStarts
 from weft.engine.news import News, TakenUp
 from weft.engine.payloads import Room, RoomLost, keep_input
@@ -49,6 +50,9 @@ SIDE_BY_SIDE = 2
 """Batches of one tenant at the same time: while one waits for the database, the next is computed."""
 WORTH_A_SECOND = 8
 """Requests that must wait before a second batch is begun: smaller ones share the next."""
+
+OF_ONE_REQUEST = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What the database says of a batch when there is something wrong with one of its requests."""
 
 RESOLVE = """/* weft:engine.resolve */
 select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id,
@@ -117,11 +121,13 @@ class Starter:
                 self._queues.pop(tenant_id, None)
 
     async def _serve_all(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
-        """Serve a batch; if the database refuses it, each request by itself, so that one does not spoil the others."""
+        """Serve a batch; if one of them may be what breaks it, each by itself, so that it does not spoil the others."""
         try:
             await self._serve(tenant_id, batch)
-        except Exception as error:
-            if len(batch) == 1 or not isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)):
+        except BaseException as error:
+            if is_own_end(error):
+                raise
+            if len(batch) == 1 or (isinstance(error, Exception) and not isinstance(error, OF_ONE_REQUEST)):
                 for waiting in batch:
                     _refuse(waiting, error)
                 return
@@ -346,5 +352,8 @@ def _result(run: Run, number: int) -> StartResult:
 
 
 def _refuse(waiting: Waiting, error: BaseException) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)
+    if waiting.answer.done():
+        return
+    if not isinstance(error, Exception):  # whoever waits would take it for a signal to its own task or process
+        error = RuntimeError(f"The start broke: {type(error).__name__}.")
+    waiting.answer.set_exception(error)
