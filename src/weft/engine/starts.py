@@ -21,7 +21,7 @@ from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.db.hot import transaction
 from weft.domain.executions.payloads import Reference
-from weft.engine import places, store
+from weft.engine import places, repeated, store
 from weft.engine.drive import Driver, gather
 from weft.engine.faults import is_own_end
 from weft.engine.limited import LimitedStarts
@@ -67,12 +67,6 @@ select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id,
 
 VERSIONS = """/* weft:engine.version */
 select v.id from weft.workflow_versions v where v.tenant_id = $1 and v.workflow_id = $2 and v.number = $3
-"""
-
-EARLIER = """/* weft:engine.earlier */
-select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.version_id
-  from weft.workflow_executions e
- where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
 
 
@@ -297,24 +291,21 @@ class Starter:
     async def _answer_repeated(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
         """Whoever was not stored either repeated an idempotency key, or met a change of the workflow: try again."""
         for waiting in batch:
-            key = waiting.request.idempotency_key
-            if key is None or waiting.new is None:
+            if waiting.request.idempotency_key is None or waiting.new is None:
                 continue
-            async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
-                row = await connection.fetchrow(EARLIER, tenant_id, waiting.new.workflow_id, key)
+            try:
+                async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
+                    row = await repeated.earlier(connection, tenant_id, waiting.new.workflow_id, waiting.request)
+            except TriggerChanged as error:
+                _refuse(waiting, error)
+                continue
             if row is None:
                 continue
             payloads = self._driver.evaluator.payloads
             if await payloads.whole(tenant_id, row["id"], row["input"]) != waiting.request.input:
                 _refuse(waiting, IdempotencyKeyReused())
             else:
-                output = await payloads.whole(tenant_id, row["id"], row["output"])
-                waiting.answer.set_result(
-                    StartResult(
-                        row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"],
-                        output, row["error"], created=False,
-                    )
-                )  # fmt: skip
+                waiting.answer.set_result(await repeated.result(payloads, tenant_id, row))
 
 
 def _first_of_each_key(batch: Sequence[Waiting]) -> list[Waiting]:
