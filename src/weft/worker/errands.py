@@ -14,6 +14,7 @@ from weft.db.database import dumps
 from weft.db.hot import transaction
 from weft.engine import with_secrets
 from weft.engine.drive import Driver
+from weft.engine.events import loops
 from weft.engine.faults import broken, is_own_end
 from weft.engine.kinds import Call, Calling, Ports
 from weft.engine.news import (
@@ -235,7 +236,11 @@ async def start_child(driver: Driver, starter: Starter, run: Run, job: Job) -> W
                 workflow=_id_or_name(outcome.workflow),
                 input=outcome.input,
                 version=outcome.version,
-                metadata={"parent_attempt": job.attempt, **stored.inherited(run)},
+                metadata={
+                    "parent_attempt": job.attempt,
+                    **stored.inherited(run),
+                    **loops.inherited(run.facts.metadata),
+                },
                 client_id=run.facts.client_id,
                 idempotency_key=f"{run.id}:{job.visit}:{job.attempt}",
                 trigger="WORKFLOW",
