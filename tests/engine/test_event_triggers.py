@@ -1,4 +1,4 @@
-"""Event triggers: one execution for each event and trigger, and no chain without an end."""
+"""Event triggers: one execution for each event and trigger."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import pytest
 from tests.conftest import make_tenant
 from tests.engine.conftest import Engine
 from tests.engine.documents import chain, step
-from tests.engine.test_events import claim, send, status
+from tests.engine.test_events import claim, send
 
 from weft.db.scope import enter
-from weft.domain.events import rules
 from weft.domain.workflows.errors import TriggerConfigInvalid
 from weft.domain.workflows.models import TriggerKind, WorkflowTrigger
 from weft.domain.workflows.schemas import EventConfig, TriggerCreate, TriggerUpdate
 from weft.domain.workflows.service import triggers
 from weft.engine.events.delivery import Delivery
-from weft.engine.events.hearing import loops_refused
 
 
 async def follow(engine: Engine, workflow: UUID, event: Any = "order.paid", **config: Any) -> WorkflowTrigger:
@@ -191,36 +189,3 @@ async def test_a_step_may_wait_for_the_end_of_an_execution(engine: Engine) -> No
     engine.clock.advance(61)
     await engine.settle()
     assert (await engine.execution(waiting.id))["output"]["payload"]["output"] == 5
-
-
-# -- no loop without an end ----------------------------------------------------------------------------------
-
-
-async def test_a_workflow_that_emits_what_starts_it_comes_to_an_end(engine: Engine) -> None:
-    emit = step("again", "emit_event", {"event": "turn"})
-    workflow = await engine.workflow(chain(emit))
-    await follow(engine, workflow, "turn")
-    before = loops_refused.count
-    await engine.start(workflow)
-    await engine.settle()
-    rows = await executions(engine)
-    assert [row["depth"] for row in rows] == list(range(rules.DEEPEST + 1))
-    assert [row["status"] for row in rows] == ["COMPLETED"] * rules.DEEPEST + ["FAILED"]
-    assert rows[-1]["error"]["kind"] == "event_loop"
-    assert loops_refused.count == before + 1
-
-
-async def test_a_workflow_that_follows_its_own_end_comes_to_an_end(engine: Engine) -> None:
-    workflow = await engine.workflow(chain(step("end", "end")))
-    await follow(engine, workflow, "workflow.completed")
-    before = loops_refused.count
-    await engine.start(workflow)
-    await engine.settle()
-    rows = await executions(engine)
-    assert len(rows) == rules.DEEPEST + 1
-    assert await status(engine, rows[-1]["id"]) == "COMPLETED"
-    notes = await engine.fetch("select execution_id, message from weft.execution_logs where visit = 0")
-    assert [row["execution_id"] for row in notes] == [rows[-1]["id"]]
-    assert "does a workflow trigger itself" in notes[0]["message"]
-    assert loops_refused.count == before + 1
-    assert await engine.jobs() == []

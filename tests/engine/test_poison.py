@@ -19,7 +19,10 @@ from weft.core.ids import new_id
 from weft.core.ports import HttpRequest, HttpResponse
 from weft.db import hot
 from weft.engine.news import News, Retried, TakenUp
+from weft.engine.plans import Plan
 from weft.engine.queue import MOST_LAPSES, Queue
+from weft.engine.start_requests import StartResult
+from weft.engine.steps import transform
 from weft.interpreter import codec
 from weft.worker import errands
 from weft.worker.suspects import ALONE, EMPTYING, PATIENCE, Suspects
@@ -137,6 +140,10 @@ async def test_a_buried_execution_goes_on_when_it_can_be_read_again(
 # -- what a step kind may do wrong -------------------------------------------------------------------------
 
 
+class Panic(BaseException):
+    """What an extension written in Rust raises when it panics: PyO3's exception is no Exception."""
+
+
 class Misbehaving:
     """An outside world that does to the worker what its address says."""
 
@@ -157,6 +164,10 @@ class Misbehaving:
                 raise RecursionError
             case "memory":
                 raise MemoryError
+            case "panic":
+                raise Panic("index out of bounds")
+            case "closed":
+                raise GeneratorExit
             case "block":
                 time.sleep(0.3)  # noqa: ASYNC251  the fault itself
         return HttpResponse(200, {"content-type": "application/json"}, b"{}", request.url)
@@ -164,7 +175,7 @@ class Misbehaving:
 
 async def test_a_kind_that_raises_what_it_may_not_fails_its_own_step(engine: Engine) -> None:
     engine.http = world = Misbehaving()  # type: ignore[assignment]
-    ways = ["exit", "interrupt", "cancel", "recursion", "memory"]
+    ways = ["exit", "interrupt", "cancel", "recursion", "memory", "panic", "closed"]
     workflow = await engine.workflow(chain(step("call", "http", {"url": "http://stub/{{ input }}"})))
     poison = {way: (await engine.start(workflow, way)).id for way in ways}
     innocent = await healthy(engine)
@@ -174,6 +185,100 @@ async def test_a_kind_that_raises_what_it_may_not_fails_its_own_step(engine: Eng
         assert (rows[one]["status"], rows[one]["error"]["kind"]) == ("FAILED", "internal"), way
     assert sorted(way for way in world.calls if way in ways) == sorted(ways), "each was tried once"
     assert await dead(engine) == []
+
+
+@pytest.mark.parametrize(
+    "raised", [Panic("boom"), SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), GeneratorExit()], ids=repr
+)
+async def test_an_instant_kind_that_raises_what_it_may_not_fails_its_own_step(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, raised: BaseException
+) -> None:
+    """In the worker, where its answer goes out with those of others, and in a start that runs it at once."""
+    original = type(transform.STEP).answer
+
+    def answer(self: Any, call: Any) -> Any:
+        if call.config["output"] == "poison":
+            raise raised
+        return original(self, call)
+
+    monkeypatch.setattr(type(transform.STEP), "answer", answer)
+    bad = chain(call(), step("t", "transform", {"output": "{{ input }}"}), step("end", "end"))
+    workflow = await engine.workflow(bad)
+    at_once = await engine.workflow(chain(step("t", "transform", {"output": "{{ input }}"}), step("end", "end")))
+    poison = [(await engine.start(workflow, "poison")).id, (await engine.start(at_once, "poison", inline=True)).id]
+    innocent = [*await healthy(engine, 10), (await engine.start(workflow, "fine")).id]
+    rows = await until_ended(engine, [*poison, *innocent])
+    assert all_completed(rows, innocent)
+    assert [rows[one]["error"]["kind"] for one in poison] == ["internal", "internal"]
+    assert await dead(engine) == []
+
+
+@pytest.mark.parametrize("where", ["_advance", "load"])
+async def test_a_panic_of_ours_is_put_off_like_any_fault(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """A library of ours panics over one execution: its job dies, and no place, answer or tenant is lost with it."""
+    workflow = await engine.workflow(chain(call(), step("end", "end")))
+    poison = (await engine.start(workflow, None)).id
+    original = getattr(engine.driver, where)
+
+    async def panics(first: Any, second: Any, *more: Any) -> Any:
+        met = first.id == poison if where == "_advance" else poison in second
+        if met:
+            raise Panic("a library of ours")
+        return await original(first, second, *more)
+
+    monkeypatch.setattr(engine.driver, where, panics)
+    innocent = await healthy(engine)
+    rows = await until_ended(engine, [poison, *innocent])
+    assert all_completed(rows, innocent)
+    assert rows[poison]["status"] == "FAILED"
+    (buried,) = await dead(engine)
+    assert buried["last_error"].startswith("Panic")
+
+
+async def test_a_start_that_panics_is_refused_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What checks inputs is written in Rust too. Whoever waits for the start is told, and so are the others."""
+    workflow = await engine.workflow(chain(call(), step("end", "end")))
+    original = Plan.check_input
+
+    def check(self: Plan, value: Any) -> None:
+        if value == "poison":
+            raise Panic("boom")
+        original(self, value)
+
+    monkeypatch.setattr(Plan, "check_input", check)
+    async with asyncio.timeout(20):
+        answers = await asyncio.gather(
+            *(engine.start(workflow, value) for value in ("fine", "poison", "fine")), return_exceptions=True
+        )
+    assert [isinstance(answer, StartResult) for answer in answers] == [True, False, True]
+    assert str(answers[1]) == "The start broke: Panic."
+
+
+async def test_what_cannot_be_put_off_takes_nobody_along(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pause of a job cannot be written: its lease lapses, and the answers that wait behind it are saved."""
+    workflow = await engine.workflow(chain(call(), step("end", "end")))
+    poison = (await engine.start(workflow, None)).id
+    original = engine.driver._advance
+    failures: list[str] = []
+
+    async def advance(run: Any, news: Any, now: Any, room: Any) -> None:
+        if run.id == poison:
+            raise Panic("boom")
+        await original(run, news, now, room)
+
+    async def defer(*_: Any) -> None:
+        failures.append("defer")
+        raise RuntimeError("no such statement")
+
+    monkeypatch.setattr(engine.driver, "_advance", advance)
+    monkeypatch.setattr(Queue, "defer", defer)
+    innocent = await healthy(engine)
+    await engine.settle(until=lambda jobs: {job["execution_id"] for job in jobs} == {poison})
+    rows = await engine.fetch("select id, status from weft.workflow_executions")
+    assert all_completed({row["id"]: row for row in rows}, innocent)
+    assert failures
 
 
 async def test_a_kind_that_blocks_the_loop_beyond_its_lease(engine: Engine) -> None:

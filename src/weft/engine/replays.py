@@ -29,6 +29,7 @@ from weft.domain.executions.payloads import Reference, unpacked
 from weft.domain.workflows.certainty import Fact, analyse
 from weft.engine import control, payloads, places, store
 from weft.engine.drive import Driver, ExecutionBusy, gather
+from weft.engine.events.loops import CHAIN
 from weft.engine.kept_effects import Effect, effects_of
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
@@ -41,7 +42,7 @@ from weft.interpreter.begin_at import begin_at, downstream
 from weft.interpreter.definition import Graph
 
 TRIGGER: Final = "REPLAY"
-_OWN: Final = frozenset({"replay", "parent_attempt"})
+_OWN: Final = frozenset({"replay", "parent_attempt", CHAIN})
 """Metadata that is the older execution's own."""
 
 _NAMED: Final = 10

@@ -21,8 +21,9 @@ from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.db.hot import transaction
 from weft.domain.executions.payloads import Reference
-from weft.engine import places, store
+from weft.engine import places, repeated, store
 from weft.engine.drive import Driver, gather
+from weft.engine.faults import is_own_end
 from weft.engine.limited import LimitedStarts
 from weft.engine.news import News, TakenUp
 from weft.engine.payloads import Room, RoomLost, keep_input
@@ -50,6 +51,9 @@ SIDE_BY_SIDE = 2
 WORTH_A_SECOND = 8
 """Requests that must wait before a second batch is begun: smaller ones share the next."""
 
+OF_ONE_REQUEST = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What the database says of a batch when there is something wrong with one of its requests."""
+
 RESOLVE = """/* weft:engine.resolve */
 select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id,
        coalesce(c.settings, 0) as settings, coalesce(l.priority, 0) as priority, l.concurrent, l.key, l.when_full,
@@ -63,12 +67,6 @@ select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id,
 
 VERSIONS = """/* weft:engine.version */
 select v.id from weft.workflow_versions v where v.tenant_id = $1 and v.workflow_id = $2 and v.number = $3
-"""
-
-EARLIER = """/* weft:engine.earlier */
-select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.version_id
-  from weft.workflow_executions e
- where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
 
 
@@ -117,11 +115,13 @@ class Starter:
                 self._queues.pop(tenant_id, None)
 
     async def _serve_all(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
-        """Serve a batch; if the database refuses it, each request by itself, so that one does not spoil the others."""
+        """Serve a batch; if one of them may be what breaks it, each by itself, so that it does not spoil the others."""
         try:
             await self._serve(tenant_id, batch)
-        except Exception as error:
-            if len(batch) == 1 or not isinstance(error, (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)):
+        except BaseException as error:
+            if is_own_end(error):
+                raise
+            if len(batch) == 1 or (isinstance(error, Exception) and not isinstance(error, OF_ONE_REQUEST)):
                 for waiting in batch:
                     _refuse(waiting, error)
                 return
@@ -291,24 +291,21 @@ class Starter:
     async def _answer_repeated(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
         """Whoever was not stored either repeated an idempotency key, or met a change of the workflow: try again."""
         for waiting in batch:
-            key = waiting.request.idempotency_key
-            if key is None or waiting.new is None:
+            if waiting.request.idempotency_key is None or waiting.new is None:
                 continue
-            async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
-                row = await connection.fetchrow(EARLIER, tenant_id, waiting.new.workflow_id, key)
+            try:
+                async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
+                    row = await repeated.earlier(connection, tenant_id, waiting.new.workflow_id, waiting.request)
+            except TriggerChanged as error:
+                _refuse(waiting, error)
+                continue
             if row is None:
                 continue
             payloads = self._driver.evaluator.payloads
             if await payloads.whole(tenant_id, row["id"], row["input"]) != waiting.request.input:
                 _refuse(waiting, IdempotencyKeyReused())
             else:
-                output = await payloads.whole(tenant_id, row["id"], row["output"])
-                waiting.answer.set_result(
-                    StartResult(
-                        row["id"], row["number"], row["workflow_id"], row["version_id"], row["status"],
-                        output, row["error"], created=False,
-                    )
-                )  # fmt: skip
+                waiting.answer.set_result(await repeated.result(payloads, tenant_id, row))
 
 
 def _first_of_each_key(batch: Sequence[Waiting]) -> list[Waiting]:
@@ -346,5 +343,8 @@ def _result(run: Run, number: int) -> StartResult:
 
 
 def _refuse(waiting: Waiting, error: BaseException) -> None:
-    if not waiting.answer.done():
-        waiting.answer.set_exception(error)
+    if waiting.answer.done():
+        return
+    if not isinstance(error, Exception):  # whoever waits would take it for a signal to its own task or process
+        error = RuntimeError(f"The start broke: {type(error).__name__}.")
+    waiting.answer.set_exception(error)

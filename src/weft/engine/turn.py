@@ -17,6 +17,7 @@ from weft.engine.collect import begin, collect, keep_result
 from weft.engine.endings import REASONS, cancelled, unsettled
 from weft.engine.evaluate import Evaluator
 from weft.engine.events import hearing
+from weft.engine.faults import broken
 from weft.engine.items import SHORT
 from weft.engine.journal_rows import JournalRows
 from weft.engine.kinds import Call, Instant
@@ -182,7 +183,7 @@ class Turn(JournalRows):
             return Failed("expression", error.message, retryable=False)
         try:
             return instant.run(self.call(command.visit, command.attempt, step, config))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # nothing is awaited here, so none of them is for our task
             return broken(step.step.kind, error)
 
     def call(self, visit: int, attempt: int, step: StepPlan, config: Any) -> Call:
@@ -374,8 +375,3 @@ class Turn(JournalRows):
         rows = (*self.run.settled, *self.run.rows.values())
         key = command.step or next((row.step_key for row in rows if row.visit == command.visit), None)
         return {"step": key, **error} if key else error
-
-
-def broken(kind: str, error: BaseException) -> Failed:
-    """A step kind raised what it may not: that is its own failure, and nobody else's."""
-    return Failed("internal", f"The step kind '{kind}' broke: {type(error).__name__}.", retryable=False)

@@ -14,6 +14,8 @@ from weft.db.database import dumps
 from weft.db.hot import transaction
 from weft.engine import with_secrets
 from weft.engine.drive import Driver
+from weft.engine.events import loops
+from weft.engine.faults import broken, is_own_end
 from weft.engine.kinds import Call, Calling, Ports
 from weft.engine.news import (
     Cancelled,
@@ -39,7 +41,7 @@ from weft.engine.simulation import stored
 from weft.engine.start_errors import IdempotencyKeyReused
 from weft.engine.start_requests import StartRequest
 from weft.engine.starts import Starter
-from weft.engine.turn import Turn, broken
+from weft.engine.turn import Turn
 from weft.interpreter.commands import RunStep
 from weft.interpreter.state import Status
 from weft.worker import children
@@ -183,12 +185,9 @@ async def _called(performer: with_secrets.Performer, call: Call, ports: Ports, s
             outcome = await performer.perform(call, ports)
     except TimeoutError:
         return Failed("timeout", f"The step took longer than {step.step.timeout or ERRAND_TIMEOUT:g} s.")
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+    except BaseException as error:
+        if is_own_end(error):
             raise
-        return broken(kind, error)  # nobody has cancelled it: the kind made it up
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
         return broken(kind, error)
     if isinstance(outcome, Done) and (fault := unstorable(outcome.output)) is not None:
         return Failed("invalid_output", f"The step kind '{kind}' gave what cannot be stored: {fault}.", retryable=False)
@@ -261,7 +260,7 @@ def _request_of(run: Run, job: Job, outcome: StartChild) -> StartRequest:
         workflow=_id_or_name(outcome.workflow),
         input=outcome.input,
         version=outcome.version,
-        metadata={"parent_attempt": job.attempt, **stored.inherited(run)},
+        metadata={"parent_attempt": job.attempt, **stored.inherited(run), **loops.inherited(run.facts.metadata)},
         client_id=run.facts.client_id,
         idempotency_key=f"{run.id}:{job.visit}:{job.attempt}",
         trigger="WORKFLOW",

@@ -20,6 +20,7 @@ from weft.db.hot import AWAY
 from weft.engine.drive import Driver
 from weft.engine.events import looking
 from weft.engine.events.delivery import Delivery
+from weft.engine.faults import is_own_end
 from weft.engine.kinds import Ports
 from weft.engine.news import Nothing, What
 from weft.engine.queue import Job, Queue
@@ -221,7 +222,9 @@ class Worker:
         except AWAY as error:
             log.warning("jobs put off: database unavailable", jobs=len(jobs), error=type(error).__name__)
             await self._put_off(jobs, error)
-        except Exception as error:
+        except BaseException as error:
+            if is_own_end(error):
+                raise
             log.exception("jobs put off: they could not be begun", jobs=len(jobs))
             await self._put_off(jobs, error)
 
@@ -241,7 +244,9 @@ class Worker:
             await errands.cancel_children(self._driver, tenant_id, jobs)
         except (*AWAY, Exhausted, Unavailable):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_own_end(error):
+                raise
             if len(jobs) == 1:
                 await self._put_off(jobs, error)
             else:  # one of them cannot be told; the others can
@@ -268,9 +273,9 @@ class Worker:
         """An event, or the end of an execution, is told to whoever asks; the job is finished there, page by page."""
         try:
             await self._delivery.deliver(job)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
+        except BaseException as error:
+            if is_own_end(error):
+                raise
             log.warning("event put off", kind=job.kind, job=str(job.id), error=f"{type(error).__name__}: {error}")
             await self._put_off([job], error)
         else:
@@ -306,7 +311,9 @@ class Worker:
             return await self._driver.load(tenant_id, ids)
         except (*AWAY, Exhausted, Unavailable):
             raise
-        except Exception as error:
+        except BaseException as error:
+            if is_own_end(error):
+                raise
             if not told and jobs[0].claims == 1:
                 log.exception("executions cannot be read", executions=len(ids), first=str(ids[0]))
             if len(ids) == 1:
@@ -321,9 +328,9 @@ class Worker:
     async def _errand(self, tenant_id: UUID, job: Job, work: Coroutine[None, None, What | None]) -> None:
         try:
             what = await work
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
+        except BaseException as error:
+            if is_own_end(error):
+                raise
             log.exception("job put off", kind=job.kind, execution=str(job.execution_id))
             await self._put_off([job], error)
         else:
@@ -339,10 +346,10 @@ class Worker:
             self._next_due = next_due
         self._wake.set()
 
-    async def _failed(self, job: Job, error: Exception) -> None:
+    async def _failed(self, job: Job, error: BaseException) -> None:
         await self._put_off([job], error)
 
-    async def _put_off(self, jobs: Sequence[Job], error: Exception) -> None:
+    async def _put_off(self, jobs: Sequence[Job], error: BaseException) -> None:
         """Our own fault or the database's: later, with growing distance; the claim stays counted.
 
         What should have been given up and could not even be told so is buried.
@@ -353,12 +360,16 @@ class Worker:
                 continue
             self._outbox.forget(job)
             until = self._clock() + timedelta(seconds=min(60.0, 0.5 * 2**job.claims))
-            with suppress(*AWAY):
+            try:
                 if errands.is_poisoned(job) and not isinstance(error, (*AWAY, Exhausted, Unavailable)):
                     log.error("job buried: its execution cannot be told", kind=job.kind, error=said)
                     await burial.bury(self._database, job, errands.reason(job), said)
                 else:
                     await self._queue.defer(job, until, said)
+            except AWAY:
+                continue  # its lease lapses
+            except Exception:  # likewise; the others are put off all the same
+                log.exception("a job could not be put off", kind=job.kind, job=str(job.id))
         self._wake.set()
 
     # -- leases --------------------------------------------------------------------------------------------

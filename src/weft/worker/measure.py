@@ -35,7 +35,7 @@ class _Numbers(Collector):
         claimed = CounterMetricFamily("weft_worker_jobs_claimed", "Jobs claimed since the worker started.")
         claimed.add_metric((), self._worker.claimed)
         held = GaugeMetricFamily("weft_worker_jobs_held", "Jobs in hand now.", value=self._worker.holding)
-        loops = CounterMetricFamily("weft_event_loops_refused", "Events that would have led an execution too deep.")
+        loops = CounterMetricFamily("weft_event_loops_refused", "Events that would have gone on in a loop.")
         loops.add_metric((), loops_refused.count)
         yield claimed
         yield loops

@@ -12,6 +12,7 @@ import structlog
 from weft.core.errors import Exhausted, Unavailable
 from weft.db.hot import AWAY
 from weft.engine.drive import Driver
+from weft.engine.faults import is_own_end
 from weft.engine.news import News, What
 from weft.engine.queue import Job
 from weft.engine.run import Run
@@ -33,7 +34,7 @@ class Outbox:
         self,
         driver: Driver,
         settled: Callable[[Job, datetime | None], None],
-        failed: Callable[[Job, Exception], Awaitable[None]],
+        failed: Callable[[Job, BaseException], Awaitable[None]],
     ) -> None:
         self._driver = driver
         self._settled = settled
@@ -72,6 +73,7 @@ class Outbox:
             pumps.discard(asyncio.current_task())
             if not pumps:
                 del self._pumps[tenant_id]
+            if not self._waiting.get(tenant_id):
                 self._waiting.pop(tenant_id, None)
 
     async def _deliver(self, tenant_id: UUID, batch: Sequence[tuple[Job, What]], *, told: bool = False) -> None:
@@ -86,7 +88,9 @@ class Outbox:
             except (*AWAY, Exhausted, Unavailable):
                 await asyncio.sleep(delay)
                 delay = min(5.0, delay * 2)
-            except Exception as error:
+            except BaseException as error:
+                if is_own_end(error):
+                    raise
                 job = batch[0][0]
                 if not told and job.claims == 1:
                     log.exception("news could not be applied", news=len(batch), first=str(job.execution_id))

@@ -20,6 +20,7 @@ from weft.db.database import Connection, Database
 from weft.db.hot import transaction
 from weft.domain.limits import rules
 from weft.domain.limits.rules import Rate
+from weft.engine.faults import is_own_end
 from weft.engine.queue import POSTPONE, Job
 
 LIMITS = """/* weft:rates.limits */
@@ -107,7 +108,9 @@ class Turnstile:
             while batch := self._waiting.pop(tenant_id, None):
                 try:
                     await self._serve(tenant_id, batch)
-                except Exception as error:
+                except BaseException as error:
+                    if is_own_end(error):
+                        raise
                     for asking in batch:
                         if not asking.answer.done():
                             asking.answer.set_exception(error)

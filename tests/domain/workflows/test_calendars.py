@@ -144,7 +144,14 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"every": "soon"}, "every", "not a duration"),
     ({"rrule": "FREQ=SECONDLY"}, "rrule", "Use `every`"),
     ({"rrule": "BYDAY=MO"}, "rrule", "needs `FREQ`"),
-    ({"rrule": "FREQ=WEEKLY;BYDAY=XX"}, "rrule", "invalid 'BYDAY'"),
+    ({"rrule": "FREQ=WEEKLY;BYDAY=XX"}, "rrule", "`MO` and `-1FR`"),
+    ({"rrule": "FREQ=MONTHLY;BYDAY=54MO"}, "rrule", "from 1 to 5"),
+    ({"rrule": "FREQ=MONTHLY;BYDAY=0MO"}, "rrule", "from 1 to 5"),
+    ({"rrule": "FREQ=YEARLY;BYMONTH=3;BYDAY=-6SU"}, "rrule", "from 1 to 5"),
+    ({"rrule": "FREQ=YEARLY;BYDAY=54MO"}, "rrule", "from 1 to 53"),
+    ({"rrule": "FREQ=WEEKLY;BYDAY=1MO"}, "rrule", "use `FREQ=MONTHLY`"),
+    ({"rrule": "FREQ=YEARLY;BYEASTER=366"}, "rrule", "from -80 to 250"),
+    ({"rrule": "FREQ=YEARLY;BYEASTER=-81"}, "rrule", "from -80 to 250"),
     ({"rrule": "FREQ=DAILY;BYHOUR=24"}, "rrule", "from 0 to 23"),
     ({"rrule": "FREQ=DAILY;INTERVAL=0"}, "rrule", "from 1 to 1000"),
     ({"rrule": "FREQ=DAILY;COUNT=99999"}, "rrule", "from 1 to 10000"),
@@ -264,6 +271,20 @@ def test_a_rule_is_dateutils_from_wherever_one_asks(freq: str, interval: int, mo
     calendar = read({"rrule": rule, "anchor": anchor.isoformat()}, NOW)
     found = calendar.upcoming(start.replace(tzinfo=UTC), 5)
     assert [one.replace(tzinfo=None) for one in found] == expected
+
+
+@pytest.mark.parametrize("most", [1, 1_000])
+@pytest.mark.parametrize(
+    "config", [{"rrule": "FREQ=MINUTELY;BYMONTH=1;BYSECOND=0", "anchor": "2026-01-01"}, {"cron": "* * * 1 *"}],
+    ids=["rrule", "cron"],
+)  # fmt: skip
+def test_what_was_dense_long_ago_is_looked_at_from_its_end_too(config: dict[str, Any], most: int) -> None:
+    """The first look finds nothing, the next one far too much: the newest lie between."""
+    calendar = read(config, NOW)
+    past = calendar.latest(datetime(2025, 12, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC), most)
+    newest = datetime(2026, 1, 31, 23, 59, tzinfo=UTC)
+    assert list(past.times) == [newest - timedelta(minutes=back) for back in range(most - 1, -1, -1)]
+    assert not past.whole
 
 
 def test_a_whole_day_that_never_was() -> None:

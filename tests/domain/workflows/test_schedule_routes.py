@@ -112,6 +112,24 @@ async def test_a_preview_says_it_in_words_in_local_time_and_in_utc(
     assert again.json() == seen
     for count in (0, 101):
         assert (await api.get(f"{path}/{new['id']}/preview?count={count}", headers=owner)).status_code == 422
+    for far in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"):
+        for answer in (
+            await api.post(f"{path}/preview", json=asked | {"from": far}, headers=owner),
+            await api.get(f"{path}/{new['id']}/preview?from={far}", headers=owner),
+        ):
+            assert (answer.status_code, answer.json()["errors"][0]["path"]) == (422, ["from"])
+
+
+@pytest.mark.parametrize("rule", ["FREQ=YEARLY;BYEASTER=366", "FREQ=MONTHLY;BYDAY=54MO", "FREQ=DAILY;UNTIL=99991231"])
+async def test_a_rule_that_cannot_be_is_refused_with_its_field(
+    api: httpx2.AsyncClient, database: Database, acme: Person, owner: dict[str, str], rule: str
+) -> None:
+    path = await workflow(database, acme)
+    config = {"rrule": rule, "timezone": "America/New_York"}
+    for address, body in ((path, {"kind": "SCHEDULE", "config": config}), (f"{path}/preview", {"config": config})):
+        answer = await api.post(address, json=body, headers=owner)
+        assert answer.status_code == 422
+        assert "rrule" in str(answer.json()["errors"][0]["path"])
 
 
 RUNS = """

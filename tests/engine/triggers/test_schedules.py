@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,10 +16,11 @@ from weft.core.actor import Actor
 from weft.core.errors import Unavailable
 from weft.db.database import Database
 from weft.domain.workflows.schedules.due import LONGEST_QUEUE
+from weft.domain.workflows.schedules.recurrence import Recurrence
 from weft.engine.start_requests import StartRequest, StartResult
 from weft.engine.starts import Starter
 from weft.engine.triggers import schedule_store
-from weft.engine.triggers.schedules import Schedules, key_of
+from weft.engine.triggers.schedules import BROKEN, Schedules, key_of
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -69,6 +70,32 @@ async def test_a_start_that_is_refused_is_recorded_and_the_next_is_tried(plan: S
     (run, _) = await plan.runs(trigger_id)
     assert "amount" in run["reason"]
     assert await plan.executions() == []
+
+
+async def test_a_schedule_that_breaks_stops_no_other(plan: Scheduling, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its calendar raises is shown on it, and it is put off alone; mended, it goes on."""
+    bad = await plan.trigger(rrule="FREQ=HOURLY;COUNT=50", overlap="allow", catch_up="all")
+    good = await plan.trigger(every="1h", name="good")
+    original = Recurrence.after
+
+    def breaks(self: Recurrence, moment: datetime) -> Iterator[datetime]:
+        if "COUNT" in self.parts:
+            raise IndexError("list index out of range")
+        return original(self, moment)
+
+    monkeypatch.setattr(Recurrence, "after", breaks)
+    await plan.at(HOUR)
+    await plan.at(HOUR)
+    assert await plan.statuses(good) == ["STARTED", "SKIPPED"]
+    (run,) = await plan.runs(bad)
+    assert (run["status"], run["due_at"], run["open"]) == ("FAILED", NOON + HOUR, False)
+    assert "IndexError" in run["reason"]
+    schedule = await plan.schedule(bad)
+    assert (schedule["next_run_at"], schedule["wake_at"]) == (NOON + HOUR, plan.clock.now + BROKEN)
+    monkeypatch.undo()
+    await plan.at(HOUR)
+    assert await plan.statuses(bad) == ["STARTED"] * 3
+    assert len([row for row in await plan.executions() if row["trigger_id"] == bad]) == 3
 
 
 async def test_a_loop_sleeps_until_the_next_due_time_and_hears_of_changes(plan: Scheduling) -> None:

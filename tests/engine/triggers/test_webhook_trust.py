@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import httpx2
@@ -100,6 +101,52 @@ async def test_a_rotated_token_replaces_the_old_one_at_once(
     assert (await http.post(path, json={})).status_code == 202
     assert told(await http.post(orders.path, json={})) == UNKNOWN
     assert len(await rows(database, ada)) == 2
+
+
+@pytest.mark.parametrize("body", [{"secret": "salary 9000"}, {}], ids=["same", "other"])
+@pytest.mark.parametrize("how", ["disabled", "rotated", "deleted"])
+async def test_a_repeated_delivery_is_shown_nothing_by_an_address_that_was_taken_away(
+    database: Database, http: httpx2.AsyncClient, ada: Actor, how: str, body: dict[str, Any]
+) -> None:
+    """Its first answer was an output; the process still knows the trigger as it was then."""
+    orders = await hook(database, ada, respond="sync")
+    key = {"idempotency-key": "k1"}
+    first = await http.post(orders.path, json={"secret": "salary 9000"}, headers=key)
+    assert (first.status_code, first.json()) == (200, {"secret": "salary 9000"})
+    match how:
+        case "disabled":
+            await orders.change(enabled=False)
+        case "rotated":
+            await orders.rotate_token()
+        case _:
+            async with enter(database, ada) as scope:
+                await workflows.delete(scope, orders.workflow_id)
+    assert told(await http.post(orders.path, json=body, headers=key)) == UNKNOWN
+    assert len(await rows(database, ada)) == 1
+
+
+async def test_a_repeated_delivery_to_a_workflow_at_rest_is_told_so(
+    database: Database, http: httpx2.AsyncClient, ada: Actor
+) -> None:
+    orders = await hook(database, ada, respond="sync")
+    key = {"idempotency-key": "k1"}
+    await http.post(orders.path, json={}, headers=key)
+    await orders.move("deactivate")
+    for body in ({}, {"another": "body"}):
+        assert told(await http.post(orders.path, json=body, headers=key)) == (409, "/errors/workflow_at_rest")
+
+
+async def test_a_repeated_delivery_after_a_harmless_change_gets_the_first_ones_answer(
+    database: Database, http: httpx2.AsyncClient, ada: Actor
+) -> None:
+    orders = await hook(database, ada, respond="sync")
+    key = {"idempotency-key": "k1"}
+    await http.post(orders.path, json={"a": 1}, headers=key)
+    await orders.change(name="renamed")
+    for body in ({"a": 1}, {"a": 2}):
+        again = await http.post(orders.path, json=body, headers=key)
+        assert (again.status_code, again.json()) == (200, {"a": 1})
+        assert again.headers["idempotency-replayed"] == "true"
 
 
 async def test_a_new_token_is_known_at_once(database: Database, http: httpx2.AsyncClient, ada: Actor) -> None:
@@ -204,3 +251,14 @@ async def test_the_old_secret_is_refused_by_a_process_that_still_knows_it(
     stale = signed_at(orders.secret, message="b")
     assert told(await http.post(orders.path, content=BODY, headers=stale)) == (401, "/errors/signature_wrong")
     assert len(await rows(database, ada)) == 1
+
+
+async def test_a_repeated_message_with_a_revoked_secret_is_refused(
+    database: Database, http: httpx2.AsyncClient, ada: Actor
+) -> None:
+    """It was signed well when the secret was good, and its answer is known."""
+    orders = await hook(database, ada, verify="standard", respond="sync")
+    signed = signed_at(orders.secret, message="a")
+    assert (await http.post(orders.path, content=BODY, headers=signed)).status_code == 200
+    await orders.rotate_secret()
+    assert told(await http.post(orders.path, content=BODY, headers=signed)) == (401, "/errors/signature_wrong")

@@ -21,6 +21,9 @@ KEPT: Final = timedelta(days=30)
 DEEPEST: Final = 16
 """So many executions may lead to one another by events; what would be one more is refused: it is a loop."""
 
+MOST_AGAIN: Final = 100
+"""So often may what an event led to start again the triggers that it started; further it is a loop in breadth."""
+
 ENDS: Final[Mapping[str, str]] = {
     "COMPLETED": "workflow.completed",
     "FAILED": "workflow.failed",

@@ -53,6 +53,7 @@ class EventEffects(Output):
     woken: int = Field(description="Steps that waited for it.")
     started: list[dict[str, Any]] = Field(description="Executions that triggers started: `trigger`, `execution`.")
     refused: list[dict[str, Any]] = Field(description="Triggers that could not: `trigger`, `code`, `message`.")
+    again: int = Field(default=0, description="How often what it led to would have started its triggers again.")
 
 
 class EventRead(EventSummary):

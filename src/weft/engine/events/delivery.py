@@ -30,8 +30,10 @@ MOST_CLAIMS: Final = 5
 """A job that was claimed more often than this without coming any further is set aside."""
 
 LOAD = """/* weft:events.load */
-select e.id, e.type, e.correlation, e.payload, e.received_at, e.execution_id, e.depth
-  from weft.events e where e.tenant_id = $1 and e.id = $2
+select e.id, e.type, e.correlation, e.payload, e.received_at, e.execution_id, e.depth, x.metadata
+  from weft.events e
+  left join weft.workflow_executions x on x.tenant_id = $1 and x.id = e.execution_id
+ where e.tenant_id = $1 and e.id = $2
 """
 
 WAITING = """/* weft:events.waiting */
@@ -54,7 +56,7 @@ with done as (
   delete from weft.dispatch_jobs j where j.tenant_id = $1 and j.id = $2 and j.epoch = $3 and j.state = 'leased'
   returning 1
 )
-update weft.events e set delivered_at = $5, effects = $6
+update weft.events e set delivered_at = $5, effects = coalesce(e.effects, '{}') || $6::jsonb
  where e.tenant_id = $1 and e.id = $4 and exists (select 1 from done)
 """
 

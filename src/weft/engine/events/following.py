@@ -6,8 +6,9 @@ for with each event. The start itself verifies that the trigger still is what wa
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -19,6 +20,7 @@ from weft.core.errors import Exhausted, Unavailable, WeftError
 from weft.db.hot import transaction
 from weft.domain.events import rules
 from weft.engine.drive import Driver
+from weft.engine.events import loops
 from weft.engine.events.hearing import loops_refused
 from weft.engine.events.matching import shown
 from weft.engine.news import News, Noted
@@ -71,22 +73,68 @@ class Followers:
 
     async def start(self, tenant_id: UUID, event: Mapping[str, Any]) -> dict[str, Any]:
         """Start what follows the event, once for each trigger. Says what was started and what was refused."""
-        started: list[dict[str, str]] = []
         refused: list[dict[str, str]] = []
+        asked: list[tuple[Follower, StartRequest]] = []
         for follower in await self._of(tenant_id, event):
             try:
-                execution = await self._begin(tenant_id, follower, event)
+                request = await self._request(tenant_id, follower, event)
             except (Exhausted, Unavailable):
-                raise  # later: what was started already is known by its key
+                raise
             except WeftError as error:
-                log.info("event trigger refused", trigger=str(follower.id), code=error.code)
-                refused.append({"trigger": str(follower.id), "code": error.code, "message": error.message})
-                if isinstance(error, StartsTooDeep):
-                    await self._note(tenant_id, event)
+                refused.append(_refusal(follower, error))
             else:
-                if execution is not None:
-                    started.append({"trigger": str(follower.id), "execution": str(execution)})
+                if request is not None:
+                    asked.append((follower, request))
+        asked = await self._but_loops(tenant_id, event, asked, refused)
+        # Together, so that each finds the others there when what it led to asks whether they were started.
+        answers = await asyncio.gather(
+            *(self._begin(tenant_id, event, request) for _, request in asked), return_exceptions=True
+        )
+        started = await self._told(tenant_id, event, asked, answers, refused)
         return {"started": started[:SHOWN], "refused": refused[:SHOWN]}
+
+    async def _told(
+        self,
+        tenant_id: UUID,
+        event: Mapping[str, Any],
+        asked: Sequence[tuple[Follower, StartRequest]],
+        answers: Sequence[UUID | BaseException | None],
+        refused: list[dict[str, str]],
+    ) -> list[dict[str, str]]:
+        """What was started. Raises what says that it is to be tried later: what was started is known by its key."""
+        started = []
+        for (follower, _), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, UUID):
+                started.append({"trigger": str(follower.id), "execution": str(answer)})
+            elif isinstance(answer, WeftError) and not isinstance(answer, (Exhausted, Unavailable)):
+                refused.append(_refusal(follower, answer))
+                if isinstance(answer, StartsTooDeep):
+                    loops_refused.count += 1
+                    await self._note(tenant_id, event, f"{rules.DEEPEST} executions have led to one another by events")
+            elif answer is not None:
+                raise answer
+        return started
+
+    async def _but_loops(
+        self,
+        tenant_id: UUID,
+        event: Mapping[str, Any],
+        asked: Sequence[tuple[Follower, StartRequest]],
+        refused: list[dict[str, str]],
+    ) -> list[tuple[Follower, StartRequest]]:
+        """Without those that would go round once too often. The first of a loop is noted where it was stopped."""
+        triggers = [(follower.id, follower.workflow_id) for follower, _ in asked]
+        rounds = await loops.rounds(self._driver.database, tenant_id, event, triggers)
+        for follower, _ in asked:
+            found = rounds.get(follower.id)
+            if found is None or found.may:
+                continue
+            loops_refused.count += 1
+            refused.append(_refusal(follower, loops.EventLoop()))
+            if found.first:
+                reason = f"What one event led to has started its triggers again {rules.MOST_AGAIN} times"
+                await self._note(tenant_id, event, reason)
+        return [one for one in asked if one[0].id not in rounds or rounds[one[0].id].may]
 
     async def _of(self, tenant_id: UUID, event: Mapping[str, Any]) -> list[Follower]:
         known = self._known.get(tenant_id)
@@ -103,23 +151,30 @@ class Followers:
         correlation = event["correlation"]
         return [one for one in known[1] if event["type"] in one.types and one.correlation in (None, correlation)]
 
-    async def _begin(self, tenant_id: UUID, follower: Follower, event: Mapping[str, Any]) -> UUID | None:
+    async def _request(self, tenant_id: UUID, follower: Follower, event: Mapping[str, Any]) -> StartRequest | None:
+        """What the trigger asks the event to start; None when its filter does not hold."""
         evaluator, seen = self._driver.evaluator, {"event": shown(event)}
         if follower.filter is not None and not await evaluator.plain_condition(follower.filter, seen, tenant_id):
             return None
         value = seen["event"]["payload"]
         if follower.mapping is not None:
             value = await evaluator.plain(follower.mapping, seen, tenant_id)
-        request = StartRequest(
+        chain = [*loops.chain_of(event["metadata"]), event["id"]]
+        return StartRequest(
             workflow=follower.workflow_id,
             input=value,
-            idempotency_key=f"event:{follower.id}:{event['id']}",
+            idempotency_key=loops.key_of(follower.id, event["id"]),
             trigger="EVENT",
             trigger_id=follower.id,
             trigger_version=follower.row_version,
             depth=event["depth"],
-            metadata={"event": {"id": str(event["id"]), "type": event["type"]}},
+            metadata={
+                "event": {"id": str(event["id"]), "type": event["type"]},
+                loops.CHAIN: [str(one) for one in chain[-rules.DEEPEST :]],
+            },
         )
+
+    async def _begin(self, tenant_id: UUID, event: Mapping[str, Any], request: StartRequest) -> UUID | None:
         try:
             result = await self._starter.submit(system_actor(tenant_id, correlation_id=str(event["id"])), request)
         except IdempotencyKeyReused:  # it was started when this event was delivered before
@@ -129,15 +184,16 @@ class Followers:
             raise
         return result.id
 
-    async def _note(self, tenant_id: UUID, event: Mapping[str, Any]) -> None:
+    async def _note(self, tenant_id: UUID, event: Mapping[str, Any], reason: str) -> None:
         """Tell the execution that the event came from: a loop ends here."""
-        loops_refused.count += 1
         if event["execution_id"] is not None:
-            sentence = (
-                f"{rules.DEEPEST} executions have led to one another by events: does a workflow trigger itself? The "
-                f"trigger of '{event['type']}' started nothing."
-            )
+            sentence = f"{reason}: does a workflow trigger itself? The trigger of '{event['type']}' started nothing."
             await self._driver.deliver(tenant_id, [News(event["execution_id"], Noted(sentence))])
+
+
+def _refusal(follower: Follower, error: WeftError) -> dict[str, str]:
+    log.info("event trigger refused", trigger=str(follower.id), code=error.code)
+    return {"trigger": str(follower.id), "code": error.code, "message": error.message}
 
 
 def _follower(row: Mapping[str, Any]) -> Follower:

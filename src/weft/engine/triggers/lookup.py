@@ -1,8 +1,8 @@
 """Webhooks that this process knows: their hash, secret and configuration, read once and kept.
 
 What is kept may be out of date, and that is found out in two ways: whatever a known webhook would refuse is looked up
-again before it is refused, and the statement that stores the start verifies that the trigger still is, and still is
-enabled, at the row version that was read.
+again before it is refused, and the statement that stores the start, or finds the one that a repeated key is answered
+with, verifies that the trigger still is, and still is enabled, at the row version that was read.
 """
 
 from __future__ import annotations

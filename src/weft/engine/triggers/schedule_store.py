@@ -1,6 +1,8 @@
 """SQL of due schedules: read a tenant's claim, record what was decided, record what came of it. Sets, whatever the
 number of triggers and due times.
 
+A due time is recorded once. Only one that could not be decided (FAILED, with no execution chosen) is decided again.
+
 The order is: decide, record, then do. A recorded run is PENDING under an execution id and an idempotency key of its
 own, so that whoever finds it after a crash does the same again, and the same execution answers.
 """
@@ -52,14 +54,18 @@ changed as (
    where r.tenant_id = $1 and r.id = u.id
 ),
 added as (
-  insert into weft.schedule_runs
+  insert into weft.schedule_runs as r
     (tenant_id, id, trigger_id, due_at, status, open, reason, execution_id, until, times, decided_at)
   select $1, u.*, $21::timestamptz
     from unnest($13::uuid[], $14::uuid[], $15::timestamptz[], $16::text[], $17::boolean[], $18::text[], $19::uuid[],
                 $20::timestamptz[], $22::integer[])
            as u (id, trigger_id, due_at, status, open, reason, execution_id, until, times)
     join held on held.trigger_id = u.trigger_id
-  on conflict (tenant_id, trigger_id, due_at) do nothing
+  on conflict (tenant_id, trigger_id, due_at) do update
+     set id = excluded.id, status = excluded.status, open = excluded.open, reason = excluded.reason,
+         execution_id = excluded.execution_id, until = excluded.until, times = excluded.times,
+         decided_at = excluded.decided_at
+   where r.status = 'FAILED' and r.execution_id is null and excluded.status <> 'FAILED'
 )
 select trigger_id from held
 """

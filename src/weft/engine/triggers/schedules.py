@@ -38,6 +38,8 @@ log = structlog.get_logger("weft.schedules")
 KEPT: Final = 4096
 RETRY: Final = timedelta(seconds=5)
 """How long a start waits that weft itself could not carry out."""
+BROKEN: Final = timedelta(minutes=15)
+"""How long a schedule waits that cannot be decided: nothing but a change of it, or of weft, will help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class Schedules:
             for run in await store.open_runs(connection, tenant_id, [row["id"] for row in rows]):
                 open_runs.setdefault(run["trigger_id"], []).append(run)
         written = Record()
-        standings = [self._decide(row, open_runs.get(row["id"], []), now, written) for row in rows]
+        standings = [self._decided(row, open_runs.get(row["id"], []), now, written) for row in rows]
         for standing in standings:
             standing.moved.wake_at = lease_until if standing.pending else standing.wake_after
         written.moved = [standing.moved for standing in standings]
@@ -116,6 +118,20 @@ class Schedules:
                 self._prepared.popitem(last=False)
         self._prepared.move_to_end(key)
         return self._prepared[key]
+
+    def _decided(self, row: Any, open_runs: Sequence[Any], now: datetime, written: Record) -> Standing:
+        """What becomes of one trigger. One that cannot be decided waits by itself: those beside it go on."""
+        mine = Record()
+        try:
+            standing = self._decide(row, open_runs, now, mine)
+        except Exception as error:
+            log.exception("schedule cannot be followed", trigger=str(row["id"]))
+            written.added += _unclear(row, error)
+            moved = Moved(row["id"], row["epoch"], row["next_run_at"], None, None)
+            return Standing(row, None, moved, wake_after=now + BROKEN)
+        written.changed += mine.changed
+        written.added += mine.added
+        return standing
 
     def _decide(self, row: Any, open_runs: Sequence[Any], now: datetime, written: Record) -> Standing:
         prepared = self._prepare(row, now)
@@ -224,6 +240,17 @@ def _prepared(row: Any, now: datetime) -> Prepared | None:
         return None
     mapping = compile_value(config["input"]) if config.get("input") is not None else None
     return Prepared(calendar, policy_of(config), mapping)
+
+
+def _unclear(row: Any, error: Exception) -> list[NewRun]:
+    """The due time that cannot be decided, as it is shown on its trigger; once, however often it is tried."""
+    if row["next_run_at"] is None:
+        return []
+    reason = (
+        f"weft cannot work out what is due ({type(error).__name__}), and tries again every "
+        f"{BROKEN // timedelta(minutes=1)} minutes. Write the schedule in another way; the worker's log says more."
+    )
+    return [NewRun(new_id(), row["id"], row["next_run_at"], RunStatus.failed, False, reason, None, None, 1)]
 
 
 def _sort_open(standing: Standing, open_runs: Sequence[Any], written: Record) -> list[Any]:

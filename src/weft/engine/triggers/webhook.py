@@ -24,11 +24,11 @@ from weft.core.errors import Conflict, Invalid, WeftError
 from weft.db.hot import transaction
 from weft.domain.workflows import tokens
 from weft.domain.workflows.errors import WebhookUnknown
+from weft.engine import repeated
 from weft.engine.process import EngineProcess
 from weft.engine.routes import ENGINE, until_left
 from weft.engine.start_errors import IdempotencyKeyReused, TriggerChanged, WorkflowNotActive, WorkflowUnknown
 from weft.engine.start_requests import StartRequest, StartResult
-from weft.engine.starts import EARLIER
 from weft.engine.triggers import content, signatures
 from weft.engine.triggers.lookup import Hook
 from weft.engine.waiting import FINAL, LONGEST, start_and_wait
@@ -156,25 +156,18 @@ class _Delivery:
             )
         except IdempotencyKeyReused:
             # A sender's second attempt may differ from its first (a time, a header): it is the same delivery.
-            return await self._earlier(actor, wanted)
+            return await self._earlier(hook, actor, wanted)
         except WorkflowUnknown:
             raise WebhookUnknown from None
         except WorkflowNotActive:
             raise WorkflowAtRest from None
 
-    async def _earlier(self, actor: Actor, wanted: StartRequest) -> StartResult:
+    async def _earlier(self, hook: Hook, actor: Actor, wanted: StartRequest) -> StartResult:
         async with transaction(self._engine.database, actor, read_only=True) as connection:
-            row = await connection.fetchrow(EARLIER, actor.tenant_id, wanted.workflow, wanted.idempotency_key)
-        return StartResult(
-            id=row["id"],
-            number=row["number"],
-            workflow_id=row["workflow_id"],
-            version_id=row["version_id"],
-            status=row["status"],
-            output=row["output"],
-            error=row["error"],
-            created=False,
-        )
+            row = await repeated.earlier(connection, actor.tenant_id, hook.workflow_id, wanted)
+        if row is None:  # removed, or its workflow stopped, since the starter saw it
+            raise TriggerChanged
+        return await repeated.result(self._engine.driver.evaluator.payloads, actor.tenant_id, row)
 
     def _actor(self, hook: Hook) -> Actor:
         facts = facts_of(self._request)

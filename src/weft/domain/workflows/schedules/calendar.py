@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -13,13 +14,14 @@ from zoneinfo import ZoneInfo
 
 from weft.domain.workflows.schedules.cron import Cron
 from weft.domain.workflows.schedules.interval import Interval
-from weft.domain.workflows.schedules.problems import ScheduleUnclear
+from weft.domain.workflows.schedules.problems import ScheduleUnclear, SearchStopped
 from weft.domain.workflows.schedules.recurrence import Recurrence
 from weft.domain.workflows.schedules.wording import sentence_of
 from weft.domain.workflows.schedules.zones import moment_of, zone
 
 WAYS: Final = ("cron", "every", "rrule")
-_YEARS: Final = range(1970, 2201)
+YEARS: Final = range(1970, 2201)
+"""In which times of schedules, and questions about them, may lie."""
 MOST_LOOKED_AT: Final = 5_000
 """Due times that one search backwards may pass over."""
 
@@ -28,7 +30,10 @@ class Way(Protocol):
     """One of the three ways to say when."""
 
     def after(self, moment: datetime) -> Iterator[datetime]:
-        """Due times strictly after `moment`, each later than the one before; the same from wherever one asks."""
+        """Due times strictly after `moment`, each later than the one before; the same from wherever one asks.
+
+        They end when there are no others. Raises `SearchStopped` when one search has gone as far as it may.
+        """
         ...
 
 
@@ -58,33 +63,52 @@ class Calendar:
 
     def next_after(self, moment: datetime) -> datetime | None:
         """The first due time strictly after `moment`, whatever was asked before; None when there is no other."""
-        return next(self.after(moment), None)
+        return next(iter(self.upcoming(moment, 1)), None)
 
     def upcoming(self, moment: datetime, count: int) -> list[datetime]:
-        return list(islice(self.after(moment), count))
+        """The first due times after `moment`; fewer when there are no others, or when they lie too far apart."""
+        found: list[datetime] = []
+        with suppress(SearchStopped):
+            for due in islice(self.after(moment), count):
+                found.append(due)  # noqa: PERF402  what was found before the search stopped is kept
+        return found
 
     def latest(self, after: datetime, until: datetime, most: int) -> Past:
         """The newest due times in `(after, until]`, at most `most`, without walking through all of a long time.
 
-        It looks back further and further, so its work follows what it returns, not how long nobody looked.
+        It looks back further and further, so its work follows what it returns, not how long nobody looked. Where that
+        takes it too far, it goes back half the way until it has enough.
         """
-        found: tuple[datetime, ...] = ()
-        span = timedelta(hours=1)
-        while True:
+        enough: tuple[datetime, ...] = ()
+        short, span, too_long = timedelta(0), timedelta(hours=1), None
+        while too_long is None or too_long - short > timedelta(seconds=1):
             begin = max(after, until - span)
-            kept: deque[datetime] = deque(maxlen=most)
-            count = 0
-            for due in self.after(begin):
-                if due > until or count >= MOST_LOOKED_AT:
+            found = self._newest(begin, until, most)
+            if found is None:
+                too_long = span
+            else:
+                enough, count = found
+                if begin == after or count >= most:
+                    return Past(enough, whole=begin == after and count <= most)
+                short = span
+            span = span * 8 if too_long is None else short + (too_long - short) / 2
+        return Past(enough, whole=False)
+
+    def _newest(self, after: datetime, until: datetime, most: int) -> tuple[tuple[datetime, ...], int] | None:
+        """The newest due times in `(after, until]`, and how many there are; None when there are too many to look at."""
+        kept: deque[datetime] = deque(maxlen=most)
+        count = 0
+        try:
+            for due in self.after(after):
+                if due > until:
                     break
+                if count >= MOST_LOOKED_AT:
+                    return None
                 kept.append(due)
                 count += 1
-            if count >= MOST_LOOKED_AT and found:
-                return Past(found, whole=False)  # dense long ago, sparse of late: what was found will do
-            found = tuple(kept)
-            if begin == after or count >= most:
-                return Past(found, whole=begin == after and count <= most)
-            span *= 8
+        except SearchStopped:
+            return None
+        return tuple(kept), count
 
     @cached_property
     def sentence(self) -> str:
@@ -146,7 +170,7 @@ def _moment(config: Mapping[str, Any], name: str, where: ZoneInfo) -> datetime |
             value = datetime.fromisoformat(value)
         except ValueError as error:
             raise ScheduleUnclear(name, f"`{name}` must be a time in ISO 8601, such as `2026-03-01T09:00`.") from error
-    if value.year not in _YEARS:
-        raise ScheduleUnclear(name, f"`{name}` must be in the years {_YEARS.start} to {_YEARS.stop - 1}.")
+    if value.year not in YEARS:
+        raise ScheduleUnclear(name, f"`{name}` must be in the years {YEARS.start} to {YEARS.stop - 1}.")
     moment: datetime = value.astimezone(UTC) if value.tzinfo is not None else moment_of(value, where)
     return moment

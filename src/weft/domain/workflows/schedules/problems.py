@@ -10,3 +10,7 @@ class ScheduleUnclear(ValueError):
         super().__init__(message)
         self.field = field
         self.message = message
+
+
+class SearchStopped(Exception):
+    """One search has looked at as much as it may. What it found is right, and there may be more."""

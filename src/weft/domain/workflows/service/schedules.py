@@ -21,7 +21,7 @@ from weft.domain.workflows.models import TriggerKind, Workflow, WorkflowStatus, 
 from weft.domain.workflows.schedule_models import ScheduleRun
 from weft.domain.workflows.schedule_schemas import DueTime, ScheduleConfig, SchedulePreview, SchedulePreviewAsked
 from weft.domain.workflows.schedules import Calendar, ScheduleUnclear, read
-from weft.domain.workflows.schedules.calendar import WAYS, anchor_of, require_due
+from weft.domain.workflows.schedules.calendar import WAYS, YEARS, anchor_of, require_due
 from weft.domain.workflows.service import rows
 from weft.domain.workflows.service.mapping import check_mapping
 from weft.http.paging import Paged, PageQuery, page
@@ -92,6 +92,8 @@ async def follow(scope: Scope, workflow: Workflow) -> None:
 
 def preview(config: dict[str, Any], start: datetime, count: int) -> SchedulePreview:
     """The next due times after `start`, whether or not the schedule runs."""
+    if start.year not in YEARS:
+        raise _refused("from", f"`from` must be in the years {YEARS.start} to {YEARS.stop - 1}.", within=())
     calendar = calendar_of(config, start)
     return SchedulePreview(
         sentence=calendar.sentence,
@@ -138,6 +140,6 @@ async def _find(scope: Scope, workflow_id: UUID, trigger_id: UUID) -> WorkflowTr
     return trigger
 
 
-def _refused(field: str, message: str) -> TriggerConfigInvalid:
-    issue = Issue(message, ("config", field), "schedule_unclear")
+def _refused(field: str, message: str, *, within: tuple[str, ...] = ("config",)) -> TriggerConfigInvalid:
+    issue = Issue(message, (*within, field), "schedule_unclear")
     return TriggerConfigInvalid(f"The schedule cannot be used: {message}", issues=[issue])
