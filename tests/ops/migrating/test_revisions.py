@@ -279,6 +279,23 @@ class TestContract:
         assert await migrate.current(test_database.app) == "9003"
         assert await admin.fetchval("select needs from weft.migration_history where revision = '9003'") == "0.1"
 
+    async def test_it_is_asked_of_what_works_without_a_lock_too(
+        self, test_database: TestDatabase, admin: Any, tmp_path: Path
+    ) -> None:
+        """The questions begin a transaction, in which no index could be built without a lock."""
+        more = 'concurrently = True\nneeds = "0.1"\nrequires_data = ("fill_region",)'
+        up = index("clients_region_key", "clients", "(tenant_id, region)", "unique index")
+        write(tmp_path, "9101", up, gone("clients_region_key"), before="9003", kind="contract", more=more)
+        folders = [*EXTRA, tmp_path]
+        await self.beat(admin, "0.0.9")
+        with pytest.raises(OlderVersionRuns):
+            await migrate.upgrade(test_database.owner, directories=folders)
+        await admin.execute("delete from weft.app_instances")
+        await migrate.upgrade(test_database.owner, directories=folders)
+        assert (await fingerprint.take(admin))["index", "clients_region_key"]["valid"] is True
+        assert [r.id for r in await migrate.downgrade(test_database.owner, "9003", directories=folders)] == ["9101"]
+        assert ("index", "clients_region_key") not in await fingerprint.take(admin)
+
     async def test_it_refuses_while_an_older_version_lives(self, test_database: TestDatabase, admin: Any) -> None:
         await self.beat(admin, "0.0.9")
         await self.beat(admin, "0.1.0")
