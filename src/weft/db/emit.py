@@ -16,7 +16,8 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from weft.db.base import SCHEMA
 
-DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this factory untyped
+DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this factory untyped
+"""Its usual `paramstyle` marks parameters by `%`, and so doubles every other `%`, also in statements without any."""
 
 TENANT = "nullif(current_setting('app.tenant_id', true), '')::uuid"
 USER = "nullif(current_setting('app.user_id', true), '')::uuid"

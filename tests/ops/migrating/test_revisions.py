@@ -56,6 +56,11 @@ class TestChain:
         with pytest.raises(ChainBroken, match="2 heads"):
             Chain([tmp_path]).upwards(None, "head")
 
+    def test_what_is_printed_is_what_is_run(self, tmp_path: Path) -> None:
+        write(tmp_path, "9101", """python: op.execute("comment on table weft.clients is '100% ours'")""")
+        chain = Chain([tmp_path])
+        assert "is '100% ours';" in chain.sql(chain["9101"])
+
 
 async def history(admin: Any) -> list[tuple[str, str, str]]:
     rows = await admin.fetch("select revision, direction, version from weft.migration_history order by applied_at")
