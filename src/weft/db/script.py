@@ -1,5 +1,5 @@
-"""SQL text as statements. Knows strings, quoted names, comments, dollar quotes, brackets and the bodies of SQL functions
-(`begin atomic ... end`), as psql does; nothing else of the grammar."""
+"""SQL text as statements. Knows strings, quoted names, comments, dollar quotes, brackets and the bodies of SQL
+functions (`begin atomic ... end`), as psql does; nothing else of the grammar."""
 
 from __future__ import annotations
 
