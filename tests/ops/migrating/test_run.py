@@ -218,6 +218,20 @@ class TestRollback:
             await self.go(settings_for("production"), test_database, "base", [])
         assert await migrate.current(test_database.app) == newest_revision()
 
+    @pytest.mark.parametrize(
+        "down",
+        ["DROP TABLE weft.boats;", "/* a */ drop\n schema boats cascade;", "do 'begin drop table weft.boats; end';"],
+    )
+    async def test_production_keeps_them_however_it_is_written(
+        self, down: str, test_database: TestDatabase, settings_for: SettingsFor, tmp_path: Path
+    ) -> None:
+        write(tmp_path, "9101", "create schema boats; create table weft.boats (id int);", down)
+        await migrate.upgrade(test_database.owner, directories=[tmp_path])
+        production = settings_for("production", WEFT_MIGRATE_DIRECTORIES=str(tmp_path))
+        with pytest.raises(EnvironmentRefuses, match="roll back what drops tables"):
+            await self.go(production, test_database, "-1", [])
+        assert await migrate.current(test_database.app) == "9101"
+
     @pytest.mark.parametrize("profile", ["staging", "production"])
     async def test_a_contract_revision_offers_the_restore(
         self,
