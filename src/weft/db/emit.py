@@ -65,6 +65,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "payloads_gone()": ("weft_owner", False),
     "beat(uuid, text, text, text, text)": ("weft_dispatch", True),
     "leave(uuid)": ("weft_dispatch", True),
+    "serve_as(text)": ("weft_dispatch", True),
 }
 
 
@@ -184,6 +185,10 @@ def hand_over() -> Iterator[str]:
     # Later migrations, which run as weft_owner, must be able to put the trigger on new tables.
     yield "set local role weft_audit"
     yield f"grant execute on function {SCHEMA}.audit_row() to weft_owner"
+    yield "reset role"
+    # Whoever migrates says what the database is for, as those who serve do.
+    yield "set local role weft_dispatch"
+    yield f"grant execute on function {SCHEMA}.serve_as(text) to weft_owner"
     yield "reset role"
 
 

@@ -192,7 +192,7 @@ class TestRestorePoint:
 class TestRollback:
     async def go(self, settings: Any, database: TestDatabase, to: str, asked: list[str]) -> str | None:
         way = await rollback.way(settings, database.owner, to)
-        rollback.allow(settings.profile, way, lambda: asked.append(to))
+        rollback.allow(way, lambda: asked.append(to))
         _, after = await rollback.take_back(settings, database.owner, way)
         return after
 

@@ -10,7 +10,7 @@ from weft.core.errors import Conflict
 from weft.db import migrate
 from weft.db.operation_tables import RevisionKind
 from weft.db.revisions import Chain, Revision
-from weft.ops import environments
+from weft.ops import environments, profiles
 from weft.ops.environments import Action, EnvironmentRefuses
 from weft.ops.migrating.losses import Loss, loss
 from weft.ops.migrating.run import directories_of, options_of
@@ -61,6 +61,8 @@ class Way:
     target: str
     returns: tuple[Return, ...]
     standings: tuple[Standing, ...]
+    profile: str
+    """The one in force there."""
 
 
 async def way(settings: Settings, dsn: str, target: str) -> Way:
@@ -69,11 +71,13 @@ async def way(settings: Settings, dsn: str, target: str) -> Way:
     chain = Chain(directories)
     at = await migrate.current(dsn)
     found = tuple(_return(chain, r) for r in chain.downwards(at, target))
-    return Way(at, target, found, tuple(await standings(dsn, directories)))
+    profile = await profiles.in_force(dsn, settings.profile)
+    return Way(at, target, found, tuple(await standings(dsn, directories)), profile)
 
 
-def allow(profile: str, found: Way, ask: Callable[[], None]) -> None:
+def allow(found: Way, ask: Callable[[], None]) -> None:
     """Ask the environment, the sternest rule first. Raises `ContractStays`, `EnvironmentRefuses`, what `ask` raises."""
+    profile = found.profile
     for one in found.returns:
         if one.revision.kind == RevisionKind.contract:
             try:
