@@ -67,7 +67,8 @@ class Settings(Section):
 
     profile: Literal["development", "staging", "production"] = Field(
         default="development",
-        description="`development` makes well-known sign-ins and shows errors; the others do not.",
+        description="What this is for: `development` makes well-known sign-ins, and asks before little. The database "
+        "remembers the strictest one that it was served as, and that counts (`weft db environments`).",
     )
     home: Path = Field(description="Where weft keeps the embedded database and its keys.")
     master_key: str | None = Field(

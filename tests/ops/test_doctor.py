@@ -26,12 +26,14 @@ from weft.domain.workflows.kinds import KindRegistry
 from weft.engine import registry
 from weft.expressions.errors import GuardUnavailable
 from weft.expressions.guard import Guard
-from weft.ops.doctor import Answer, Report, Verdict, database, examine, installation, machine
+from weft.ops import profiles, seed
+from weft.ops.doctor import Answer, Report, Verdict, database, environment, examine, installation, machine
 from weft.ops.home import Home
 from weft.ops.installation import DATABASE, Addresses, embedded_addresses, login_passwords
 from weft.ops.postgres import EmbeddedPostgres
 from weft.ops.postgres_files import NEEDED_BYTES
 from weft.ops.roles import OWNER, bootstrap
+from weft.ops.seeds import well_known
 from weft.settings import load_settings
 
 OK, WARNING, FAIL, SKIPPED = Verdict.ok, Verdict.warning, Verdict.fail, Verdict.skipped
@@ -292,6 +294,24 @@ class TestTheDatabase:
         wrong = about(await self.across(test_database, bytes(31) + b"x"), "master key")
         assert wrong.verdict is FAIL
         assert wrong.sentence.startswith("2 of 2 stored tenant keys do not open")
+
+    async def test_passwords_that_everybody_knows_are_tried_outside_development(
+        self, test_database: TestDatabase
+    ) -> None:
+        addresses = Addresses(test_database.app, None, None, embedded=False)
+        await seed.run(test_database.app, "development", master_key=bytes(32))
+        assert verdicts(await environment.look(addresses, "development")) == {"environment": OK}
+        await profiles.keep(test_database.app, "staging")
+        found = await environment.look(addresses, "development")
+        assert verdicts(found) == {"environment": WARNING, "known passwords": FAIL}
+        assert "kept as staging" in about(found, "environment").sentence
+        known = about(found, "known passwords").sentence
+        for email, _password in well_known.sign_ins():
+            assert email in known
+        admin = await asyncpg.connect(test_database.admin)
+        await admin.execute("update weft.users set password_hash = '!'")
+        await admin.close()
+        assert verdicts(await environment.look(addresses, "staging")) == {"environment": OK, "known passwords": OK}
 
     async def test_without_the_owner_it_says_what_it_cannot_see(self, test_database: TestDatabase) -> None:
         addresses = Addresses(test_database.app, None, None, embedded=False)

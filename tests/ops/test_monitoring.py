@@ -58,7 +58,6 @@ def run(kind: str = runs.MAINTENANCE, *, days: float = 1, is_ok: bool = True) ->
         ("database", {"connections": {"idle": 79}, "connections_allowed": 100}, State.ok),
         ("database", {"connections": {"idle": 50, "active": 30}, "connections_allowed": 100}, State.warn),
         ("migration", {"revision": None}, State.red),
-        ("migration", {"revision": "2099_01_01_future"}, State.red),
         ("row security", {"is_row_security_active": False}, State.red),
         ("oldest transaction", {"oldest_transaction": 99.0}, State.ok),
         ("oldest transaction", {"oldest_transaction": 100.0}, State.warn),
@@ -88,6 +87,33 @@ def run(kind: str = runs.MAINTENANCE, *, days: float = 1, is_ok: bool = True) ->
 async def test_what_is_well_and_what_is_not(name: str, change: dict[str, Any], state: State, connection: Any) -> None:
     seen = replace(await facts.look(connection), **change)
     assert (await states(seen, connection, maintains=True))[name] is state
+
+
+@pytest.mark.parametrize(
+    ("kind", "needs", "state", "next_step"),
+    [
+        ("expand", None, State.warn, "Update soon"),
+        ("contract", "0.0.1", State.warn, "Update soon"),
+        ("contract", "99.0", State.red, "Start that"),
+        (None, None, State.red, "Start the weft that migrated it"),
+    ],
+)
+async def test_a_newer_schema_is_red_only_where_this_version_may_not_work(
+    kind: str | None, needs: str | None, state: State, next_step: str, connection: Any, test_database: TestDatabase
+) -> None:
+    """During every update: the database is migrated first, and the older processes work on, see `/readyz`."""
+    admin = await asyncpg.connect(test_database.admin)
+    await admin.execute("update weft.alembic_version set version_num = '9999'")
+    if kind is not None:
+        await admin.execute(
+            "insert into weft.migration_history (id, revision, kind, direction, version, needs)"
+            " values (gen_random_uuid(), '9999', $1, 'up', '0.9', $2)", kind, needs
+        )  # fmt: skip
+    await admin.close()
+    found = await checks.run(Looking(await facts.look(connection), NOW, LIMITS, connection))
+    [migration] = [one for one in found if one.name == "migration"]
+    assert migration.state is state
+    assert migration.next_step.startswith(next_step)
 
 
 async def test_what_is_really_there_is_seen(connection: Any, test_database: TestDatabase) -> None:

@@ -202,6 +202,20 @@ def test_without_the_seed_no_sign_ins_are_promised(start: Start) -> None:
     assert weft.stop() == 0
 
 
+def test_a_database_that_was_production_stays_it(start: Start) -> None:
+    """The second start has no WEFT_PROFILE: it makes no sign-ins, and its processes are production, too."""
+    first = start(WEFT_PROFILE="production")
+    first.until_ready()
+    assert first.stop() == 0
+    again = start(seed=True)
+    again.until_ready()
+    assert "this database is kept as production, so this is production" in again.said
+    assert "admin123" not in again.shown
+    environ = Path(f"/proc/{again.pids()['API']}/environ").read_text(encoding="utf-8")
+    assert "WEFT_PROFILE=production" in environ
+    assert again.stop() == 0
+
+
 def test_nothing_lingers_when_the_supervisor_is_killed_and_the_next_one_takes_over(start: Start) -> None:
     weft = start()
     weft.until_ready()

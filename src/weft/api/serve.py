@@ -149,7 +149,10 @@ async def serve(
     dsn = settings.database.url or ""
     for finding in preflight.require(await preflight.check(dsn)):
         log.warning("preflight", code=finding.code, finding=finding.sentence)
-    async with _database(settings, dsn, master_key) as database, alive(database, "api", forbidden=_say):
+    async with (
+        _database(settings, dsn, master_key) as database,
+        alive(database, "api", profile=settings.profile, forbidden=_say),
+    ):
         measured = Metrics()
         sampler = Sampler(database, settings.monitor.every_seconds)
         measured.watch(database, sampler)

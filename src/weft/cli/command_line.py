@@ -79,6 +79,7 @@ COMMANDS: dict[str, Entry] = {
         "weft.cli.database:app",
         "weft.cli.database_init:app",
         "weft.cli.database_migrating:app",
+        "weft.cli.database_environments:app",
         "weft.cli.database_data:app",
         "weft.cli.seed:app",
         "weft.cli.database_retention:app",

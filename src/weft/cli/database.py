@@ -84,10 +84,10 @@ def _plan(settings: Settings, addresses: Addresses, to: str) -> Plan:
 
 def _carry_out(settings: Settings, addresses: Addresses, plan: Plan, no_backup: str | None, *, yes: bool) -> None:
     from weft.cli.database_text import Ticker, plan_text
-    from weft.ops import environments
+    from weft.ops import environments, profiles
     from weft.ops.migrating import run
 
-    addresses.require_owner()
+    owner = addresses.require_owner()
     if plan.revisions and not output.as_json():
         sys.stderr.write(plan_text(plan, most=5) + "\n")
 
@@ -99,7 +99,8 @@ def _carry_out(settings: Settings, addresses: Addresses, plan: Plan, no_backup: 
             raise NotConfirmed
 
     if plan.revisions:
-        environments.require(settings.profile, environments.Action.migrate, ask)
+        profile = asyncio.run(profiles.in_force(owner, settings.profile))
+        environments.require(profile, environments.Action.migrate, ask)
     with Ticker() as ticker:
         outcome = asyncio.run(
             run.run(

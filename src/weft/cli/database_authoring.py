@@ -59,15 +59,16 @@ def generate_(
 @app.command()
 def push(yes: Yes = False) -> None:
     """Change this development database to what the models say, without a revision, after showing how."""
-    from weft.ops import environments
+    from weft.ops import environments, profiles
     from weft.ops.installation import reach
     from weft.ops.schema import authoring
     from weft.settings import load_settings
 
     settings = load_settings(os.environ)
-    environments.require(settings.profile, environments.Action.push)
+    environments.require(settings.profile, environments.Action.push)  # before a server is started for it
     with reach(settings) as addresses:
         owner = addresses.require_owner()
+        environments.require(asyncio.run(profiles.in_force(owner, settings.profile)), environments.Action.push)
         plan = authoring.push_plan(owner)
         if not plan.differences:
             output.result({"changed": []}, "The database is what the models say: there is nothing to do.")

@@ -1,4 +1,4 @@
-"""`weft db validate`, `rollback`, `reset`, `environments` and `instances`."""
+"""`weft db validate`, `rollback`, `reset` and `instances`."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rollback(
             output.note(f"  {one.revision.id}  {one.revision.kind}  {one.revision.title}")
             for drop in one.drops:
                 output.note(f"      {drop if len(drop) < 100 else drop[:97] + '...'}")
-        going_back.allow(settings.profile, way, lambda: confirm("Go on?", yes=yes))
+        going_back.allow(way, lambda: confirm("Go on?", yes=yes))
         with Ticker() as ticker:
             taken, after = asyncio.run(going_back.take_back(settings, owner, way, tell=ticker.tell))
     output.result(
@@ -70,7 +70,7 @@ def rollback(
 @app.command()
 def reset(yes: Yes = False) -> None:
     """Drop everything, migrate and seed again. In the development profile only."""
-    from weft.ops import environments
+    from weft.ops import environments, profiles
     from weft.ops.installation import reach
     from weft.ops.migrating.reset import reset as begin_again
     from weft.settings import load_settings
@@ -83,29 +83,15 @@ def reset(yes: Yes = False) -> None:
             if not sys.stdin.isatty() or not typer.confirm("Drop everything?", default=False, err=True):
                 raise NotConfirmed
 
-    environments.require(settings.profile, environments.Action.reset, ask)
+    environments.require(settings.profile, environments.Action.reset)  # before a server is started for it
     with reach(settings) as addresses:
+        profile = asyncio.run(profiles.in_force(addresses.require_owner(), settings.profile))
+        environments.require(profile, environments.Action.reset, ask)
         report = asyncio.run(begin_again(settings, addresses))
     output.result(
         {"revision": report.revision, "seed": report.seeded.as_json()},
         f"The database is new, at revision {report.revision}; {len(report.seeded.made)} things were seeded.",
     )
-
-
-@app.command("environments")
-def environments_() -> None:
-    """Show what development, staging and production each allow; the present one is marked."""
-    from weft.ops import environments
-    from weft.settings import load_settings
-
-    here = load_settings(os.environ).profile
-    table = environments.table()
-    if output.as_json():
-        output.result({"profile": here, "actions": table})
-        return
-    heads = {"action": "action"}
-    heads |= {profile: f"{profile} *" if profile == here else profile for profile in environments.PROFILES}
-    output.rows(table, {**heads, "means": "what it is"})
 
 
 @app.command()

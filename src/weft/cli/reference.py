@@ -65,6 +65,9 @@ def _group(program: str, group: Any) -> Iterator[str]:
         if command.hidden:
             continue
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield from ["", f"### {program} {word}", ""]
+                yield from _command(f"{program} {word}", command)
             yield from _group(f"{program} {word}", command)
         else:
             yield from ["", f"### {program} {word}", ""]

@@ -16,7 +16,8 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, CreateTable
 
 from weft.db.base import SCHEMA
 
-DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this factory untyped
+DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]  # SQLAlchemy leaves this factory untyped
+"""Its usual `paramstyle` marks parameters by `%`, and so doubles every other `%`, also in statements without any."""
 
 TENANT = "nullif(current_setting('app.tenant_id', true), '')::uuid"
 USER = "nullif(current_setting('app.user_id', true), '')::uuid"
@@ -64,6 +65,7 @@ FUNCTIONS: dict[str, tuple[str, bool]] = {
     "payloads_gone()": ("weft_owner", False),
     "beat(uuid, text, text, text, text)": ("weft_dispatch", True),
     "leave(uuid)": ("weft_dispatch", True),
+    "serve_as(text)": ("weft_dispatch", True),
 }
 
 
@@ -183,6 +185,10 @@ def hand_over() -> Iterator[str]:
     # Later migrations, which run as weft_owner, must be able to put the trigger on new tables.
     yield "set local role weft_audit"
     yield f"grant execute on function {SCHEMA}.audit_row() to weft_owner"
+    yield "reset role"
+    # Whoever migrates says what the database is for, as those who serve do.
+    yield "set local role weft_dispatch"
+    yield f"grant execute on function {SCHEMA}.serve_as(text) to weft_owner"
     yield "reset role"
 
 

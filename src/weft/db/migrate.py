@@ -241,6 +241,8 @@ async def _apply(
         try:
             if up:
                 await checks.require(connection, revision, chain.directories)
+                if revision.concurrently:
+                    await connection.commit()  # the questions began a transaction, and it must run outside of one
             await connection.run_sync(_step, chain, revision, up, options)
             await connection.commit()
         except _driver_errors() as error:

@@ -1,4 +1,5 @@
-"""What the installation knows of itself: which revisions were applied, which processes live, how far backfills are."""
+"""What the installation knows of itself: what it is for, which revisions were applied, which processes live, how far
+backfills are."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Float, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -28,6 +29,24 @@ class DataState(StrEnum):
     running = "running"  # or paused: the cursor tells where it goes on
     done = "done"
     failed = "failed"
+
+
+class Installation(Base):
+    """What this database is for: the strictest profile that ever served or migrated it. One row.
+
+    `weft.serve_as` makes it stricter; only the owner makes it milder, see `weft.ops.profiles`.
+    """
+
+    __tablename__ = "installation"
+    __table_args__ = (
+        CheckConstraint("is_only", name="is_only"),
+        one_of("profile", ("development", "staging", "production")),
+        marks(scope="catalogue", local=True, grants=READ, audit=False, touch=False),
+    )
+
+    profile: Mapped[str]
+    is_only: Mapped[bool] = mapped_column(primary_key=True, default=True, server_default=text("true"))
+    since: Mapped[datetime] = mapped_column(init=False, server_default=text("clock_timestamp()"))
 
 
 class MigrationHistory(Identified, Base):

@@ -1,4 +1,5 @@
-"""SQL text as statements. Knows strings, quoted names, comments and dollar quotes; nothing of the grammar."""
+"""SQL text as statements. Knows strings, quoted names, comments, dollar quotes, brackets and the bodies of SQL
+functions (`begin atomic ... end`), as psql does; nothing else of the grammar."""
 
 from __future__ import annotations
 
@@ -7,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _TOKEN = re.compile(
-    r"""(?P<comment>--[^\n]*)|(?P<open>/\*)|(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")"""
-    r"""|(?P<dollar>\$(?:[A-Za-z_]\w*)?\$)|(?P<end>;)"""
+    r"""(?P<comment>--[^\n]*)|(?P<open>/\*)"""
+    r"""|(?P<quoted>[eE]'(?:[^'\\]|\\.|'')*(?:'|\Z)|'(?:[^']|'')*(?:'|\Z)|"(?:[^"]|"")*(?:"|\Z))"""
+    r"""|(?P<dollar>\$(?:[^\W\d]\w*)?\$)|(?P<word>[^\W\d][\w$]*)|(?P<bracket>[()])|(?P<end>;)""",
+    re.DOTALL,
 )
 _COMMENT_MARK = re.compile(r"/\*|\*/")
 
@@ -20,25 +23,52 @@ class Statement:
     text: str
     line: int
 
-    def plain(self) -> str:
-        """Without comments, in one line, spaces made single."""
+    def bare(self) -> str:
+        """Without comments; a space is where one was."""
         bare, position = "", 0
         for kind, start, end in _tokens(self.text):
             if kind == "comment":
                 bare += self.text[position:start] + " "
                 position = end
-        return re.sub(r"\s+", " ", bare + self.text[position:]).strip()
+        return (bare + self.text[position:]).strip()
+
+    def plain(self) -> str:
+        """Without comments, in one line, spaces made single, also in strings: to look at, not to run."""
+        return re.sub(r"\s+", " ", self.bare())
+
+
+class _Nesting:
+    """How deep in brackets and bodies a place is: a semicolon in there ends no statement."""
+
+    def __init__(self) -> None:
+        self._brackets = self._blocks = 0
+        self._last = ""
+
+    def see(self, word: str) -> None:
+        if word in "()":
+            self._brackets = max(0, self._brackets + (1 if word == "(" else -1))
+            return
+        if (self._last, word) == ("begin", "atomic") or (self._blocks and word == "case"):
+            self._blocks += 1
+        elif self._blocks and word == "end":
+            self._blocks -= 1
+        self._last = word
+
+    def __bool__(self) -> bool:
+        return bool(self._brackets or self._blocks)
 
 
 def statements(sql: str) -> Iterator[Statement]:
     """The statements of a script, in order. What is not closed (a string, a comment) reaches to the end."""
-    begin = 0
+    begin, inside = 0, _Nesting()
     for kind, start, end in _tokens(sql):
         if kind == "comment" and not sql[begin:start].strip():
             begin = end  # it stands before the statement, not in it
-        elif kind == "end":
+        elif kind == "end" and not inside:
             yield from _statement(sql, begin, start)
-            begin = end
+            begin, inside = end, _Nesting()
+        elif kind == "bracket" or (kind == "word" and sql[start - 1 : start] != "."):
+            inside.see(sql[start:end].lower())
     yield from _statement(sql, begin, len(sql))
 
 
@@ -49,7 +79,7 @@ def _statement(sql: str, begin: int, end: int) -> Iterator[Statement]:
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, int, int]]:
-    """Comments, quoted text and semicolons, with where they begin and end."""
+    """Comments, quoted text, words, brackets and semicolons, with where they begin and end."""
     position = 0
     while match := _TOKEN.search(sql, position):
         position = match.end()

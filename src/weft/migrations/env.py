@@ -14,6 +14,7 @@ config = context.config
 def run_offline() -> None:
     context.configure(
         dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},  # else every % is printed twice, see weft.db.emit
         target_metadata=METADATA,
         literal_binds=True,
         version_table_schema=SCHEMA,

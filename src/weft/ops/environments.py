@@ -1,7 +1,8 @@
 """Development, staging, production: what each allows, in one table that every command asks.
 
 An installation's profile says what it is for. A command that could hurt names what it is about to do and asks here;
-nothing else in weft compares the profile's name before it changes or deletes something.
+nothing else in weft compares the profile's name before it changes or deletes something. The profile that counts is the
+one in force, see `weft.ops.profiles`: a database remembers what it was served as.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from weft.core.errors import Forbidden
+from weft.core.errors import Forbidden, Invalid
 
 PROFILES: Final = ("development", "staging", "production")
 
@@ -50,13 +51,23 @@ class Rule:
         return Verdict(getattr(self, profile))
 
 
+class ProfileUnknown(Invalid):
+    code = "profile_unknown"
+
+    def __init__(self, profile: str) -> None:
+        super().__init__(f"There is no profile '{profile}'. These exist: {', '.join(PROFILES)}.")
+
+
 class EnvironmentRefuses(Forbidden):
     """This profile never allows it, whoever asks."""
 
     code = "environment_refuses"
 
     def __init__(self, action: Action, profile: str, instead: str) -> None:
-        super().__init__(f"This installation's profile is {profile}, which refuses to {action.value}. {instead}")
+        super().__init__(
+            f"This installation's profile is {profile}, which refuses to {action.value}. {instead} "
+            "(`weft db environments` shows what the database is kept as, and what WEFT_PROFILE says.)"
+        )
 
 
 _ALLOWED, _ASKS, _REFUSED = Verdict.allowed, Verdict.asks, Verdict.refused
@@ -121,6 +132,17 @@ def require(profile: str, action: Action, ask: Callable[[], None] = lambda: None
             ask()
         case Verdict.allowed:
             pass
+
+
+def require_known(profile: str) -> None:
+    """Raises `ProfileUnknown`."""
+    if profile not in PROFILES:
+        raise ProfileUnknown(profile)
+
+
+def stricter(one: str, other: str | None) -> str:
+    """Of two profiles the one that allows less; None is no opinion."""
+    return one if other is None else max(one, other, key=PROFILES.index)
 
 
 def table() -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from weft.core.errors import Conflict, Invalid
-from weft.ops import environments, preflight
+from weft.ops import environments, preflight, profiles
 from weft.ops.connections import database_of, with_role
 from weft.ops.environments import Action
 from weft.ops.home import Home
@@ -52,6 +52,8 @@ class Prepared:
 
     created: list[str] = field(default_factory=list)
     migrated_to: str | None = None
+    profile: str = ""
+    """The one in force from now on."""
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -65,8 +67,10 @@ async def prepare(settings: Settings, addresses: Addresses) -> Prepared:
     """
     done = Prepared()
     addresses = await _ensure_roles(settings, addresses, done)
-    await _migrate(settings.profile, addresses, done)
+    profile = await profiles.in_force(addresses.owner or addresses.app, settings.profile)
+    await _migrate(profile, addresses, done)
     findings = preflight.require(await preflight.check(addresses.app))
+    done.profile = await profiles.keep(addresses.app, settings.profile)
     done.warnings = [finding.sentence for finding in findings]
     return done
 

@@ -2,8 +2,8 @@
 
 A profile says what an installation is for; a system is one of the applications whose documents say what they expect
 to find. What exists is left alone, whatever it says. Well-known passwords belong to the development profile only: in
-staging they are made up and shown once, and an installation that calls itself production refuses the development
-profile.
+staging they are made up and shown once, and the development profile is refused where an installation, or the database
+itself, is kept as another one.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from weft.db.database import Database
+from weft.ops import environments, profiles
+from weft.ops.environments import ProfileUnknown
 from weft.ops.seeds import permissions
 from weft.ops.seeds.checking import examine
-from weft.ops.seeds.errors import ProfileRefused, ProfileUnknown, SystemUnknown
+from weft.ops.seeds.errors import ProfileRefused, SystemUnknown
 from weft.ops.seeds.ground import Run
 from weft.ops.seeds.making import sow
 from weft.ops.seeds.reading import Loaded, load, require_profile
 from weft.ops.seeds.report import Echo, SeedReport
-from weft.ops.seeds.systems import PROFILES, SYSTEMS
+from weft.ops.seeds.systems import SYSTEMS
 
 __all__ = ["ProfileRefused", "ProfileUnknown", "SeedReport", "SystemUnknown", "choose", "run"]
 
@@ -45,7 +47,9 @@ async def run(
     the address of the database's owner, for a permission catalogue that lacks something. Raises `ProfileUnknown`,
     `ProfileRefused`, `SystemUnknown`, `SeedFileUnreadable`, `SeedInvalid`, `PermissionsIncomplete`.
     """
-    chosen = choose(profile, [] if files and systems is None else systems, installation or profile)
+    wanted = [] if files and systems is None else systems
+    choose(profile, wanted, installation or profile)
+    chosen = choose(profile, wanted, await profiles.in_force(dsn, installation or profile))
     sources = [_system(name, environ) for name in chosen] + [load(path, environ=environ) for path in files]
     _examine(sources, profile)
     told = echo or (lambda _: None)
@@ -69,13 +73,13 @@ async def run(
 
 def choose(profile: str, systems: Sequence[str] | None, installation: str) -> list[str]:
     """Which systems to seed; every refusal happens here, before the database is touched."""
-    if profile not in PROFILES:
-        raise ProfileUnknown(profile, PROFILES)
+    environments.require_known(profile)
     if profile == "development" and installation != "development":
         raise ProfileRefused(
             f"This installation's profile is {installation}; the development profile would make sign-ins whose "
-            "passwords everybody knows. Use --profile staging or production, or set WEFT_PROFILE=development on an "
-            "installation that is only for trying."
+            "passwords everybody knows. Use --profile staging or production. For an installation that is only for "
+            "trying: WEFT_PROFILE=development, and a database that was never served as another "
+            "(`weft db environments` shows both)."
         )
     if systems is None:
         return [name for name, system in SYSTEMS.items() if profile in system.profiles]

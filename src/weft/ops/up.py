@@ -92,7 +92,7 @@ def up(settings: Settings, *, seed: bool, say: Say, ready: Callable[[Ready], Non
             children.refuse_unready(settings)
             settings = _with_ports(settings, say)
             addresses = _addresses(settings, home, embedded, say)
-            _prepare(settings, addresses, say)
+            settings = _prepare(settings, addresses, say)
             if not signals.stops:
                 _Run(settings, home, embedded, addresses, signals, say, ready, began, seed=seed).run()
         finally:
@@ -264,16 +264,25 @@ def _addresses(settings: Settings, home: Home, embedded: EmbeddedPostgres | None
     return embedded_addresses(home, embedded.start())
 
 
-def _prepare(settings: Settings, addresses: Addresses, say: Say) -> None:
+def _prepare(settings: Settings, addresses: Addresses, say: Say) -> Settings:
+    """Make the database ready; hands back settings with the profile that is in force."""
     done = in_fork(lambda: _prepare_here(settings, addresses))
     if done["created"]:
         say(f"made {', '.join(done['created'])}")
     if done["migrated_to"]:
         say(f"migrated the schema to revision {done['migrated_to']}")
+    profile = done["profile"]
+    if profile != settings.profile:
+        say(
+            f"warning: this database is kept as {profile}, so this is {profile}, although WEFT_PROFILE is "
+            f"{settings.profile}; `weft db environments` says what that means"
+        )
+        settings = settings.model_copy(update={"profile": profile})
     if settings.profile == "development" and not ports.is_loopback(settings.api.host):
         say("warning: other machines can reach this weft, and everybody knows the development profile's passwords")
     for warning in done["warnings"]:
         say(f"warning: {warning}")
+    return settings
 
 
 def _prepare_here(settings: Settings, addresses: Addresses) -> dict[str, Any]:

@@ -144,7 +144,7 @@ async def open_worker(settings: Settings, dsn: str, master_key: bytes) -> AsyncI
     try:
         sampler = Sampler(database, settings.monitor.every_seconds)
         async with (
-            alive(database, "worker", forbidden=forbidden),
+            alive(database, "worker", profile=settings.profile, forbidden=forbidden),
             serve_metrics(worker, settings.api.host, chosen.metrics_port, retention.numbers, sampler),
         ):
             yield worker

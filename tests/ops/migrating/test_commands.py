@@ -175,15 +175,47 @@ def test_going_back_and_beginning_again(
 
 
 def test_environments_and_instances(weft: Weft, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "development *" in weft("environments").out
+    shown = weft("environments")
+    assert "development *" in shown.out
+    assert "the database: nothing yet" in shown.err
     monkeypatch.setenv("WEFT_PROFILE", "staging")
     table = weft("environments", "--json").json()
-    assert table["profile"] == "staging"
+    assert (table["profile"], table["configured"], table["database"]) == ("staging", "staging", None)
     assert {"action", "development", "staging", "production", "means"} == set(table["actions"][0])
     assert "No process of weft" in weft("instances").out
     execute(test_database, "select weft.beat(gen_random_uuid(), 'worker', 'oak', '0.1.0', '0001')")
     [one] = weft("instances", "--json").json()
     assert (one["kind"], one["host"], one["live"]) == ("worker", "oak", True)
+
+
+def test_a_database_that_was_production_is_no_place_for_trying(weft: Weft, test_database: TestDatabase) -> None:
+    """In a shell without WEFT_PROFILE, which means development, and with --yes on every line."""
+    execute(test_database, "select weft.serve_as('production')")
+    for words in (["seed"], ["reset", "--yes"], ["push", "--yes"], ["rollback", "--to", "base", "--yes"]):
+        assert weft(*words).code == 4, words
+    assert execute(test_database, "select count(*) from weft.tenants") == 0
+    assert "--yes" in weft("migrate", "--to", "9001").err, "it asks, as production does"
+    shown = weft("environments")
+    assert "production *" in shown.out
+    assert "WEFT_PROFILE: development" in shown.err
+    assert "the database: production, since" in shown.err
+    asked = weft("environments", "lower", "development")
+    assert asked.code == 2
+    assert "reset (refused, then asks): Drop everything" in asked.err
+    assert weft("environments", "lower", "development", "--yes", "--json").json() == {
+        "before": "production", "after": "development",
+    }  # fmt: skip
+    assert weft("environments", "--json").json()["database"]["profile"] == "development"
+    assert weft("environments", "lower", "nonsense").code == 2
+    assert weft("seed").code == 0
+
+
+def test_environments_are_shown_without_a_database(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_DATABASE_URL", "postgresql://weft_app@127.0.0.1:1/weft")
+    monkeypatch.delenv("WEFT_DATABASE_OWNER_URL")
+    shown = weft("environments")
+    assert shown.code == 0
+    assert "could not be asked what it is kept as: No connection" in shown.err
 
 
 def test_ctrl_c_pauses_a_data_migration(

@@ -232,6 +232,36 @@ async def test_the_owner_may_change_what_the_application_may_not(
     assert (await run(addresses, replace(FILL, role="owner"))).rows == 280
 
 
+async def test_the_least_key_is_reached_and_no_row_twice(addresses: Addresses, admin: Any, tenants: list[UUID]) -> None:
+    """The nil UUID, and the empty text, are keys as any other."""
+    await admin.execute("set session_replication_role = replica")
+    await admin.execute(
+        "insert into weft.clients (tenant_id, id, name, name_key) values ($1, $2, 'nil', ''), ($3, $2, 'nil', '')",
+        tenants[1], UUID(int=0), tenants[2],
+    )  # fmt: skip
+    for key in ({"id": "uuid"}, {"name_key": "text"}, {"name_key": "text", "id": "uuid"}):
+        await admin.execute("update weft.clients set region = null; delete from weft.data_migrations")
+        sql = batched_update("clients", key, "region = coalesce(t.region, '') || 'x'", "true")
+        pending = "select tenant_id, count(*) from weft.clients where region is null group by 1"
+        report = await run(addresses, DataMigration("least", "", pending, sql["batch"], rows=50))
+        assert report.rows == 282
+        assert await admin.fetchval("select count(*) from weft.clients where region is distinct from 'x'") == 0
+
+
+async def test_an_index_serves_the_walk(test_database: TestDatabase) -> None:
+    """With a plan for any cursor, as a driver that keeps statements comes to it."""
+    sql = batched_update("clients", {"id": "uuid"}, "region = 'x'", "t.name = ''")["batch"].replace("region", "company")
+    connection = await asyncpg.connect(test_database.owner)
+    try:
+        await connection.execute("set plan_cache_mode = force_generic_plan; set enable_seqscan = off")
+        await connection.execute(f"prepare walk (uuid, jsonb, integer) as {sql}")
+        plan = await connection.fetch("explain execute walk (gen_random_uuid(), null, 10)")
+    finally:
+        await connection.close()
+    lines = [row[0].strip() for row in plan]
+    assert any("Index Cond" in line and "(id >= " in line for line in lines), "\n".join(lines)
+
+
 @pytest.mark.parametrize("role", ["app", "owner"])
 async def test_a_condition_with_or_stays_within_the_batch_and_the_tenant(
     role: Literal["app", "owner"], addresses: Addresses, admin: Any, tenants: list[UUID]
@@ -248,8 +278,8 @@ async def test_a_condition_with_or_stays_within_the_batch_and_the_tenant(
 class TestDefinitions:
     def test_a_key_of_several_columns(self) -> None:
         sql = batched_update("execution_logs", {"started_at": "timestamptz", "id": "uuid"}, "message = ''", "true")
-        assert "(t.started_at, t.id) > " in sql["batch"]
-        assert "'-infinity')::timestamptz" in sql["batch"]
+        assert "(t.started_at, t.id, 1) > " in sql["batch"]
+        assert "then '-infinity' else" in sql["batch"]
         with pytest.raises(DataMigrationInvalid, match="jsonb"):
             batched_update("clients", {"id": "jsonb"}, "x = 1", "true")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from sqlalchemy import CheckConstraint
 
+from weft.db import emit
+from weft.db.base import Base
 from weft.ops import environments
-from weft.ops.environments import RULES, Action, EnvironmentRefuses, Verdict, require
+from weft.ops.environments import RULES, Action, EnvironmentRefuses, Verdict, require, stricter
 from weft.settings import Settings
 
 
@@ -33,6 +36,11 @@ def test_asking_is_the_callers() -> None:
     assert asked == [1]
 
 
+def test_the_stricter_of_two_counts() -> None:
+    assert stricter("development", "production") == stricter("production", "development") == "production"
+    assert stricter("staging", None) == "staging"
+
+
 def test_the_table_is_whole() -> None:
     table = environments.table()
     assert [row["action"] for row in table] == [action.value for action in Action]
@@ -41,3 +49,7 @@ def test_the_table_is_whole() -> None:
 
 def test_profiles_are_the_same_everywhere() -> None:
     assert get_args(Settings.model_fields["profile"].annotation) == environments.PROFILES
+    listed = ", ".join(f"'{profile}'" for profile in environments.PROFILES)
+    constraints = Base.metadata.tables["weft.installation"].constraints
+    assert f"profile in ({listed})" in {str(c.sqltext) for c in constraints if isinstance(c, CheckConstraint)}
+    assert f"array[{listed}]" in emit.sql_file("operations")

@@ -43,7 +43,7 @@ class TestHeartbeat:
         found: list[Finding] = []
         owner = await asyncpg.connect(test_database.owner)
         try:
-            async with alive(database, "worker", forbidden=found.append) as identity:
+            async with alive(database, "worker", profile="production", forbidden=found.append) as identity:
                 [one] = await listed(owner)
                 assert (one.id, one.kind, one.revision, one.is_live) == (identity, "worker", newest_revision(), True)
                 async with database.pool.acquire() as app:
@@ -58,7 +58,7 @@ class TestHeartbeat:
             "insert into weft.app_instances (id, kind, host, version, revision, seen_at)"
             " values (gen_random_uuid(), 'api', 'dead', '0.1.0', '0001', clock_timestamp() - interval '11 minutes')"
         )
-        async with alive(database, "api", forbidden=lambda _: None, every=0.01) as identity:
+        async with alive(database, "api", profile="production", forbidden=lambda _: None, every=0.01) as identity:
             first = await admin.fetchval("select seen_at from weft.app_instances where id = $1", identity)
             assert await admin.fetchval("select count(*) from weft.app_instances") == 1
             await until(admin, f"select seen_at > '{first.isoformat()}' from weft.app_instances")
@@ -71,7 +71,7 @@ class TestHeartbeat:
             found.append(finding)
             heard.set()
 
-        async with alive(database, "worker", forbidden=forbidden, every=0.01):
+        async with alive(database, "worker", profile="production", forbidden=forbidden, every=0.01):
             await newer(admin)
             await record(admin, "9998", needs="0.0.1")
             assert not heard.is_set()
@@ -82,7 +82,7 @@ class TestHeartbeat:
 
     async def test_a_database_that_is_away_does_not_end_it(self, test_database: TestDatabase, admin: Any) -> None:
         database = await Database.open(test_database.app, size=1, hot_size=1)
-        async with alive(database, "worker", forbidden=lambda _: None, every=0.01):
+        async with alive(database, "worker", profile="production", forbidden=lambda _: None, every=0.01):
             await database.pool.close()
             await asyncio.sleep(0)
         await database.engine.dispose()

@@ -72,6 +72,9 @@ def test_nobody_waits_for_a_table_that_was_just_made() -> None:
         ("set local app.maintenance = 'on'", True),
         ("grant select on weft.alembic_version to weft_app", False),
         ("create function begin() returns void", False),
+        ("create policy owner_maint on weft.a using (current_setting('app.maintenance', true) = 'on')", False),
+        ("drop table weft.migration_history, weft.alembic_version, weft.clients", False),
+        ("create function f() returns void language sql as $$ select from weft.alembic_version $$", False),
     ],
 )
 def test_what_is_only_bookkeeping(statement: str, expected: bool) -> None:

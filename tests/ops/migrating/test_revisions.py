@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from tests.ops.migrating.revisions import REVISIONS, write
 from tests.ops.migrating.waiting import until
 
 import weft
-from weft.db import fingerprint, migrate
+from weft.db import concurrent, fingerprint, migrate
 from weft.db.checks import BackfillUnfinished, OlderVersionRuns
 from weft.db.migrate import MigrationFailed, MigrationRuns, Options, Progress, SchemaLocked
 from weft.db.revisions import Chain, ChainBroken, RevisionUnknown
+from weft.ops.migrating.validate import validate
 from weft.ops.preflight import newest_revision
 
 EXTRA = [REVISIONS]
@@ -55,6 +57,11 @@ class TestChain:
         write(tmp_path, "9102", "select 1;")
         with pytest.raises(ChainBroken, match="2 heads"):
             Chain([tmp_path]).upwards(None, "head")
+
+    def test_what_is_printed_is_what_is_run(self, tmp_path: Path) -> None:
+        write(tmp_path, "9101", """python: op.execute("comment on table weft.clients is '100% ours'")""")
+        chain = Chain([tmp_path])
+        assert "is '100% ours';" in chain.sql(chain["9101"])
 
 
 async def history(admin: Any) -> list[tuple[str, str, str]]:
@@ -183,6 +190,15 @@ def gone(name: str, how: str = "concurrently ") -> str:
     return f"python: run_concurrently('drop index {how}if exists weft.{name}')"
 
 
+FORMS = [
+    "create unique index concurrently zz_key on weft.zz (a)",
+    "create unique index concurrently zz_key\n    on weft.zz (a)",
+    "/* one */ CREATE UNIQUE INDEX CONCURRENTLY Zz_Key -- folded\nON WEFT.ZZ(a)",
+    'create unique index concurrently "Zz ""key"" 50%" on only weft . "zz" using btree (a)',
+    'create unique index concurrently zz_key on weft."Z z" (a)',
+]
+
+
 class TestConcurrentIndexes:
     async def test_up_down_up(self, test_database: TestDatabase, admin: Any) -> None:
         await migrate.upgrade(test_database.owner, "9001", directories=EXTRA)
@@ -210,6 +226,60 @@ class TestConcurrentIndexes:
         await migrate.upgrade(test_database.owner, directories=[tmp_path])
         assert await admin.fetchval(valid) is True
         assert await migrate.current(test_database.app) == "9101"
+
+    @pytest.mark.parametrize("written", FORMS)
+    async def test_it_is_removed_however_it_is_written(
+        self, written: str, test_database: TestDatabase, admin: Any
+    ) -> None:
+        """The second run is the first that may count: the first left an index that is not valid."""
+        owner = await asyncpg.connect(test_database.owner)
+        try:
+            await owner.execute('create table weft.zz (a int); create table weft."Z z" (a int)')
+            await owner.execute('insert into weft.zz values (1), (1); insert into weft."Z z" values (1), (1)')
+            with pytest.raises(asyncpg.UniqueViolationError):
+                await concurrent.execute(owner, written)
+            await owner.execute('delete from weft.zz; delete from weft."Z z"')
+            await concurrent.execute(owner, written)
+            valid = "select indisvalid from pg_index where indrelid in ('weft.zz'::regclass, 'weft.\"Z z\"'::regclass)"
+            assert [row[0] for row in await owner.fetch(valid)] == [True]
+            again = re.sub("concurrently", "concurrently IF NOT\n EXISTS", written, flags=re.IGNORECASE)
+            await concurrent.execute(owner, again)
+        finally:
+            await owner.close()
+
+    @pytest.mark.parametrize("form", ["on weft.clients (name)", "x on weft.clients", "a.x on weft.clients (name)"])
+    async def test_what_is_not_understood_is_refused_before_anything_runs(
+        self, form: str, test_database: TestDatabase, admin: Any, tmp_path: Path
+    ) -> None:
+        build = f"create index concurrently y on weft.clients (name); create /* a */ index concurrently {form}"
+        write(tmp_path, "9101", f"python: run_concurrently('{build}')", gone("y"), more="concurrently = True")
+        with pytest.raises(concurrent.IndexNotUnderstood, match=r"create index concurrently .*Nothing was run"):
+            await migrate.upgrade(test_database.owner, directories=[tmp_path])
+        assert ("index", "y") not in await fingerprint.take(admin)
+        [check] = [check for check in validate([tmp_path]) if check.problems]
+        assert "IndexNotUnderstood" in check.problems[0]
+
+    async def test_a_name_that_another_index_has_is_no_index(self, test_database: TestDatabase, tmp_path: Path) -> None:
+        build = index("clients_pkey", "workflows", "(tenant_id, id)")
+        write(tmp_path, "9101", build, gone("clients_pkey"), more="concurrently = True")
+        with pytest.raises(concurrent.IndexNotValid, match=r"clients_pkey .* not a valid index of weft\.workflows"):
+            await migrate.upgrade(test_database.owner, directories=[tmp_path])
+        assert await migrate.current(test_database.app) == newest_revision()
+
+    async def test_a_partitioned_table_may_be_written_in_any_form(
+        self, test_database: TestDatabase, admin: Any
+    ) -> None:
+        owner = await asyncpg.connect(test_database.owner)
+        try:
+            await concurrent.execute(
+                owner, 'CREATE INDEX CONCURRENTLY "By  Note"\n ON ONLY weft . AUDIT_LOGS(tenant_id)\n'
+                " where resource_id <> 'a  b' -- none"
+            )  # fmt: skip
+        finally:
+            await owner.close()
+        found = (await fingerprint.take(admin))["index", "By  Note"]
+        assert found["valid"] is True
+        assert "'a  b'" in found["definition"]
 
     async def test_writes_go_on_while_it_is_built(
         self, test_database: TestDatabase, admin: Any, tmp_path: Path
@@ -278,6 +348,23 @@ class TestContract:
         await migrate.upgrade(test_database.owner, directories=EXTRA)
         assert await migrate.current(test_database.app) == "9003"
         assert await admin.fetchval("select needs from weft.migration_history where revision = '9003'") == "0.1"
+
+    async def test_it_is_asked_of_what_works_without_a_lock_too(
+        self, test_database: TestDatabase, admin: Any, tmp_path: Path
+    ) -> None:
+        """The questions begin a transaction, in which no index could be built without a lock."""
+        more = 'concurrently = True\nneeds = "0.1"\nrequires_data = ("fill_region",)'
+        up = index("clients_region_key", "clients", "(tenant_id, region)", "unique index")
+        write(tmp_path, "9101", up, gone("clients_region_key"), before="9003", kind="contract", more=more)
+        folders = [*EXTRA, tmp_path]
+        await self.beat(admin, "0.0.9")
+        with pytest.raises(OlderVersionRuns):
+            await migrate.upgrade(test_database.owner, directories=folders)
+        await admin.execute("delete from weft.app_instances")
+        await migrate.upgrade(test_database.owner, directories=folders)
+        assert (await fingerprint.take(admin))["index", "clients_region_key"]["valid"] is True
+        assert [r.id for r in await migrate.downgrade(test_database.owner, "9003", directories=folders)] == ["9101"]
+        assert ("index", "clients_region_key") not in await fingerprint.take(admin)
 
     async def test_it_refuses_while_an_older_version_lives(self, test_database: TestDatabase, admin: Any) -> None:
         await self.beat(admin, "0.0.9")

@@ -192,7 +192,7 @@ class TestRestorePoint:
 class TestRollback:
     async def go(self, settings: Any, database: TestDatabase, to: str, asked: list[str]) -> str | None:
         way = await rollback.way(settings, database.owner, to)
-        rollback.allow(settings.profile, way, lambda: asked.append(to))
+        rollback.allow(way, lambda: asked.append(to))
         _, after = await rollback.take_back(settings, database.owner, way)
         return after
 
@@ -217,6 +217,20 @@ class TestRollback:
         with pytest.raises(EnvironmentRefuses, match="weft db restore"):
             await self.go(settings_for("production"), test_database, "base", [])
         assert await migrate.current(test_database.app) == newest_revision()
+
+    @pytest.mark.parametrize(
+        "down",
+        ["DROP TABLE weft.boats;", "/* a */ drop\n schema boats cascade;", "do 'begin drop table weft.boats; end';"],
+    )
+    async def test_production_keeps_them_however_it_is_written(
+        self, down: str, test_database: TestDatabase, settings_for: SettingsFor, tmp_path: Path
+    ) -> None:
+        write(tmp_path, "9101", "create schema boats; create table weft.boats (id int);", down)
+        await migrate.upgrade(test_database.owner, directories=[tmp_path])
+        production = settings_for("production", WEFT_MIGRATE_DIRECTORIES=str(tmp_path))
+        with pytest.raises(EnvironmentRefuses, match="roll back what drops tables"):
+            await self.go(production, test_database, "-1", [])
+        assert await migrate.current(test_database.app) == "9101"
 
     @pytest.mark.parametrize("profile", ["staging", "production"])
     async def test_a_contract_revision_offers_the_restore(

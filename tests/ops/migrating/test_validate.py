@@ -39,6 +39,22 @@ def test_added_revisions_are_walked_too(tmp_path: Path) -> None:
     assert "9101, taken back: The column clients.x should not be there" in found[0]
 
 
+def test_a_contract_without_a_lock_is_walked_and_what_a_revision_raises_is_its_problem(tmp_path: Path) -> None:
+    write(
+        tmp_path, "9101",
+        "python: run_concurrently('drop index concurrently if exists weft.clients_created_at_idx')",
+        "python: run_concurrently('create index concurrently if not exists clients_created_at_idx'"
+        " ' on weft.clients (tenant_id, created_at, id)')",
+        kind="contract", more='concurrently = True\nneeds = "0.1"\naccepts = {"ban-drop-index": "Nobody uses it."}',
+    )  # fmt: skip
+    write(
+        tmp_path, "9102", "python: op.get_context().as_sql or {}['lost']; op.execute('select 1')", "select 1;",
+        before="9101",
+    )  # fmt: skip
+    found = problems(validate([tmp_path]))
+    assert found == {"up, down and up again gives the same schema": ("9102: KeyError: 'lost'",)}
+
+
 def test_what_a_revision_must_say(tmp_path: Path) -> None:
     write(tmp_path, "9101", "select 1;", "", kind="grow")
     write(tmp_path, "9102", "select 1;", "select 1;", before="9101", kind="contract")

@@ -372,3 +372,18 @@ async def test_a_table_that_tells_tenants_of_each_other_is_not_missed(owner: Any
     (draft,) = await generate.drafts(owner, await made_by(source.models_sql(metadata)), "Boats")
     assert {finding.rule for finding in draft.findings} == {"tenant-key"}
     assert "boats_status_key" in {finding.object for finding in draft.findings}
+
+
+async def test_percent_signs_stay_as_they_were_written(owner: Any, made_by: Made) -> None:
+    """In defaults, checks, predicates and names: a program that formats statements would want them doubled."""
+    metadata = models()
+    table = clients(metadata)
+    table.append_column(Column("share", Text, nullable=False, server_default=text("'100%'")))
+    table.append_column(Column("rest", Integer, CheckConstraint("rest % 2 = 0", name="even")))
+    Index("clients_50%_idx", table.c.tenant_id, table.c.company, postgresql_where=text("company like 'a%'"))
+    wanted = await made_by(source.models_sql(metadata))
+    assert wanted["column", "clients.share"]["default"] == "'100%'::text"
+    made = await generate.drafts(owner, wanted, "Percent")
+    assert [draft.kind for draft in made] == ["expand", "expand", "expand"]
+    assert '"clients_50%_idx"' in made[-1].up
+    assert "%%" not in "".join(draft.up + draft.down for draft in made)

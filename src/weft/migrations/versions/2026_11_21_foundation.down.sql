@@ -46,6 +46,7 @@ drop table
   weft.permissions,
   weft.migration_history,
   weft.last_runs,
+  weft.installation,
   weft.dispatch_jobs,
   weft.dispatch_dead,
   weft.backups,
@@ -53,6 +54,7 @@ drop table
   weft.app_instances;
 
 drop function
+  weft.serve_as(text),
   weft.leave(uuid),
   weft.beat(uuid, text, text, text, text),
   weft.payloads_gone(),

@@ -106,6 +106,15 @@ CREATE INDEX dispatch_jobs_ready_idx ON weft.dispatch_jobs (tenant_id, priority 
 
 CREATE INDEX dispatch_jobs_suspect_idx ON weft.dispatch_jobs (run_at) WHERE state = 'suspect';
 
+CREATE TABLE weft.installation (
+	profile TEXT NOT NULL, 
+	is_only BOOLEAN DEFAULT true NOT NULL, 
+	since TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL, 
+	CONSTRAINT installation_pkey PRIMARY KEY (is_only), 
+	CONSTRAINT installation_is_only_check CHECK (is_only), 
+	CONSTRAINT installation_profile_check CHECK (profile in ('development', 'staging', 'production'))
+);
+
 CREATE TABLE weft.last_runs (
 	kind TEXT NOT NULL, 
 	started_at TIMESTAMP WITH TIME ZONE NOT NULL, 
@@ -971,6 +980,14 @@ alter table weft.dispatch_jobs force row level security;
 create policy tenant_rw on weft.dispatch_jobs to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.dispatch_jobs to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.installation enable row level security;
+
+alter table weft.installation force row level security;
+
+create policy everybody_reads on weft.installation for select to weft_app using (true);
+
+create policy owner_maint on weft.installation to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.last_runs enable row level security;
 
@@ -1971,6 +1988,20 @@ language sql security definer set search_path = pg_catalog as $$
   delete from weft.app_instances where id = p_id
 $$;
 
+-- What the database is for, as the strictest of all that serve or migrate it say. Never milder: whoever forgets a
+-- setting must not be able to empty a production database. Only the owner, by hand on the row, makes it milder.
+create policy dispatch_all on weft.installation to weft_dispatch using (true) with check (true);
+grant select, insert, update on weft.installation to weft_dispatch;
+
+create function weft.serve_as(p_profile text) returns text
+language sql security definer set search_path = pg_catalog as $$
+  insert into weft.installation as i (profile) values (p_profile)
+  on conflict (is_only) do update set profile = excluded.profile, since = clock_timestamp()
+   where array_position(array['development', 'staging', 'production'], excluded.profile)
+       > array_position(array['development', 'staging', 'production'], i.profile);
+  select i.profile from weft.installation i
+$$;
+
 create policy audit_insert on weft.audit_logs for insert to weft_audit with check (true);
 
 grant usage on schema weft to weft_audit;
@@ -2397,11 +2428,23 @@ grant execute on function weft.leave(uuid) to weft_app;
 
 alter function weft.leave(uuid) owner to weft_dispatch;
 
+revoke all on function weft.serve_as(text) from public;
+
+grant execute on function weft.serve_as(text) to weft_app;
+
+alter function weft.serve_as(text) owner to weft_dispatch;
+
 revoke create on schema weft from weft_auth, weft_audit, weft_dispatch, weft_retention;
 
 set local role weft_audit;
 
 grant execute on function weft.audit_row() to weft_owner;
+
+reset role;
+
+set local role weft_dispatch;
+
+grant execute on function weft.serve_as(text) to weft_owner;
 
 reset role;
 
@@ -2418,6 +2461,8 @@ grant select on weft.backups to weft_app;
 grant select, insert, update, delete on weft.dispatch_dead to weft_app;
 
 grant select, insert, update, delete on weft.dispatch_jobs to weft_app;
+
+grant select on weft.installation to weft_app;
 
 grant select on weft.last_runs to weft_app;
 

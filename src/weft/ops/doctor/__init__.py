@@ -47,7 +47,7 @@ def _may_look_into(answers: list[Answer]) -> bool:
 
 def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
     """The database, the master key that belongs to it, and the processes."""
-    from weft.ops.doctor import backups, database, pooler, recovery, replica  # imports asyncpg
+    from weft.ops.doctor import backups, database, environment, pooler, recovery, replica  # imports asyncpg
 
     run = home.running()
     key_answer, master = machine.master_key(settings, home)
@@ -61,6 +61,7 @@ def _running(settings: Settings, home: Home, clock: Clock) -> list[Answer]:
             answers += asyncio.run(pooler.look(settings.database, addresses.app))
             answers += asyncio.run(replica.look(settings.database, addresses.app))
             if any(answer.topic == "partitions" for answer in answers):  # otherwise there is no schema to ask
+                answers += asyncio.run(environment.look(addresses, settings.profile))
                 answers += asyncio.run(database.across_tenants(addresses, master))
                 answers.append(asyncio.run(backups.look(addresses, settings, clock)))
                 answers += asyncio.run(recovery.look(addresses, settings, clock, running=run is not None))

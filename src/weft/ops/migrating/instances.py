@@ -20,11 +20,12 @@ import asyncpg
 import structlog
 
 import weft
+from weft.core.errors import Conflict
 from weft.core.ids import new_id
 from weft.db.database import Database
 from weft.db.history import LIVE_SECONDS
 from weft.db.hot import AWAY
-from weft.ops import preflight
+from weft.ops import preflight, profiles
 
 log = structlog.get_logger("weft.instances")
 
@@ -63,11 +64,39 @@ async def listed(connection: Any) -> list[Instance]:
         return [Instance(*row) for row in await connection.fetch(_LIST)]
 
 
+class InstallationRuns(Conflict):
+    code = "installation_runs"
+
+    def __init__(self, live: list[Instance]) -> None:
+        listed_ = ", ".join(f"{one.kind} on {one.host}" for one in live[:5])
+        super().__init__(
+            f"Processes of weft work on this database ({listed_}). Stop them first (`weft up`: Ctrl-C); one that was "
+            "killed is forgotten after a minute. Nothing was changed."
+        )
+
+
+async def require_stopped(connection: Any) -> None:
+    """Raises `InstallationRuns` while a process lives. On a connection of the owner; without a schema nothing does."""
+    if await connection.fetchval("select to_regclass('weft.app_instances') is not null"):
+        live = [one for one in await listed(connection) if one.is_live]
+        if live:
+            raise InstallationRuns(live)
+
+
 @contextlib.asynccontextmanager
-async def alive(database: Database, kind: str, *, forbidden: Heard, every: float = EVERY) -> AsyncIterator[UUID]:
-    """While the block runs this process is known to live. `forbidden` hears when the schema no longer allows it."""
+async def alive(
+    database: Database, kind: str, *, profile: str, forbidden: Heard, every: float = EVERY
+) -> AsyncIterator[UUID]:
+    """While the block runs this process is known to live. `forbidden` hears when the schema no longer allows it.
+
+    From then on the database is kept as `profile`, if it was not kept as a stricter one.
+    """
     identity = (new_id(), kind, socket.gethostname(), weft.__version__, preflight.newest_revision())
     await _beat(database, identity, forbidden)
+    async with database.pool.acquire() as connection:
+        in_force = await profiles.serve_as(connection, profile)
+    if in_force != profile:
+        log.warning("profile", configured=profile, in_force=in_force, advice="weft db environments")
     task = asyncio.create_task(_keep(database, identity, forbidden, every))
     try:
         yield identity[0]

@@ -74,13 +74,17 @@ _INDEX = re.compile(
     rf"(?P<verb>drop index(?P<mild> concurrently)?|alter index) {_IF}(?:\"?weft\"?\.)?\"?(?P<index>\w+)\"?",
     re.IGNORECASE,
 )
-_BOOKKEEPING = re.compile(r"weft\.(alembic_version|migration_history)\b|app\.maintenance", re.IGNORECASE)
+_BOOKKEEPING = re.compile(
+    r"(?:insert into|update|delete from|(?:create|drop) table) weft\.alembic_version\b(?!,)"
+    r"|insert into weft\.migration_history\b|set (?:local )?app\.maintenance\b|select set_config\('app\.maintenance'",
+    re.IGNORECASE,
+)
 _FRAME = re.compile(r"(begin|commit)\b", re.IGNORECASE)
 
 
 def is_bookkeeping(statement: str) -> bool:
     """What Alembic and the history add to every revision."""
-    return bool(_FRAME.fullmatch(statement) or (_BOOKKEEPING.search(statement) and "grant" not in statement.lower()))
+    return bool(_FRAME.fullmatch(statement) or _BOOKKEEPING.match(statement))
 
 
 def taken(script: Sequence[Statement], new: set[str] | None = None) -> Iterator[tuple[Statement, list[Taken]]]:

@@ -10,14 +10,13 @@ from weft.core.errors import Conflict
 from weft.db import migrate
 from weft.db.operation_tables import RevisionKind
 from weft.db.revisions import Chain, Revision
-from weft.ops import environments
+from weft.ops import environments, profiles
 from weft.ops.environments import Action, EnvironmentRefuses
+from weft.ops.migrating.losses import Loss, loss
 from weft.ops.migrating.run import directories_of, options_of
 from weft.ops.migrating.status import Standing, standings
 from weft.ops.schema.script import statements
 from weft.settings import Settings
-
-_DROPS = ("drop table", "drop column", "truncate")
 
 
 class ContractStays(Conflict):
@@ -42,10 +41,12 @@ class ContractStays(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """One revision that would be taken back. `drops` are statements that take rows with them."""
+    """One revision that would be taken back. `drops` are statements that take rows or columns with them."""
 
     revision: Revision
     drops: tuple[str, ...]
+    drops_tables: bool
+    """One of them takes everything that is in a table."""
 
     def as_json(self) -> dict[str, Any]:
         r = self.revision
@@ -60,6 +61,8 @@ class Way:
     target: str
     returns: tuple[Return, ...]
     standings: tuple[Standing, ...]
+    profile: str
+    """The one in force there."""
 
 
 async def way(settings: Settings, dsn: str, target: str) -> Way:
@@ -67,12 +70,14 @@ async def way(settings: Settings, dsn: str, target: str) -> Way:
     directories = directories_of(settings)
     chain = Chain(directories)
     at = await migrate.current(dsn)
-    found = tuple(Return(r, tuple(_drops(chain, r))) for r in chain.downwards(at, target))
-    return Way(at, target, found, tuple(await standings(dsn, directories)))
+    found = tuple(_return(chain, r) for r in chain.downwards(at, target))
+    profile = await profiles.in_force(dsn, settings.profile)
+    return Way(at, target, found, tuple(await standings(dsn, directories)), profile)
 
 
-def allow(profile: str, found: Way, ask: Callable[[], None]) -> None:
+def allow(found: Way, ask: Callable[[], None]) -> None:
     """Ask the environment, the sternest rule first. Raises `ContractStays`, `EnvironmentRefuses`, what `ask` raises."""
+    profile = found.profile
     for one in found.returns:
         if one.revision.kind == RevisionKind.contract:
             try:
@@ -80,7 +85,7 @@ def allow(profile: str, found: Way, ask: Callable[[], None]) -> None:
             except EnvironmentRefuses as error:
                 standing = next((s for s in found.standings if s.revision == one.revision.id), None)
                 raise ContractStays(one.revision, standing) from error
-    drops_tables = any(drop.startswith(("drop table", "truncate")) for one in found.returns for drop in one.drops)
+    drops_tables = any(one.drops_tables for one in found.returns)
     environments.require(profile, Action.rollback_dropping_tables if drops_tables else Action.rollback, ask)
 
 
@@ -94,11 +99,11 @@ async def take_back(
     return list(taken), await migrate.current(owner)
 
 
-def _drops(chain: Chain, revision: Revision) -> list[str]:
+def _return(chain: Chain, revision: Revision) -> Return:
     """What its way back removes, as far as its SQL can be read without a database."""
     try:
         script = chain.sql(revision, down=True)
     except Exception:  # whatever a revision's own code raises without a database: then nobody can say what it drops
-        return ["drop table ? (its SQL cannot be read beforehand)"]
-    plain = [statement.plain() for statement in statements(script)]
-    return [text for text in plain if any(word in text.lower() for word in _DROPS)]
+        return Return(revision, ("drop table ? (its SQL cannot be read beforehand)",), drops_tables=True)
+    losses = [(statement.plain(), lost) for statement in statements(script) if (lost := loss(statement))]
+    return Return(revision, tuple(text for text, _ in losses), any(lost is Loss.tables for _, lost in losses))

@@ -15,7 +15,7 @@ from weft.db import migrate
 from weft.db.migrate import Options, Progress
 from weft.db.operation_tables import RevisionKind
 from weft.db.revisions import Revision
-from weft.ops import environments
+from weft.ops import environments, profiles
 from weft.ops.connections import connect, database_of, with_database
 from weft.ops.environments import Action, Verdict
 from weft.ops.installation import Addresses
@@ -139,12 +139,14 @@ async def run(
         raise MigrationHindered(plan.obstacles, plan.clear_to)
     options = replace(options_of(settings), reason=no_backup)
     if plan.at is not None:  # an empty database has nothing to keep
-        backup = await _backup(settings.profile, plan, maker, no_backup, say)
+        profile = await profiles.in_force(owner, settings.profile)
+        backup = await _backup(profile, plan, maker, no_backup, say)
         point = await _restore_point(addresses, plan, say)
         options = replace(options, backup=backup, restore_point=point)
     applied = await migrate.upgrade(
         owner, plan.target, directories=directories_of(settings), options=options, tell=tell or _silent
     )
+    await profiles.keep(owner, settings.profile)
     after = await migrate.current(owner)
     return Outcome(plan.at, after, tuple(applied), options.backup, options.restore_point)
 

@@ -131,7 +131,11 @@ def _lint(chain: Chain) -> Check:
     for revision in chain.revisions:
         if revision.before is None:
             continue
-        for finding in review(chain.sql(revision)):
+        try:
+            sql = chain.sql(revision)
+        except Exception:  # noqa: S112  whatever its code raises; `_missing` has said it
+            continue
+        for finding in review(sql):
             line = f"{revision.id}: {finding.sentence()}"
             removes = revision.kind == RevisionKind.contract and finding.rule.startswith(_REMOVING)
             if removes or finding.rule in revision.accepts:
@@ -152,8 +156,10 @@ async def _walk(dsn: str, chain: Chain) -> tuple[Check, Fingerprint]:
     """Up, down and up again, one revision at a time; and the schema that weft's own revisions made."""
     problems: list[str] = []
     before = own = await _fingerprint(dsn)
+    at = ""
     try:
         for revision in chain.revisions:
+            at = revision.id
             first = await _moved(dsn, chain, revision.id)
             down = await _moved(dsn, chain, revision.before or "base", up=False)
             problems += [
@@ -172,6 +178,8 @@ async def _walk(dsn: str, chain: Chain) -> tuple[Check, Fingerprint]:
                 own = before
     except WeftError as error:
         problems.append(error.message)
+    except Exception as error:  # whatever a revision's own code raises
+        problems.append(f"{at}: {type(error).__name__}: {error}")
     return Check("up, down and up again gives the same schema", tuple(problems)), own
 
 

@@ -39,10 +39,12 @@ async def database(looking: Looking) -> Result:
 @check("migration")
 async def migration(looking: Looking) -> Result:
     finding = preflight.revision_finding(looking.facts.revision)
+    if finding is not None and finding.code == "schema_newer":
+        finding = await preflight.schema_finding(looking.connection)  # the database says what its revisions need
     if finding is None:
         return Result("migration", State.ok, f"At revision {looking.facts.revision}, as this weft needs it.")
     fact, _, step = finding.sentence.partition(". ")
-    return Result("migration", State.red, f"{fact}.", step)
+    return Result("migration", State.warn if finding.warning else State.red, f"{fact}.", step)
 
 
 @check("row security")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from sqlalchemy.dialects import postgresql
-
 from weft.db.base import SCHEMA
+from weft.db.emit import DIALECT
 from weft.db.fingerprint import Difference, Facts, Fingerprint, Key
 
 OWNER = "weft_owner"
-
-_PREPARER = postgresql.dialect().identifier_preparer  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 class Place(IntEnum):
@@ -117,7 +114,7 @@ class Change:
 
 
 def quoted(name: str) -> str:
-    return str(_PREPARER.quote(name))
+    return str(DIALECT.identifier_preparer.quote(name))
 
 
 def qualified(name: str) -> str:

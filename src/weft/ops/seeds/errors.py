@@ -14,13 +14,6 @@ class SystemUnknown(Invalid):
         super().__init__(f"There is no seed for a system '{system}'. These exist: {', '.join(known)}.")
 
 
-class ProfileUnknown(Invalid):
-    code = "profile_unknown"
-
-    def __init__(self, profile: str, known: Iterable[str]) -> None:
-        super().__init__(f"There is no profile '{profile}'. These exist: {', '.join(known)}.")
-
-
 class ProfileRefused(Forbidden):
     code = "profile_refused"
 

@@ -7,7 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-PROFILES: Final = ("development", "staging", "production")
+from weft.ops.environments import PROFILES
+
 TRYING: Final = ("development", "staging")
 
 
