@@ -48,7 +48,7 @@ from weft.ops.backup.errors import (
 )
 from weft.ops.backup.manifest import MANIFEST, Part
 from weft.ops.backup.programs import clients_for, login
-from weft.ops.backup.sealing import Sum, makers_keys, readers_keys
+from weft.ops.backup.sealing import KeyFiles, Sum, makers_keys, readers_keys
 from weft.ops.backup.targets import Folder
 from weft.ops.installation import Addresses
 from weft.ops.roles import bootstrap
@@ -262,6 +262,19 @@ async def test_foreign_backups_and_wrong_keys_are_refused(house: House, database
     wrong = house.with_settings(WEFT_MASTER_KEY="11" * 32)
     with pytest.raises(MasterKeyDiffers, match="WEFT_MASTER_KEY_FILE"):
         await wrong.prove(made.id)
+
+
+async def test_a_machine_that_only_proves_keeps_its_only_key(house: House, tmp_path: Path) -> None:
+    made = await house.backup()
+    there = house.with_settings(WEFT_HOME=str(tmp_path / "there"), WEFT_BACKUP_PLACE=made.place)
+    files = KeyFiles.of(there.settings)
+    files.directory.mkdir(parents=True)
+    given = KeyFiles.of(house.settings).identity.read_text()
+    files.identity.write_text(given)
+    for _ in range(2):
+        assert (await there.prove(made.id)).ok
+        assert files.identity.read_text() == given
+    assert not files.recipient.exists(), "proving makes no keys to encrypt with"
 
 
 async def test_a_restore_that_differs_is_no_proof(house: House, database: Database) -> None:

@@ -33,7 +33,7 @@ from weft.ops.backup.errors import (
 )
 from weft.ops.backup.manifest import Manifest, Part, checked
 from weft.ops.backup.proofs import Proof, write_proof
-from weft.ops.backup.sealing import ReadersKeys, decrypt, makers_keys, readers_keys
+from weft.ops.backup.sealing import ReadersKeys, decrypt, readers_keys, signing_key
 from weft.ops.backup.targets import Target
 from weft.ops.backup.telling import Tell, silent
 from weft.ops.connections import connect
@@ -99,17 +99,15 @@ def prove(
     began = time.monotonic()
     target = target or catalogue.find(settings, backup)
     keys = readers_keys(settings, identity)
-    signing_key = makers_keys(settings).signing_key
+    key = signing_key(settings)
     try:
         proof = _prove(settings, backup, target, keys, tell, clock, began)
     except BAD as error:
         seconds = time.monotonic() - began
         with contextlib.suppress(WeftError):
-            write_proof(
-                target, Proof(backup, clock(), seconds, 0, 0, __version__, "not here", error.message), signing_key
-            )
+            write_proof(target, Proof(backup, clock(), seconds, 0, 0, __version__, "not here", error.message), key)
         raise
-    write_proof(target, proof, signing_key)
+    write_proof(target, proof, key)
     return proof
 
 

@@ -7,7 +7,7 @@ database's lock lets one of them work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -62,7 +62,7 @@ def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, cl
         return nothing
     next_at = calendar(settings, now).next_after(now)
     warnings = []
-    sealing.makers_keys(settings)  # the very first makes the key that the proof needs
+    keys = sealing.makers_keys(settings)  # the very first makes the key that the proof needs
     prove = settings.backup.verify and sealing.can_open(settings)
     if settings.backup.verify and not prove:
         warnings.append("Not proved: the key that opens backups is not here. Run `weft db verify` where it is.")
@@ -70,6 +70,8 @@ def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, cl
         made = making.make(settings, addresses, reason="schedule", prove=prove, tell=tell, clock=clock)
     except BackupRunning:
         return Done(due=True, next_at=next_at, warnings=["Another process makes one at this moment."])
+    if keys.made is not None:
+        made = replace(made, new_identity=keys.made)  # made a moment before: somebody must be told all the same
     warnings += _catch_up(settings, made, tell)
     pruned = upkeep.prune(settings, clock())
     return Done(due=True, next_at=next_at, made=made, pruned=pruned, warnings=warnings + pruned.failures)

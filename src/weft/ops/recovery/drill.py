@@ -171,7 +171,7 @@ def logical(
 
 def record(settings: Settings, report: Report, writer: str | None, say: Say) -> None:
     """Keep the result in three places, the one that survives everything first."""
-    key = sealing.makers_keys(settings).signing_key
+    key = sealing.signing_key(settings)
     name = f"{FOLDER}/{report.at:%Y%m%dT%H%M%SZ}-{report.kind.lower()}.json"
     for target in targets_of(settings):
         try:
