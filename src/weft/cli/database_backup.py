@@ -127,7 +127,8 @@ def backups(
 
 def _row(one: Listed, now: datetime) -> dict[str, Any]:
     known = one.manifest
-    verified = f"{age(now - one.verified_at)} ago" if one.verified_at else ("FAILED" if one.failure else "never")
+    agreed = f"{age(now - one.verified_at)} ago" if one.verified_at else None
+    verified = f"FAILED (agreed {agreed})" if one.failure and agreed else "FAILED" if one.failure else agreed or "never"
     return {
         "backup": one.id,
         "age": age(now - one.at) if one.at else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,7 @@ from weft.db.database import Database
 from weft.db.scope import enter
 from weft.domain.secrets import service as secrets
 from weft.domain.secrets.schemas import SecretPut
-from weft.ops.backup import catalogue, counting, health, making, manifest, proving
+from weft.ops.backup import catalogue, counting, health, making, manifest, programs, proving, records
 from weft.ops.backup.counting import Access
 from weft.ops.backup.errors import (
     ArtefactCut,
@@ -41,6 +42,8 @@ from weft.ops.backup.errors import (
     NothingToBackUp,
     ProgramsMissing,
     RestoreDiffers,
+    RestoreFailed,
+    RoomMissing,
     RowsHidden,
     SealBroken,
     SignatureWrong,
@@ -262,6 +265,52 @@ async def test_foreign_backups_and_wrong_keys_are_refused(house: House, database
     wrong = house.with_settings(WEFT_MASTER_KEY="11" * 32)
     with pytest.raises(MasterKeyDiffers, match="WEFT_MASTER_KEY_FILE"):
         await wrong.prove(made.id)
+
+
+async def test_what_the_machine_lacks_is_not_held_against_the_backup(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await house.backup(prove=True)
+    (before,) = catalogue.listed(house.settings)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise RestoreFailed("could not extend file: No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(programs, "restore", full)
+        with pytest.raises(RestoreFailed):
+            await house.prove(made.id)
+    assert catalogue.listed(house.settings) == [before]
+
+    def no_room(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(proving, "decrypt", no_room)
+        with pytest.raises(RoomMissing, match="TMPDIR"):
+            await house.prove(made.id)
+    assert catalogue.listed(house.settings) == [before]
+
+
+async def test_a_failure_stands_beside_the_last_good_proof(house: House, database: Database) -> None:
+    made = await house.backup(prove=True)
+    (before,) = catalogue.listed(house.settings)
+    dump = house.settings.home / "backups" / made.id / "database.dump.age"
+    sound = dump.read_bytes()
+    dump.write_bytes(sound[:-1])
+    for _ in range(2):
+        with pytest.raises(ArtefactCut):
+            await house.prove(made.id)
+        (listed,) = catalogue.listed(house.settings)
+        assert listed.failure is not None
+        assert listed.verified_at == before.verified_at is not None
+    access = await counting.full_access(house.addresses)
+    await records.save(access, catalogue.listed(house.settings))
+    async with database.pool.acquire() as connection:
+        assert (await health.newest(connection))[1] is None, "it cannot be restored any more"
+    dump.write_bytes(sound)
+    await house.prove(made.id)
+    assert catalogue.listed(house.settings)[0].failure is None
 
 
 async def test_a_machine_that_only_proves_keeps_its_only_key(house: House, tmp_path: Path) -> None:

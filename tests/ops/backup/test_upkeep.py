@@ -58,21 +58,37 @@ def test_the_last_of_a_day_stands_for_it_in_the_zone_that_was_asked_for() -> Non
     assert classes(late, berlin) == {"night": ["latest", "daily"], "evening": ["daily"]}
 
 
+def test_one_that_failed_stands_for_nothing_while_there_are_good_ones() -> None:
+    """Ten days of a good one at two and one at fourteen hours that no restore agreed with."""
+    times, failed = [], set()
+    for day in range(10):
+        times += [(f"good{day}", NOON - timedelta(days=day, hours=10)), (f"bad{day}", NOON - timedelta(days=day))]
+        failed.add(f"bad{day}")
+    policy = Policy(latest=1, daily=7, weekly=2, monthly=1, yearly=1)
+    kept = {backup for backup, words in classes(times, policy, failed).items() if words}
+    assert kept == {"bad0", *(f"good{day}" for day in range(7))} | {"good3"}, "good3 is its week's last, too"
+    only = [one for one in times if one[0] in failed]
+    assert classes(only, policy, failed) == classes(only, policy), "something is kept if all failed"
+
+
 @given(
     st.lists(st.integers(0, 3_000_000), max_size=40),
     st.tuples(st.integers(1, 4), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)),
+    st.sets(st.integers(0, 40), max_size=40),
 )
 def test_what_is_kept_stays_kept_and_never_more_than_asked_for(
-    minutes: list[int], counts: tuple[int, int, int, int, int]
+    minutes: list[int], counts: tuple[int, int, int, int, int], wrong: set[int]
 ) -> None:
-    policy = Policy(*counts)
+    policy, failed = Policy(*counts), {f"b{index}" for index in wrong}
     times = [(f"b{index}", NOON - timedelta(minutes=ago)) for index, ago in enumerate(minutes)]
-    kept = classes(times, policy)
+    kept = classes(times, policy, failed)
     stay = [(backup, at) for backup, at in times if kept[backup]]
-    assert classes(stay, policy) == {backup: kept[backup] for backup, _ in stay}, "pruning again changes nothing"
-    assert len(stay) <= sum(counts)
+    again = classes(stay, policy, failed)
+    assert again == {backup: kept[backup] for backup, _ in stay}, "pruning again changes nothing"
+    assert len(stay) <= sum(counts) + policy.latest
     for name in ("latest", "daily", "weekly", "monthly", "yearly"):
-        assert sum(name in words for words in kept.values()) <= getattr(policy, name)
+        most = getattr(policy, name) * (2 if name == "latest" and failed else 1)
+        assert sum(name in words for words in kept.values()) <= most
     if times:
         assert kept[max(times, key=lambda one: (one[1], one[0]))[0]], "the newest is always kept"
 

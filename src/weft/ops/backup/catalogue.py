@@ -29,16 +29,14 @@ class Listed:
     manifest: Manifest | None = None
     proof: Proof | None = None
     problem: str | None = None
+    verified_at: datetime | None = None
+    """When a restore last agreed, wherever its copy lay. `failure` may say what was found wrong since."""
     keeps: list[str] = field(default_factory=list)
     """What it is kept as: latest, daily, weekly, monthly, yearly, verified."""
 
     @property
     def at(self) -> datetime | None:
         return self.manifest.started_at if self.manifest else manifest.moment_of(self.id)
-
-    @property
-    def verified_at(self) -> datetime | None:
-        return self.proof.at if self.proof is not None and self.proof.ok else None
 
     @property
     def failure(self) -> str | None:
@@ -95,8 +93,12 @@ def _learn(known: Listed, target: Target, signers: frozenset[str], *, has_proof:
         except WeftError as error:
             known.problem = error.message
     proof = read_proof(target, known.id, signers) if has_proof else None
-    if proof is not None and (known.proof is None or proof.at > known.proof.at):
+    if proof is None:
+        return
+    if known.proof is None or proof.at > known.proof.at:
         known.proof = proof
+    if proof.agreed_at is not None and (known.verified_at is None or proof.agreed_at > known.verified_at):
+        known.verified_at = proof.agreed_at
 
 
 def find(settings: Settings, wanted: str, place: str | None = None) -> Target:

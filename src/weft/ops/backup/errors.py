@@ -246,6 +246,17 @@ class RestoreFailed(Unavailable):
         super().__init__(f"pg_restore did not finish: {said}. What was there before is unchanged.")
 
 
+class RoomMissing(Unavailable):
+    code = "backup_room_missing"
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"There is no room left in {directory}, where the backup is unpacked: it takes twice the room of the "
+            "database for a while. Make room, or set TMPDIR to a directory that has it, and try again. Nothing was "
+            "changed, and nothing is held against the backup."
+        )
+
+
 class RestoreDiffers(Conflict):
     code = "restore_differs"
 

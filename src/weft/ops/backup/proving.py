@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -28,11 +29,12 @@ from weft.ops.backup.errors import (
     MasterKeyDiffers,
     RestoreDiffers,
     RestoreFailed,
+    RoomMissing,
     SealBroken,
     SignatureWrong,
 )
 from weft.ops.backup.manifest import Manifest, Part, checked
-from weft.ops.backup.proofs import Proof, write_proof
+from weft.ops.backup.proofs import Proof, read_proof, write_proof
 from weft.ops.backup.sealing import ReadersKeys, decrypt, readers_keys, signing_key
 from weft.ops.backup.targets import Target
 from weft.ops.backup.telling import Tell, silent
@@ -54,17 +56,19 @@ LOGICAL: Final = "logical"
 JOBS: Final = max(1, min(4, os.cpu_count() or 1))
 BUILDING: Final = "-c maintenance_work_mem=256MB"
 
-BAD: Final = (
+DAMAGED: Final = (
     ArtefactCut,
     ArtefactDamaged,
     ArtefactMissing,
     ManifestDamaged,
     RestoreDiffers,
-    RestoreFailed,
     SealBroken,
     SignatureWrong,
 )
 """What says something about the backup, not about who looks at it: written down beside it."""
+BAD: Final = (*DAMAGED, RestoreFailed)
+"""Why there was nothing to look at after a restore. That pg_restore stopped may be this machine's fault: a full disk,
+no memory. The dump was compared with its checksum before, so nothing of that is held against the backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,8 @@ def prove(
 ) -> Proof:
     """Restore a backup into a throw-away server and compare everything; write down beside it what came of it.
 
-    Blocking, and not inside an event loop. `backup` is its whole name. Raises what it found wrong.
+    Blocking, and not inside an event loop. `backup` is its whole name. Raises what it found wrong; what says nothing
+    about the backup, such as `RestoreFailed` on a full disk, is raised and not written down.
     """
     began = time.monotonic()
     target = target or catalogue.find(settings, backup)
@@ -102,10 +107,14 @@ def prove(
     key = signing_key(settings)
     try:
         proof = _prove(settings, backup, target, keys, tell, clock, began)
-    except BAD as error:
-        seconds = time.monotonic() - began
+    except DAMAGED as error:
+        before = read_proof(target, backup, keys.signers)
+        failed = Proof(
+            backup, clock(), time.monotonic() - began, 0, 0, __version__, "not here", error.message,
+            before.agreed_at if before is not None else None,
+        )  # fmt: skip
         with contextlib.suppress(WeftError):
-            write_proof(target, Proof(backup, clock(), seconds, 0, 0, __version__, "not here", error.message), key)
+            write_proof(target, failed, key)
         raise
     write_proof(target, proof, key)
     return proof
@@ -180,6 +189,7 @@ def unpacked(
         name = f"{made.id}/{part.name}"
         with (
             sealed.open("rb") as source,
+            _room(directory),
             os.fdopen(os.open(dump, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as sink,
         ):
             decrypt(source, sink, keys.identities, name=name, written_for=", ".join(made.recipients))
@@ -187,6 +197,17 @@ def unpacked(
         yield dump
     finally:
         dump.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _room(directory: Path) -> Iterator[None]:
+    """Say what a full disk is about. Raises `RoomMissing`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RoomMissing(str(directory.parent)) from error
 
 
 @contextlib.contextmanager
@@ -200,7 +221,7 @@ def _sealed(target: Target, made: Manifest, part: Part, directory: Path, tell: T
         yield path
         return
     path = directory / "sealed"
-    with path.open("wb") as file:
+    with _room(directory), path.open("wb") as file:
         for chunk in checked(target, made, part):
             file.write(chunk)
             tell("fetching", read := read + len(chunk), part.bytes)

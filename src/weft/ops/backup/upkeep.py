@@ -1,12 +1,13 @@
 """Which backups are kept: grandfathers, fathers and sons. Deciding is pure; `prune` does it in every place.
 
 Of each of the newest so many days, weeks, months and years the last backup is kept, and the newest few in any case. The
-newest one that a restore proved is never deleted, however old it is, and what cannot be read is left for people.
+newest one that a restore proved is never deleted, however old it is, and what cannot be read is left for people. What
+failed a restore stands for no period that has a better one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -55,16 +56,24 @@ class Policy:
         )
 
 
-def classes(times: Sequence[tuple[str, datetime]], policy: Policy) -> dict[str, list[str]]:
-    """What each backup is kept as, by its id; nothing: it may go. The last backup of a period stands for it."""
+def classes(
+    times: Sequence[tuple[str, datetime]], policy: Policy, failed: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """What each backup is kept as, by its id; nothing: it may go. The last backup of a period stands for it.
+
+    Those that `failed` a restore stand for nothing as long as there are others: they are kept as the newest only, and
+    do not take that place from a good one either.
+    """
     newest_first = sorted(times, key=lambda one: (one[1], one[0]), reverse=True)
     kept: dict[str, list[str]] = {backup: [] for backup, _ in newest_first}
-    for backup, _ in newest_first[: policy.latest]:
+    good = [one for one in newest_first if one[0] not in failed] or newest_first
+    latest = {backup for some in (newest_first, good) for backup, _ in some[: policy.latest]}
+    for backup in latest:
         kept[backup].append(LATEST)
     for name, period in _PERIODS.items():
         most: int = getattr(policy, name)
         seen: set[tuple[int, ...]] = set()
-        for backup, at in newest_first:
+        for backup, at in good:
             key = period(at.astimezone(policy.zone))
             if key not in seen and len(seen) < most:
                 seen.add(key)
@@ -75,15 +84,16 @@ def classes(times: Sequence[tuple[str, datetime]], policy: Policy) -> dict[str, 
 def classify(backups: Sequence[Listed], policy: Policy) -> None:
     """Write into each backup what it is kept as."""
     known = [(one.id, one.manifest) for one in backups if one.manifest is not None]
-    kept = classes([(backup, made.started_at) for backup, made in known if made.kind == LOGICAL], policy)
+    failed = {one.id for one in backups if one.failure is not None}
+    kept = classes([(backup, made.started_at) for backup, made in known if made.kind == LOGICAL], policy, failed)
     for one in backups:
         if one.manifest is None:
             one.keeps = [UNREADABLE]
         else:
             one.keeps = kept.get(one.id, [OTHER])
-    proved = next((one for one in backups if one.id in kept and one.verified_at is not None), None)
-    if proved is not None:
-        proved.keeps.append(VERIFIED)
+    proved = [one for one in backups if one.id in kept and one.verified_at is not None]
+    for one in sorted(proved, key=lambda one: one.id in failed)[:1]:  # a stable sort: the newest good one, if any
+        one.keeps.append(VERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
