@@ -116,7 +116,7 @@ def backups(
     if prune or dry_run:
         _prune(settings, dry_run=dry_run, yes=yes)
         return
-    found, now = upkeep.listed(settings, identity), utc_now()
+    found, now = upkeep.listed(settings, identity, say=output.note), utc_now()
     rows = [one.as_json() for one in found] if output.as_json() else [_row(one, now) for one in found]
     output.rows(
         rows,
@@ -192,7 +192,7 @@ def verify(backup: Named = "latest", place: Place = None, identity: Identity = N
     from weft.settings import load_settings
 
     settings = load_settings(os.environ)
-    name = catalogue.named(settings, backup)
+    name = catalogue.named(settings, backup, place, say=output.note)
     with shown() as tell:
         target = catalogue.find(settings, name, place)
         try:

@@ -72,7 +72,8 @@ def restore(
     if tenant is None and (as_ is not None or run):
         raise typer.BadParameter("--as and --run are for one tenant: name it with --tenant.")
     settings = load_settings(os.environ)
-    source = _Source(catalogue.named(settings, backup), place, identity)
+    name = catalogue.named(settings, backup, place, say=output.note)
+    source = _Source(name, catalogue.find(settings, name, place).address, identity)
     if tenant is not None:
         from weft.ops.backup.tenants import Wanted
 
@@ -86,7 +87,7 @@ class _Source:
     """Which backup, from which place, opened with which key."""
 
     name: str
-    place: str | None
+    place: str
     identity: Path | None
 
 
@@ -150,6 +151,8 @@ def _whole(settings: Settings, source: _Source, *, replace: bool, dry_run: bool,
             done = restoring.restore(
                 settings, addresses, name, replace=replace, drop_old=drop_old, place=place, identity=identity, tell=tell
             )
+    for warning in done.warnings:
+        output.note(warning)
     output.result(done.as_json(), lambda: _done_text(done))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ from typing import Any, Final
 import asyncpg
 
 from weft.core.clock import Clock, utc_now
-from weft.core.errors import Conflict, Invalid, Unavailable
+from weft.core.errors import Conflict, Invalid, Unavailable, WeftError
 from weft.db import migrate
 from weft.ops.backup import catalogue, manifest, programs, proving, records
 from weft.ops.backup.counting import full_access
@@ -113,6 +113,8 @@ class Replaced:
     kept: str | None
     pending: bool
     """Whether this code has revisions that the backup did not have yet."""
+    warnings: list[str] = field(default_factory=list)
+    """What could not be done after the exchange."""
 
     def as_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -161,8 +163,6 @@ def restore(
         proving.unpacked(target, found.backup, keys, Path(directory), tell=tell) as dump,
     ):
         kept = asyncio.run(work.run(dump, present_master_key(settings)))
-    access = asyncio.run(full_access(addresses))
-    asyncio.run(records.save(access, catalogue.listed(settings, identity)))
     return Replaced(
         backup=backup,
         database=found.database,
@@ -172,7 +172,19 @@ def restore(
         revision=found.backup.revision,
         kept=kept,
         pending=found.backup.revision != migrate.head(),
+        warnings=_tell_database(settings, addresses, identity),
     )
+
+
+def _tell_database(settings: Settings, addresses: Addresses, identity: Path | None) -> list[str]:
+    """What the places have now; and what could not be told. The exchange is done: nothing here undoes it."""
+    warnings: list[str] = []
+    try:
+        access = asyncio.run(full_access(addresses))
+        asyncio.run(records.save(access, catalogue.listed(settings, identity, say=warnings.append)))
+    except (WeftError, asyncpg.PostgresError) as error:
+        warnings.append(f"The database does not know of its backups yet ({error}); the next one tells it.")
+    return warnings
 
 
 class _Restoring:

@@ -46,16 +46,16 @@ class Done:
 def waiting(settings: Settings, now: datetime) -> Done | None:
     """What to say when nothing is due; None when something is. Asks the places, not the database."""
     when = calendar(settings, now)
-    newest = catalogue.newest(catalogue.listed(settings), KIND)
+    newest = catalogue.newest(catalogue.listed(settings), KIND, now)
     if is_due(when, newest.at if newest else None, now):
         return None
     return Done(due=False, next_at=when.next_after(now))
 
 
 def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, clock: Clock = utc_now) -> Done:
-    """Make a backup if one is due, prove it if the key is here, copy what is missing elsewhere, and prune.
+    """Make a backup if one is due, copy what is missing elsewhere, prove it if the key is here, and prune.
 
-    Blocking, and not inside an event loop.
+    Blocking, and not inside an event loop. A proof that fails is raised at the end: the rest is done all the same.
     """
     now = clock()
     if (nothing := waiting(settings, now)) is not None:
@@ -67,13 +67,21 @@ def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, cl
     if settings.backup.verify and not prove:
         warnings.append("Not proved: the key that opens backups is not here. Run `weft db verify` where it is.")
     try:
-        made = making.make(settings, addresses, reason="schedule", prove=prove, tell=tell, clock=clock)
+        made = making.make(settings, addresses, reason="schedule", tell=tell, clock=clock)
     except BackupRunning:
         return Done(due=True, next_at=next_at, warnings=["Another process makes one at this moment."])
     if keys.made is not None:
         made = replace(made, new_identity=keys.made)  # made a moment before: somebody must be told all the same
     warnings += _catch_up(settings, made, tell)
+    failure: Exception | None = None
+    try:
+        if prove:
+            made = making.proved(settings, addresses, made, tell=tell, clock=clock)
+    except Exception as error:
+        failure = error
     pruned = upkeep.prune(settings, clock())
+    if failure is not None:
+        raise failure
     return Done(due=True, next_at=next_at, made=made, pruned=pruned, warnings=warnings + pruned.failures)
 
 

@@ -20,6 +20,7 @@ from weft.ops.backup.catalogue import Listed
 from weft.ops.backup.manifest import MANIFEST
 from weft.ops.backup.proving import LOGICAL
 from weft.ops.backup.targets import PARTS_KEPT, Target, targets_of
+from weft.ops.backup.telling import Say
 from weft.settings import Settings
 from weft.settings_backup import BackupSettings
 
@@ -109,9 +110,9 @@ class Pruned:
         return {"deleted": self.backups, "kept": self.kept, "bytes": self.bytes, "failures": self.failures}
 
 
-def listed(settings: Settings, identity: Path | None = None) -> list[Listed]:
-    """Every backup with what it is kept as, the newest first."""
-    found = catalogue.listed(settings, identity)
+def listed(settings: Settings, identity: Path | None = None, *, say: Say | None = None) -> list[Listed]:
+    """Every backup with what it is kept as, the newest first. `say` as `catalogue.listed` has it."""
+    found = catalogue.listed(settings, identity, say=say)
     classify(found, Policy.of(settings.backup))
     return found
 
