@@ -24,7 +24,6 @@ from weft.db.database import Database
 from weft.ops.backup import catalogue, proving, restoring, upkeep
 from weft.ops.backup.errors import NoBackupYet
 from weft.ops.processes import is_alive
-from weft.ops.roles import bootstrap
 
 CHILD = """
 import os, signal, sys
@@ -161,11 +160,8 @@ async def test_a_restore_that_was_killed_leaves_the_database_and_is_done_again(
     await lived_in(database, "bob", executed=1)
     await database.close()
     await killed(house, "restore", moment, made.id, temporary=temporary)
-    # What every start does first: it opens what was closed for the exchange.
-    await bootstrap(test_database.cluster.dsn("postgres"), test_database.name)
-    owner = await asyncpg.connect(test_database.admin)
-    assert await owner.fetchval("select count(*) from weft.tenants") == 2, "the old one, whole"
-    await owner.close()
+    found = await asyncio.to_thread(restoring.look, house.settings, house.addresses, made.id)
+    assert found.tenants == 2, "the old one, whole, and open again"
     done = await asyncio.to_thread(
         restoring.restore, house.settings, house.addresses, made.id, replace=True, drop_old=True
     )
