@@ -20,6 +20,7 @@ from tests.ops.backup.conftest import House
 from tests.ops.store import Store
 
 from weft.core.actor import Actor
+from weft.core.clock import utc_now
 from weft.core.errors import WeftError
 from weft.db.database import Database
 from weft.db.scope import enter
@@ -307,7 +308,7 @@ async def test_a_failure_stands_beside_the_last_good_proof(house: House, databas
     access = await counting.full_access(house.addresses)
     await records.save(access, catalogue.listed(house.settings))
     async with database.pool.acquire() as connection:
-        assert (await health.newest(connection))[1] is None, "it cannot be restored any more"
+        assert (await health.newest(connection, utc_now()))[1] is None, "it cannot be restored any more"
     dump.write_bytes(sound)
     await house.prove(made.id)
     assert catalogue.listed(house.settings)[0].failure is None
@@ -367,7 +368,7 @@ async def test_a_real_store_holds_it_and_a_second_place_gets_a_copy(
 async def test_the_database_remembers_what_the_places_know(house: House, database: Database) -> None:
     made = await house.backup()
     async with database.pool.acquire() as connection:
-        at, verified = await health.newest(connection)
+        at, verified = await health.newest(connection, utc_now())
         assert verified is None
         assert at is not None
         row = await connection.fetchrow("select * from weft.backups")

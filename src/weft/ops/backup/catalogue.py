@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from weft.core.clock import Clock, utc_now
 from weft.core.errors import WeftError
 from weft.ops.backup import manifest
 from weft.ops.backup.errors import BackupNotFound, BackupPlaceUnknown, BackupPlaceUnreachable, NoBackupYet
+from weft.ops.backup.health import AHEAD
 from weft.ops.backup.manifest import MANIFEST, PROOF, Manifest
 from weft.ops.backup.proofs import Proof, read_proof
 from weft.ops.backup.sealing import trusted_signers
@@ -20,8 +21,6 @@ from weft.ops.backup.telling import Say, unsaid
 from weft.settings import Settings
 
 LATEST: Final = "latest"
-AHEAD: Final = timedelta(minutes=5)
-"""How far clocks may be apart. What was made later than that is of a clock that was wrong."""
 
 
 @dataclass(slots=True)

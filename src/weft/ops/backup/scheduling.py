@@ -72,7 +72,7 @@ def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, cl
         return Done(due=True, next_at=next_at, warnings=["Another process makes one at this moment."])
     if keys.made is not None:
         made = replace(made, new_identity=keys.made)  # made a moment before: somebody must be told all the same
-    warnings += _catch_up(settings, made, tell)
+    warnings += _catch_up(settings, made, clock(), tell)
     failure: Exception | None = None
     try:
         if prove:
@@ -85,11 +85,11 @@ def run_due(settings: Settings, addresses: Addresses, *, tell: Tell = silent, cl
     return Done(due=True, next_at=next_at, made=made, pruned=pruned, warnings=warnings + pruned.failures)
 
 
-def _catch_up(settings: Settings, made: Made, tell: Tell) -> list[str]:
+def _catch_up(settings: Settings, made: Made, now: datetime, tell: Tell) -> list[str]:
     """Copies that earlier backups lack: a place may have been away. What fails again is told, and tried next time."""
     failures = [f"Not copied: {copy.failure}" for copy in made.copies if copy.failure is not None]
     first, *others = targets_of(settings)
-    kept = [one for one in upkeep.listed(settings) if one.keeps and one.id != made.id]
+    kept = [one for one in upkeep.listed(settings, now=now) if one.keeps and one.id != made.id]
     for place in others:
         if place.address in {copy.place for copy in made.copies if copy.failure is not None}:
             continue

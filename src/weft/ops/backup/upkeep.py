@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from weft.core.clock import utc_now
 from weft.core.errors import WeftError
 from weft.ops.backup import catalogue, manifest
 from weft.ops.backup.catalogue import Listed
+from weft.ops.backup.health import AHEAD
 from weft.ops.backup.manifest import MANIFEST
 from weft.ops.backup.proving import LOGICAL
 from weft.ops.backup.targets import PARTS_KEPT, Target, targets_of
@@ -24,7 +26,7 @@ from weft.ops.backup.telling import Say
 from weft.settings import Settings
 from weft.settings_backup import BackupSettings
 
-LATEST, VERIFIED, UNREADABLE, OTHER = "latest", "verified", "unreadable", "other kind"
+LATEST, VERIFIED, UNREADABLE, OTHER, AHEAD_OF_TIME = "latest", "verified", "unreadable", "other kind", "ahead of time"
 
 _PERIODS: Final[dict[str, Callable[[datetime], tuple[int, ...]]]] = {
     "daily": lambda at: (at.year, at.month, at.day),
@@ -82,14 +84,19 @@ def classes(
     return kept
 
 
-def classify(backups: Sequence[Listed], policy: Policy) -> None:
-    """Write into each backup what it is kept as."""
+def classify(backups: Sequence[Listed], policy: Policy, now: datetime) -> None:
+    """Write into each backup what it is kept as. What is of the future would be the newest of everything for years:
+    it stands for nothing, and is left for people."""
     known = [(one.id, one.manifest) for one in backups if one.manifest is not None]
     failed = {one.id for one in backups if one.failure is not None}
-    kept = classes([(backup, made.started_at) for backup, made in known if made.kind == LOGICAL], policy, failed)
+    ahead = {backup for backup, made in known if made.started_at > now + AHEAD}
+    times = [(backup, made.started_at) for backup, made in known if made.kind == LOGICAL and backup not in ahead]
+    kept = classes(times, policy, failed)
     for one in backups:
         if one.manifest is None:
             one.keeps = [UNREADABLE]
+        elif one.id in ahead:
+            one.keeps = [AHEAD_OF_TIME]
         else:
             one.keeps = kept.get(one.id, [OTHER])
     proved = [one for one in backups if one.id in kept and one.verified_at is not None]
@@ -110,16 +117,18 @@ class Pruned:
         return {"deleted": self.backups, "kept": self.kept, "bytes": self.bytes, "failures": self.failures}
 
 
-def listed(settings: Settings, identity: Path | None = None, *, say: Say | None = None) -> list[Listed]:
+def listed(
+    settings: Settings, identity: Path | None = None, *, now: datetime | None = None, say: Say | None = None
+) -> list[Listed]:
     """Every backup with what it is kept as, the newest first. `say` as `catalogue.listed` has it."""
     found = catalogue.listed(settings, identity, say=say)
-    classify(found, Policy.of(settings.backup))
+    classify(found, Policy.of(settings.backup), now or utc_now())
     return found
 
 
 def prune(settings: Settings, now: datetime, *, dry_run: bool = False) -> Pruned:
     """Delete what nothing keeps, in every place, and what crashed writers left. A place that fails is in the result."""
-    found = listed(settings)
+    found = listed(settings, now=now)
     goes = [one for one in found if not one.keeps]
     failures: list[str] = []
     if not dry_run:
