@@ -6,7 +6,6 @@ owner's policy for maintenance, to their places. Before the commit every table i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from weft.migrations.models import METADATA
 from weft.ops.backup.counting import SUM, TEXT_SETTINGS
 from weft.ops.backup.errors import RestoreDiffers
 from weft.ops.backup.telling import Tell
+from weft.ops.private_folders import private_folder
 
 if TYPE_CHECKING:
     from weft.db.database import Connection
@@ -106,13 +106,13 @@ class Moving:
 
     async def move(self, counts: Counts, wanted: Wanted) -> None:
         """All of it, or nothing."""
-        with tempfile.TemporaryDirectory(prefix="weft-tenant-") as directory:
+        with private_folder() as directory:
             async with self._live.transaction():
                 await self._live.execute(f"{TEXT_SETTINGS}; set local app.maintenance = 'on'")
                 await self._live.execute("set local app.restore = 'on'; set local lock_timeout = '30s'")
                 await self._live.fetch("select id from weft.tenants where id = $1 for update", self._plan.new_id)
                 await self._months()
-                await self._stage(Path(directory), counts)
+                await self._stage(directory, counts)
                 versions = await self._versions()
                 if counts.go.get("tenants"):
                     await self._keep(counts)

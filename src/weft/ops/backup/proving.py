@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,6 +39,7 @@ from weft.ops.backup.telling import Tell, silent
 from weft.ops.connections import connect
 from weft.ops.keys import present_master_key
 from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
+from weft.ops.private_folders import private_folder
 from weft.ops.roles import OWNER, bootstrap
 from weft.settings import Settings
 
@@ -49,9 +48,6 @@ if TYPE_CHECKING:
 
 DATABASE: Final = "weft_proof"
 EXPECTED: Final = "weft_expected"
-PREFIX: Final = "weft-restore-"
-LEFT_ALONE: Final = 2 * 86_400.0
-"""Seconds: no restore takes that long, so what is older was left by a crash."""
 LOGICAL: Final = "logical"
 JOBS: Final = max(1, min(4, os.cpu_count() or 1))
 BUILDING: Final = "-c maintenance_work_mem=256MB"
@@ -140,11 +136,10 @@ def restored(
     """The backup, checked, decrypted and put into a throw-away server. Not inside an event loop."""
     made = logical(target, backup, keys)
     same_master_key(made, master_key)
-    sweep(Path(tempfile.gettempdir()))
     with (
-        tempfile.TemporaryDirectory(prefix=PREFIX) as directory,
-        unpacked(target, made, keys, Path(directory), tell=tell) as dump,
-        ephemeral_cluster(Path(directory) / "server") as facts,
+        private_folder() as directory,
+        unpacked(target, made, keys, directory, tell=tell) as dump,
+        ephemeral_cluster(directory / "server") as facts,
     ):
         asyncio.run(bootstrap(facts.superuser_dsn, DATABASE))
         there = Restored(facts, made)
@@ -152,15 +147,6 @@ def restored(
         to = programs.login(there.admin, options=BUILDING)
         programs.restore(programs.embedded(), to, dump, jobs=JOBS)
         yield there
-
-
-def sweep(directory: Path) -> None:
-    """Remove what was unpacked by a process that was killed: it is plain."""
-    for left in directory.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            facts = left.lstat()
-            if facts.st_uid == os.geteuid() and facts.st_mtime < time.time() - LEFT_ALONE:
-                shutil.rmtree(left)
 
 
 def logical(target: Target, backup: str, keys: ReadersKeys) -> Manifest:

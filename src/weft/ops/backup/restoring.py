@@ -8,7 +8,6 @@ name that says when it was replaced, until somebody drops it.
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from weft.ops.backup.telling import Tell, silent
 from weft.ops.connections import connect, database_of, with_database
 from weft.ops.installation import Addresses
 from weft.ops.keys import present_master_key
+from weft.ops.private_folders import private_folder
 from weft.ops.roles import bootstrap
 from weft.settings import Settings
 
@@ -166,8 +166,8 @@ def restore(
     target = catalogue.find(settings, backup, place)
     work = _Restoring(addresses, found, began, tell, drop_old=drop_old)
     with (
-        tempfile.TemporaryDirectory(prefix=proving.PREFIX) as directory,
-        proving.unpacked(target, found.backup, keys, Path(directory), tell=tell) as dump,
+        private_folder() as directory,
+        proving.unpacked(target, found.backup, keys, directory, tell=tell) as dump,
     ):
         kept = asyncio.run(work.run(dump, present_master_key(settings)))
     return Replaced(

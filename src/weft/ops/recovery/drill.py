@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from weft.ops.connections import connect, database_of, with_database
 from weft.ops.home import write_private
 from weft.ops.installation import DATABASE, Addresses
 from weft.ops.postgres import ConnectionFacts
+from weft.ops.private_folders import private_folder
 from weft.ops.recovery import finding, restoring, status
 from weft.ops.recovery.proof import TABLES, TableSum, differences, sums
 from weft.ops.recovery.restoring import Moment
@@ -104,9 +104,9 @@ def point_in_time(
     disaster, began = written.last_at, time.monotonic()
     live = asyncio.run(_catalogue(writer))
     with (
-        tempfile.TemporaryDirectory(prefix="weft-drill-") as directory,
+        private_folder() as directory,
         restoring.restored_to_point(
-            vault, Moment(), Path(directory) / "data", say=say, durable=False, database=_name(addresses)
+            vault, Moment(), directory / "data", say=say, durable=False, database=_name(addresses)
         ) as (restored, facts),
     ):
         seconds = time.monotonic() - began
@@ -278,9 +278,9 @@ async def _counted(writer: str, point: str) -> dict[str, TableSum]:
 
 def _exactly(vault: Vault, point: str, before: dict[str, TableSum], addresses: Addresses, say: Say) -> list[str]:
     with (
-        tempfile.TemporaryDirectory(prefix="weft-drill-") as directory,
+        private_folder() as directory,
         restoring.restored_to_point(
-            vault, Moment(point=point), Path(directory) / "data", say=say, durable=False, database=_name(addresses)
+            vault, Moment(point=point), directory / "data", say=say, durable=False, database=_name(addresses)
         ) as (restored, _),
     ):
         return differences(before, restored.proof.tables)
