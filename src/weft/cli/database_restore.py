@@ -43,7 +43,8 @@ def restore(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Over what is there.")] = False,
     run: Annotated[
-        bool, typer.Option("--run", help="With --tenant: its executions go on at once, instead of being held.")
+        bool,
+        typer.Option("--run", help="With --tenant: its executions and schedules go on at once, instead of being held."),
     ] = False,
     drop_old: Annotated[
         bool, typer.Option("--drop-old", help="With --replace of the whole: do not keep the old database.")
@@ -124,6 +125,12 @@ def _tenant_text(plan: Plan) -> str:
             f"{plan.held_jobs} jobs are held: nothing of it goes on by itself. `weft dead list` shows them, "
             "`weft dead retry` lets them go on; timers among them are due at once then."
         )
+    if plan.held_schedules and not plan.is_copy:
+        lines.append(
+            f"{len(plan.held_schedules)} schedules are off: no due time starts anything. `weft trigger enable` lets "
+            "each go on from then, without catching up:"
+        )
+        lines += [f"  {one.workflow}: {one.trigger}" for one in plan.held_schedules]
     if plan.is_copy:
         lines.append(
             "A copy shares no credential: it has no API keys and no webhook addresses, and its triggers are off."
