@@ -127,8 +127,8 @@ def _tenant_text(plan: Plan) -> str:
         )
     if plan.held_schedules and not plan.is_copy:
         lines.append(
-            f"{len(plan.held_schedules)} schedules are off: no due time starts anything. `weft trigger enable` lets "
-            "each go on from then, without catching up:"
+            f"{len(plan.held_schedules)} schedules are off: no due time starts anything. "
+            "`weft workflow trigger enable` lets each go on from then, without catching up:"
         )
         lines += [f"  {one.workflow}: {one.trigger}" for one in plan.held_schedules]
     if plan.is_copy:

@@ -71,7 +71,7 @@ update pg_temp.stage_workflow_schedules s set next_run_at = u.next_run_at
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A schedule that was turned off: `weft trigger enable` lets it go on."""
+    """A schedule that was turned off: `weft workflow trigger enable` lets it go on."""
 
     workflow: str
     trigger: str

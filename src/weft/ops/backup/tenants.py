@@ -4,9 +4,9 @@ The backup is restored into a throw-away server first. There the tenant's rows a
 there they move in one transaction (`moving`), counted on both sides before it commits. It needs the owner only.
 
 What would act by itself is held unless somebody says otherwise: the tenant's jobs come back as dead jobs, which
-`weft dead retry` queues again, and its schedules are off, which `weft trigger enable` lets go on. A copy shares no
-credential with the original: it has no API keys, sessions or webhook addresses, its triggers are off, and its secrets
-are sealed anew under keys of its own.
+`weft dead retry` queues again, and its schedules are off, which `weft workflow trigger enable` lets go on. A copy
+shares no credential with the original: it has no API keys, sessions or webhook addresses, its triggers are off, and
+its secrets are sealed anew under keys of its own.
 """
 
 from __future__ import annotations
