@@ -7,13 +7,17 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.cli.conftest import Result
 from tests.conftest import TestDatabase
 
 from weft.cli import command_line, output
+from weft.cli.database_restore import _tenant_text
 from weft.ops import seed
+from weft.ops.backup.schedules import Held
+from weft.ops.backup.tenants import Plan
 
 Weft = Callable[..., Result]
 
@@ -83,6 +87,15 @@ def test_by_the_clock(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:
     again = weft("backup", "--due", json_=True).json()
     assert (again["due"], again["made"]) == (False, None)
     assert "The next is due" in weft("backup", "--due").out
+
+
+def test_what_is_held_is_named_with_the_command_that_lets_it_go() -> None:
+    one = uuid4()
+    held = [Held("invoices", "nightly", uuid4()), Held("reports", "weekly", uuid4())]
+    said = _tenant_text(Plan("20261125T020000Z-4f2a9c01", one, one, "ada", held_schedules=held, done=True))
+    assert "2 schedules are off" in said
+    assert "`weft workflow trigger enable`" in said
+    assert "  invoices: nightly\n  reports: weekly" in said
 
 
 def test_refusals_are_problems(weft: Weft) -> None:

@@ -94,12 +94,13 @@ async def worker_heartbeat(database: Database) -> float | None:
 
 async def _backup(database: Database, alarm: timedelta) -> str:
     """`ok`, `late`, `none`, or `unknown`."""
+    now = utc_now()
     try:
         async with asyncio.timeout(_PATIENCE), database.pool.acquire() as connection:
-            _, verified_from = await backups.newest(connection)
+            _, verified_from = await backups.newest(connection, now)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
         return "unknown"
-    return backups.verdict(verified_from, utc_now(), alarm)
+    return backups.verdict(verified_from, now, alarm)
 
 
 async def _worker(database: Database, heartbeat: Heartbeat) -> str:

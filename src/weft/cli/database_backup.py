@@ -116,7 +116,7 @@ def backups(
     if prune or dry_run:
         _prune(settings, dry_run=dry_run, yes=yes)
         return
-    found, now = upkeep.listed(settings, identity), utc_now()
+    found, now = upkeep.listed(settings, identity, say=output.note), utc_now()
     rows = [one.as_json() for one in found] if output.as_json() else [_row(one, now) for one in found]
     output.rows(
         rows,
@@ -127,7 +127,8 @@ def backups(
 
 def _row(one: Listed, now: datetime) -> dict[str, Any]:
     known = one.manifest
-    verified = f"{age(now - one.verified_at)} ago" if one.verified_at else ("FAILED" if one.failure else "never")
+    agreed = f"{age(now - one.verified_at)} ago" if one.verified_at else None
+    verified = f"FAILED (agreed {agreed})" if one.failure and agreed else "FAILED" if one.failure else agreed or "never"
     return {
         "backup": one.id,
         "age": age(now - one.at) if one.at else None,
@@ -191,7 +192,7 @@ def verify(backup: Named = "latest", place: Place = None, identity: Identity = N
     from weft.settings import load_settings
 
     settings = load_settings(os.environ)
-    name = catalogue.named(settings, backup)
+    name = catalogue.named(settings, backup, place, say=output.note)
     with shown() as tell:
         target = catalogue.find(settings, name, place)
         try:

@@ -43,7 +43,8 @@ def restore(
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Over what is there.")] = False,
     run: Annotated[
-        bool, typer.Option("--run", help="With --tenant: its executions go on at once, instead of being held.")
+        bool,
+        typer.Option("--run", help="With --tenant: its executions and schedules go on at once, instead of being held."),
     ] = False,
     drop_old: Annotated[
         bool, typer.Option("--drop-old", help="With --replace of the whole: do not keep the old database.")
@@ -72,7 +73,8 @@ def restore(
     if tenant is None and (as_ is not None or run):
         raise typer.BadParameter("--as and --run are for one tenant: name it with --tenant.")
     settings = load_settings(os.environ)
-    source = _Source(catalogue.named(settings, backup), place, identity)
+    name = catalogue.named(settings, backup, place, say=output.note)
+    source = _Source(name, catalogue.find(settings, name, place).address, identity)
     if tenant is not None:
         from weft.ops.backup.tenants import Wanted
 
@@ -86,7 +88,7 @@ class _Source:
     """Which backup, from which place, opened with which key."""
 
     name: str
-    place: str | None
+    place: str
     identity: Path | None
 
 
@@ -123,6 +125,12 @@ def _tenant_text(plan: Plan) -> str:
             f"{plan.held_jobs} jobs are held: nothing of it goes on by itself. `weft dead list` shows them, "
             "`weft dead retry` lets them go on; timers among them are due at once then."
         )
+    if plan.held_schedules and not plan.is_copy:
+        lines.append(
+            f"{len(plan.held_schedules)} schedules are off: no due time starts anything. "
+            "`weft workflow trigger enable` lets each go on from then, without catching up:"
+        )
+        lines += [f"  {one.workflow}: {one.trigger}" for one in plan.held_schedules]
     if plan.is_copy:
         lines.append(
             "A copy shares no credential: it has no API keys and no webhook addresses, and its triggers are off."
@@ -150,6 +158,8 @@ def _whole(settings: Settings, source: _Source, *, replace: bool, dry_run: bool,
             done = restoring.restore(
                 settings, addresses, name, replace=replace, drop_old=drop_old, place=place, identity=identity, tell=tell
             )
+    for warning in done.warnings:
+        output.note(warning)
     output.result(done.as_json(), lambda: _done_text(done))
 
 

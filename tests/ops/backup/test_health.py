@@ -14,6 +14,7 @@ from weft.api.health import Readiness
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
 from weft.http.state import Services
+from weft.ops.backup import health
 from weft.ops.doctor.answers import Verdict
 from weft.ops.doctor.backups import answer
 
@@ -37,6 +38,7 @@ async def test_readiness_says_how_old_the_proved_one_is_and_answers_all_the_same
             (None, "none"),
             (("unproved", "logical", timedelta(0), None), "none"),
             (("of another kind", "base", timedelta(0), NOW), "none"),
+            (("of a wrong clock", "logical", -timedelta(days=1500), datetime.now(UTC)), "none"),
             (("old, proved today", "logical", timedelta(days=9), datetime.now(UTC)), "late"),
             (("proved", "logical", timedelta(hours=3), datetime.now(UTC)), "ok"),
         ):
@@ -45,6 +47,11 @@ async def test_readiness_says_how_old_the_proved_one_is_and_answers_all_the_same
             found = await client.get("/readyz")
             assert (found.status_code, found.json()["checks"]["backup"]) == (200, word)
     await owner.close()
+
+
+def test_a_backup_of_the_future_is_not_well() -> None:
+    assert health.verdict(NOW + timedelta(days=1500), NOW, ALARM) == "late"
+    assert health.verdict(NOW + timedelta(minutes=2), NOW, ALARM) == "ok"
 
 
 @pytest.mark.parametrize(
@@ -57,6 +64,8 @@ async def test_readiness_says_how_old_the_proved_one_is_and_answers_all_the_same
         (1, 49, True, Verdict.fail, "proved is 2 days old"),
         (1, 49, False, Verdict.warning, "proved is 2 days old"),
         (0, 0, True, Verdict.ok, "less than an hour"),
+        (-9000, 1, True, Verdict.warning, "a clock was wrong; the newest that a restore proved is 1 h old"),
+        (-9000, None, True, Verdict.fail, "a clock was wrong; no restore ever proved one"),
     ],
 )
 def test_the_doctor_has_a_word_for_each(

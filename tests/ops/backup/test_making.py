@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,12 +20,13 @@ from tests.ops.backup.conftest import House
 from tests.ops.store import Store
 
 from weft.core.actor import Actor
+from weft.core.clock import utc_now
 from weft.core.errors import WeftError
 from weft.db.database import Database
 from weft.db.scope import enter
 from weft.domain.secrets import service as secrets
 from weft.domain.secrets.schemas import SecretPut
-from weft.ops.backup import catalogue, counting, health, making, manifest, proving
+from weft.ops.backup import catalogue, counting, health, making, manifest, programs, proving, records
 from weft.ops.backup.counting import Access
 from weft.ops.backup.errors import (
     ArtefactCut,
@@ -41,6 +43,8 @@ from weft.ops.backup.errors import (
     NothingToBackUp,
     ProgramsMissing,
     RestoreDiffers,
+    RestoreFailed,
+    RoomMissing,
     RowsHidden,
     SealBroken,
     SignatureWrong,
@@ -48,7 +52,7 @@ from weft.ops.backup.errors import (
 )
 from weft.ops.backup.manifest import MANIFEST, Part
 from weft.ops.backup.programs import clients_for, login
-from weft.ops.backup.sealing import Sum, makers_keys, readers_keys
+from weft.ops.backup.sealing import KeyFiles, Sum, makers_keys, readers_keys
 from weft.ops.backup.targets import Folder
 from weft.ops.installation import Addresses
 from weft.ops.roles import bootstrap
@@ -264,6 +268,65 @@ async def test_foreign_backups_and_wrong_keys_are_refused(house: House, database
         await wrong.prove(made.id)
 
 
+async def test_what_the_machine_lacks_is_not_held_against_the_backup(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await house.backup(prove=True)
+    (before,) = catalogue.listed(house.settings)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise RestoreFailed("could not extend file: No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(programs, "restore", full)
+        with pytest.raises(RestoreFailed):
+            await house.prove(made.id)
+    assert catalogue.listed(house.settings) == [before]
+
+    def no_room(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(proving, "decrypt", no_room)
+        with pytest.raises(RoomMissing, match="TMPDIR"):
+            await house.prove(made.id)
+    assert catalogue.listed(house.settings) == [before]
+
+
+async def test_a_failure_stands_beside_the_last_good_proof(house: House, database: Database) -> None:
+    made = await house.backup(prove=True)
+    (before,) = catalogue.listed(house.settings)
+    dump = house.settings.home / "backups" / made.id / "database.dump.age"
+    sound = dump.read_bytes()
+    dump.write_bytes(sound[:-1])
+    for _ in range(2):
+        with pytest.raises(ArtefactCut):
+            await house.prove(made.id)
+        (listed,) = catalogue.listed(house.settings)
+        assert listed.failure is not None
+        assert listed.verified_at == before.verified_at is not None
+    access = await counting.full_access(house.addresses)
+    await records.save(access, catalogue.listed(house.settings))
+    async with database.pool.acquire() as connection:
+        assert (await health.newest(connection, utc_now()))[1] is None, "it cannot be restored any more"
+    dump.write_bytes(sound)
+    await house.prove(made.id)
+    assert catalogue.listed(house.settings)[0].failure is None
+
+
+async def test_a_machine_that_only_proves_keeps_its_only_key(house: House, tmp_path: Path) -> None:
+    made = await house.backup()
+    there = house.with_settings(WEFT_HOME=str(tmp_path / "there"), WEFT_BACKUP_PLACE=made.place)
+    files = KeyFiles.of(there.settings)
+    files.directory.mkdir(parents=True)
+    given = KeyFiles.of(house.settings).identity.read_text()
+    files.identity.write_text(given)
+    for _ in range(2):
+        assert (await there.prove(made.id)).ok
+        assert files.identity.read_text() == given
+    assert not files.recipient.exists(), "proving makes no keys to encrypt with"
+
+
 async def test_a_restore_that_differs_is_no_proof(house: House, database: Database) -> None:
     await lived_in(database, executed=3)
     made = await house.backup()
@@ -305,7 +368,7 @@ async def test_a_real_store_holds_it_and_a_second_place_gets_a_copy(
 async def test_the_database_remembers_what_the_places_know(house: House, database: Database) -> None:
     made = await house.backup()
     async with database.pool.acquire() as connection:
-        at, verified = await health.newest(connection)
+        at, verified = await health.newest(connection, utc_now())
         assert verified is None
         assert at is not None
         row = await connection.fetchrow("select * from weft.backups")

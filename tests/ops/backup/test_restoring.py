@@ -34,7 +34,6 @@ from weft.ops.backup.restoring import (
 )
 from weft.ops.backup.sealing import makers_keys
 from weft.ops.connections import with_database
-from weft.ops.roles import bootstrap
 
 
 async def restored(house: House, backup: str, **options: Any) -> Replaced:
@@ -147,9 +146,7 @@ async def test_whatever_is_wrong_leaves_the_database_as_it_was(
     manifest.write(house.target, read, key)
     monkeypatch.setattr(programs, "restore", _fails)
     await refused(RestoreFailed)
-    await admin.fetchval(
-        "select pg_advisory_lock($1, hashtext($2))", restoring.LOCK, test_database.name[: restoring.LONGEST]
-    )
+    await admin.fetchval(restoring.TAKE_LOCK, restoring.LOCK, test_database.name[: restoring.LONGEST])
     await refused(RestoreRunning)
 
 
@@ -159,13 +156,26 @@ def _fails(*_: object, **__: object) -> None:
 
 async def test_what_a_kill_left_is_tidied(house: House, test_database: TestDatabase, admin: asyncpg.Connection) -> None:
     made = await house.backup()
-    left = f"{test_database.name[: restoring.LONGEST]}{restoring.RESTORED}20200101t000000z"
-    await admin.execute(f'create database "{left}"')
+    base = f"{test_database.name[: restoring.LONGEST]}{restoring.RESTORED}"
+    others = [f"{base}to_compare", f"{base}20200101t000000z0", f"{base}2020t00z"]
+    for name in (f"{base}20200101t000000z", *others):
+        await admin.execute(f'create database "{name}"')
     await admin.execute(f"alter database {test_database.name} with allow_connections false")
-    await bootstrap(test_database.admin.replace(f"/{test_database.name}", "/postgres"), test_database.name)
     done = await restored(house, made.id, drop_old=True)
     assert done.kept is None
-    assert left not in await kept(admin, test_database)
+    assert set(await kept(admin, test_database)) == set(others), "what people called nearly the same is theirs"
+
+
+async def test_a_database_that_is_being_exchanged_stays_closed(
+    house: House, test_database: TestDatabase, admin: asyncpg.Connection
+) -> None:
+    made = await house.backup()
+    await admin.fetchval(restoring.TAKE_LOCK, restoring.LOCK, test_database.name[: restoring.LONGEST])
+    await admin.execute(f"alter database {test_database.name} with allow_connections false")
+    with pytest.raises(RestoreRunning):
+        await asyncio.to_thread(restoring.look, house.settings, house.addresses, made.id)
+    closed = "select datallowconn from pg_database where datname = $1"
+    assert await admin.fetchval(closed, test_database.name) is False
 
 
 async def test_a_copy_of_the_key_file_is_all_that_a_new_machine_needs(

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from weft.ops import home
 from weft.ops.backup import sealing
 from weft.ops.backup.errors import (
     IdentityInvalid,
     IdentityMissing,
     IdentityWrong,
+    RecipientDiffers,
     RecipientInvalid,
+    RecipientUnknown,
     SealBroken,
     SealFailed,
     SigningKeyInvalid,
 )
-from weft.ops.backup.sealing import Sum, as_file, decrypt, encrypted, makers_keys, readers_keys, summed
+from weft.ops.backup.sealing import KeyFiles, Sum, as_file, decrypt, encrypted, makers_keys, readers_keys, summed
 from weft.settings import Settings, load_settings
 
 PLAIN = os.urandom(700_000)
+OPENSSH = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
 
 
 @pytest.fixture
@@ -77,6 +87,80 @@ def test_making_needs_no_secret_key(settings: Settings) -> None:
     out = io.BytesIO()
     decrypt(io.BytesIO(content), out, readers_keys(settings, offline).identities, name="x", written_for="us")
     assert out.getvalue() == PLAIN
+
+
+def test_a_secret_key_that_is_there_is_never_replaced(settings: Settings, tmp_path: Path) -> None:
+    """A machine that got nothing but a copy of the identity, as the guide says, and then does anything at all."""
+    first = makers_keys(settings)
+    assert first.made is not None
+    other = load_settings({"WEFT_HOME": str(tmp_path / "other")})
+    files = KeyFiles.of(other)
+    files.directory.mkdir(parents=True)
+    files.identity.write_text(first.made.read_text())
+    sealing.signing_key(other)
+    assert {path.name for path in files.directory.iterdir()} == {"identity", "lock", "signing_key"}
+    keys = makers_keys(other)
+    assert (keys.recipients, keys.made) == (first.recipients, None), "derived from it"
+    assert files.identity.read_text() == first.made.read_text()
+    assert makers_keys(other).recipients == first.recipients
+    assert readers_keys(other).signers == {first.signer, keys.signer}
+
+
+def test_a_secret_key_that_cannot_be_used_is_not_replaced_either(settings: Settings, tmp_path: Path) -> None:
+    files = KeyFiles.of(settings)
+    files.directory.mkdir(parents=True)
+    files.identity.symlink_to(tmp_path / "a stick that is not here")
+    with pytest.raises(IdentityInvalid):
+        makers_keys(settings)
+    assert files.identity.is_symlink()
+    files.identity.unlink()
+    files.identity.write_text(OPENSSH)
+    with pytest.raises(RecipientUnknown, match="WEFT_BACKUP_RECIPIENTS"):
+        makers_keys(settings)
+    assert files.identity.read_text() == OPENSSH
+    assert not files.recipient.exists()
+
+
+def test_the_settings_secret_key_has_its_public_half(settings: Settings, tmp_path: Path) -> None:
+    made = makers_keys(settings)
+    assert made.made is not None
+    given = load_settings({"WEFT_HOME": str(tmp_path / "other"), "WEFT_BACKUP_IDENTITY_FILE": str(made.made)})
+    assert makers_keys(given).recipients == made.recipients
+    assert not KeyFiles.of(given).identity.exists()
+
+
+def test_halves_of_two_pairs_make_no_backup(settings: Settings) -> None:
+    makers_keys(settings)
+    files = KeyFiles.of(settings)
+    files.recipient.write_text(f"{pyrage.x25519.Identity.generate().to_public()}\n")
+    with pytest.raises(RecipientDiffers, match="derived anew"):
+        makers_keys(settings)
+    files.recipient.unlink()
+    assert b"".join(encrypted(io.BytesIO(PLAIN), makers_keys(settings).recipients))
+
+
+def test_those_that_make_keys_at_once_have_the_same(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks what is there before it writes: the second must not look before the first has written."""
+    flock, write, everybody = fcntl.flock, home.write_private, threading.Barrier(4)
+    inside, most = [0], [0]
+
+    def locked(descriptor: Any, operation: int) -> None:
+        everybody.wait(20)
+        flock(descriptor, operation)
+
+    def watched(path: Path, text: str) -> None:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        write(path, text)
+        inside[0] -= 1
+
+    monkeypatch.setattr(fcntl, "flock", locked)
+    monkeypatch.setattr(sealing, "write_private", watched)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(makers_keys, [settings] * 4))
+    assert len({(one.recipients[0], one.signer) for one in found}) == 1
+    assert (most[0], sum(one.made is not None for one in found)) == (1, 1)
+    assert f"# signer: {found[0].signer}" in KeyFiles.of(settings).identity.read_text()
 
 
 def test_the_settings_may_hold_the_keys(settings: Settings, tmp_path: Path) -> None:

@@ -58,21 +58,37 @@ def test_the_last_of_a_day_stands_for_it_in_the_zone_that_was_asked_for() -> Non
     assert classes(late, berlin) == {"night": ["latest", "daily"], "evening": ["daily"]}
 
 
+def test_one_that_failed_stands_for_nothing_while_there_are_good_ones() -> None:
+    """Ten days of a good one at two and one at fourteen hours that no restore agreed with."""
+    times, failed = [], set()
+    for day in range(10):
+        times += [(f"good{day}", NOON - timedelta(days=day, hours=10)), (f"bad{day}", NOON - timedelta(days=day))]
+        failed.add(f"bad{day}")
+    policy = Policy(latest=1, daily=7, weekly=2, monthly=1, yearly=1)
+    kept = {backup for backup, words in classes(times, policy, failed).items() if words}
+    assert kept == {"bad0", *(f"good{day}" for day in range(7))} | {"good3"}, "good3 is its week's last, too"
+    only = [one for one in times if one[0] in failed]
+    assert classes(only, policy, failed) == classes(only, policy), "something is kept if all failed"
+
+
 @given(
     st.lists(st.integers(0, 3_000_000), max_size=40),
     st.tuples(st.integers(1, 4), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)),
+    st.sets(st.integers(0, 40), max_size=40),
 )
 def test_what_is_kept_stays_kept_and_never_more_than_asked_for(
-    minutes: list[int], counts: tuple[int, int, int, int, int]
+    minutes: list[int], counts: tuple[int, int, int, int, int], wrong: set[int]
 ) -> None:
-    policy = Policy(*counts)
+    policy, failed = Policy(*counts), {f"b{index}" for index in wrong}
     times = [(f"b{index}", NOON - timedelta(minutes=ago)) for index, ago in enumerate(minutes)]
-    kept = classes(times, policy)
+    kept = classes(times, policy, failed)
     stay = [(backup, at) for backup, at in times if kept[backup]]
-    assert classes(stay, policy) == {backup: kept[backup] for backup, _ in stay}, "pruning again changes nothing"
-    assert len(stay) <= sum(counts)
+    again = classes(stay, policy, failed)
+    assert again == {backup: kept[backup] for backup, _ in stay}, "pruning again changes nothing"
+    assert len(stay) <= sum(counts) + policy.latest
     for name in ("latest", "daily", "weekly", "monthly", "yearly"):
-        assert sum(name in words for words in kept.values()) <= getattr(policy, name)
+        most = getattr(policy, name) * (2 if name == "latest" and failed else 1)
+        assert sum(name in words for words in kept.values()) <= most
     if times:
         assert kept[max(times, key=lambda one: (one[1], one[0]))[0]], "the newest is always kept"
 
@@ -102,14 +118,14 @@ def laid(settings: Settings, at: datetime, *, proved: bool = False, kind: str = 
 
 def test_the_last_that_was_proved_is_never_deleted(settings: Settings) -> None:
     ages = [laid(settings, NOON - timedelta(days=days), proved=days in (30, 40)) for days in (0, 10, 30, 40, 50)]
-    found = {one.id: one.keeps for one in upkeep.listed(settings)}
+    found = {one.id: one.keeps for one in upkeep.listed(settings, now=NOON)}
     assert [found[backup] for backup in ages] == [["latest"], [], ["verified"], [], []]
     would = upkeep.prune(settings, NOON, dry_run=True)
     assert sorted(would.backups) == sorted([ages[1], ages[3], ages[4]])
-    assert len(upkeep.listed(settings)) == 5
+    assert len(upkeep.listed(settings, now=NOON)) == 5
     done = upkeep.prune(settings, NOON)
     assert (done.backups, done.kept, done.failures) == (would.backups, 2, [])
-    assert [one.id for one in upkeep.listed(settings)] == [ages[0], ages[2]]
+    assert [one.id for one in upkeep.listed(settings, now=NOON)] == [ages[0], ages[2]]
     assert {one.name.partition("/")[0] for one in place_of(settings).listed()} == {ages[0], ages[2]}
 
 
@@ -119,7 +135,7 @@ def test_what_cannot_be_read_or_is_of_another_kind_stays(settings: Settings) -> 
     base = laid(settings, NOON - timedelta(days=80), kind="base")
     newest = laid(settings, NOON)
     assert upkeep.prune(settings, NOON).backups == []
-    keeps = {one.id: one.keeps for one in upkeep.listed(settings)}
+    keeps = {one.id: one.keeps for one in upkeep.listed(settings, now=NOON)}
     assert keeps == {newest: ["latest"], base: ["other kind"], strange: ["unreadable"]}
 
 
@@ -162,6 +178,21 @@ def test_it_is_due_once_whatever_was_missed(settings: Settings) -> None:
     assert is_due(when, NOON - timedelta(days=20), NOON)
     assert not is_due(when, NOON, NOON + timedelta(hours=13))
     assert is_due(when, NOON, NOON + timedelta(hours=14))
+
+
+def test_a_clock_that_was_wrong_once_holds_up_nothing(settings: Settings) -> None:
+    """One backup of a machine whose clock was in 2031."""
+    when = calendar(settings, NOON)
+    assert is_due(when, datetime(2031, 1, 1, tzinfo=UTC), NOON)
+    assert not is_due(when, NOON + timedelta(minutes=4), NOON), "clocks are never quite the same"
+    wrong = laid(settings, datetime(2031, 1, 1, tzinfo=UTC), proved=True)
+    assert waiting(settings, NOON) is None, "one is due"
+    assert catalogue.named(settings, "latest", clock=lambda: NOON) == wrong, "better than none"
+    nights = [laid(settings, NOON - timedelta(hours=10 + 24 * days), proved=True) for days in range(2)]
+    assert waiting(settings, NOON) is not None, "and not again and again"
+    assert catalogue.named(settings, "latest", clock=lambda: NOON) == nights[0]
+    keeps = {one.id: one.keeps for one in upkeep.listed(settings, now=NOON)}
+    assert keeps == {wrong: ["ahead of time"], nights[0]: ["latest", "verified"], nights[1]: []}
 
 
 def test_a_schedule_that_cannot_be_used_is_refused(settings: Settings) -> None:

@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import S3Store
 
 from weft.ops.backup.errors import ArtefactMissing, BackupPlaceInvalid, BackupPlaceUnreachable
 from weft.ops.backup.targets import Artefact, Credentials, safe
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig
 
 PART: Final = 8 << 20
 """Bytes of one part. A store takes 10,000 of them: 80 GB for one artefact."""
 PARTS_AT_ONCE: Final = 3
+RANGE: Final = PART
+"""Bytes asked for at once when an artefact is read: what came through within `PATIENCE` one way does the other way."""
 PATIENCE: Final = "60s"
+"""Of one request, its body included: no request may be for more than a slow line carries in that time."""
 
 
 class Bucket:
@@ -81,12 +85,37 @@ class Bucket:
     def get(self, name: str) -> Iterator[bytes]:
         path = self._prefix + safe(name)
         try:
-            for chunk in obstore.get(self._store, path).stream(min_chunk_size=1 << 20):
-                yield bytes(chunk)
+            # Without a range, for an empty object has none. Of a large one only the head is used: the body is not read.
+            found = obstore.get(self._store, path)
+            size, tag = found.meta["size"], found.meta["e_tag"]
+            if size <= RANGE:
+                yield bytes(found.bytes())
+                return
+            del found
+            for start in range(0, size, RANGE):
+                yield self._ranged(path, name, tag, start, min(start + RANGE, size))
         except FileNotFoundError:
             raise ArtefactMissing(self._address, name) from None
         except (BaseError, OSError) as error:
             raise BackupPlaceUnreachable(self._address, _said(error)) from error
+
+    def _ranged(self, path: str, name: str, tag: str | None, start: int, end: int) -> bytes:
+        """One range of the object that the reading began with, tried again by itself if it breaks off.
+
+        Read whole before it is handed on: whoever takes it may be slow, and its request has only so much time.
+        """
+        options: GetOptions = {"range": (start, end)}
+        if tag is not None:
+            options["if_match"] = tag
+        replaced = BackupPlaceUnreachable(self._address, f"{name} was replaced while it was read")
+        try:
+            found = obstore.get(self._store, path, options=options)
+            content = bytes(found.bytes())
+        except PreconditionError as error:
+            raise replaced from error
+        if found.meta["e_tag"] != tag or len(content) != end - start:  # a store may not know the condition
+            raise replaced
+        return content
 
     def listed(self, under: str = "") -> list[Artefact]:
         # Stores list under whole folders only; what is left of the beginning is compared here.

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from weft.core.errors import Invalid
 from weft.domain.workflows.schedules import Calendar, ScheduleUnclear, read
+from weft.ops.backup.health import AHEAD
 from weft.settings import Settings
 
 
@@ -38,8 +39,9 @@ def calendar(settings: Settings, now: datetime) -> Calendar:
 
 
 def is_due(when: Calendar, last: datetime | None, now: datetime) -> bool:
-    """Whether a time of the schedule has passed since the last backup began. Without any, one is due at once."""
-    if last is None:
+    """Whether a time of the schedule has passed since the last backup began. Without any, one is due at once; so it is
+    when the last one is of the future, for it says nothing about now."""
+    if last is None or last > now + AHEAD:
         return True
     following = when.next_after(last)
     return following is not None and following <= now

@@ -125,6 +125,27 @@ class RecipientInvalid(Invalid):
         )
 
 
+class RecipientUnknown(Invalid):
+    code = "recipient_unknown"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"{place} is an OpenSSH key, whose public half it does not tell. Name that in WEFT_BACKUP_RECIPIENTS "
+            "(ssh-ed25519 ...), so that backups can be encrypted for it."
+        )
+
+
+class RecipientDiffers(Conflict):
+    code = "recipient_differs"
+
+    def __init__(self, recipient: str, identity: str) -> None:
+        super().__init__(
+            f"{recipient} is not the public half of {identity}, so backups made now could not be opened with it. "
+            "Put back the file that belongs to the other; or remove the recipient: it is derived anew from the "
+            "identity, and backups made so far need their own key."
+        )
+
+
 class IdentityMissing(Invalid):
     code = "identity_missing"
 
@@ -223,6 +244,17 @@ class RestoreFailed(Unavailable):
 
     def __init__(self, said: str) -> None:
         super().__init__(f"pg_restore did not finish: {said}. What was there before is unchanged.")
+
+
+class RoomMissing(Unavailable):
+    code = "backup_room_missing"
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"There is no room left in {directory}, where the backup is unpacked: it takes twice the room of the "
+            "database for a while. Make room, or set TMPDIR to a directory that has it, and try again. Nothing was "
+            "changed, and nothing is held against the backup."
+        )
 
 
 class RestoreDiffers(Conflict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -88,11 +88,12 @@ def make(
     tell: Tell = silent,
     clock: Clock = utc_now,
 ) -> Made:
-    """Back up the whole database to the first place, prove it by a restore if asked to, and copy it to the others.
+    """Back up the whole database to the first place, copy it to the others, and prove it by a restore if asked to.
 
     Blocking, and not inside an event loop. `prove` needs the key that opens backups (`identity`, else the settings',
     else the home's) and raises `IdentityMissing` before anything begins. Whatever is refused leaves nothing behind.
-    A copy that fails is told in the result and tried again with the next backup: the backup itself is there.
+    A copy that fails is told in the result and tried again with the next backup: the backup itself is there. So is one
+    that could not be proved, and so are its copies: what came of the proof is raised.
     """
     keys = makers_keys(settings)
     if prove:
@@ -103,12 +104,8 @@ def make(
     master = present_master_key(settings)
     work = _Making(access, first, keys, manifest.master_key_id(master) if master else None, reason, tell, clock)
     made = asyncio.run(work.run())
-    verified = False
-    if prove:
-        verified = proving.prove(settings, made.id, target=first, identity=identity, tell=tell, clock=clock).ok
     copies = copying.copy(first, others, [made.id], tell=tell)
-    asyncio.run(records.save(access, catalogue.listed(settings, identity)))
-    return Made(
+    result = Made(
         id=made.id,
         place=first.address,
         path=f"{first.address}/{made.id}",
@@ -118,10 +115,42 @@ def make(
         seconds=(made.finished_at - made.started_at).total_seconds(),
         revision=made.revision,
         signer=keys.signer,
-        verified=verified,
+        verified=False,
         new_identity=keys.made,
         copies=copies,
     )
+    if prove:
+        return proved(settings, addresses, result, identity=identity, tell=tell, clock=clock)
+    _tell_database(settings, addresses, identity)
+    return result
+
+
+def proved(
+    settings: Settings,
+    addresses: Addresses,
+    made: Made,
+    *,
+    identity: Path | None = None,
+    tell: Tell = silent,
+    clock: Clock = utc_now,
+) -> Made:
+    """Prove a backup that was just made, and tell the other places and the database of it, whatever comes of it."""
+    first, *others = targets_of(settings)
+    there = {copy.place for copy in made.copies if copy.failure is None}
+    try:
+        proving.prove(settings, made.id, target=first, identity=identity, tell=tell, clock=clock)
+    except BaseException:
+        with contextlib.suppress(WeftError):
+            _tell_database(settings, addresses, identity)
+        raise
+    copies = copying.copy(first, [place for place in others if place.address in there], [made.id], tell=tell)
+    _tell_database(settings, addresses, identity)
+    return replace(made, verified=True, copies=[*(copy for copy in made.copies if copy.place not in there), *copies])
+
+
+def _tell_database(settings: Settings, addresses: Addresses, identity: Path | None) -> None:
+    access = asyncio.run(full_access(addresses))
+    asyncio.run(records.save(access, catalogue.listed(settings, identity)))
 
 
 class _Making:

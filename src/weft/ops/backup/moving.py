@@ -6,7 +6,6 @@ owner's policy for maintenance, to their places. Before the commit every table i
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,11 @@ from weft.core.ids import new_id
 from weft.db import emit
 from weft.db.database import dumps
 from weft.migrations.models import METADATA
+from weft.ops.backup import schedules
 from weft.ops.backup.counting import SUM, TEXT_SETTINGS
 from weft.ops.backup.errors import RestoreDiffers
 from weft.ops.backup.telling import Tell
+from weft.ops.private_folders import private_folder
 
 if TYPE_CHECKING:
     from weft.db.database import Connection
@@ -106,13 +107,13 @@ class Moving:
 
     async def move(self, counts: Counts, wanted: Wanted) -> None:
         """All of it, or nothing."""
-        with tempfile.TemporaryDirectory(prefix="weft-tenant-") as directory:
+        with private_folder() as directory:
             async with self._live.transaction():
                 await self._live.execute(f"{TEXT_SETTINGS}; set local app.maintenance = 'on'")
                 await self._live.execute("set local app.restore = 'on'; set local lock_timeout = '30s'")
                 await self._live.fetch("select id from weft.tenants where id = $1 for update", self._plan.new_id)
                 await self._months()
-                await self._stage(Path(directory), counts)
+                await self._stage(directory, counts)
                 versions = await self._versions()
                 if counts.go.get("tenants"):
                     await self._keep(counts)
@@ -121,7 +122,8 @@ class Moving:
                 await self._compare(counts)
                 await self._go_on(versions)
                 await self._record(counts, wanted)
-                await self._live.execute("notify weft_jobs; notify weft_schedules")
+                if wanted.run:
+                    await self._live.execute("notify weft_jobs; notify weft_schedules")
 
     # -- before ------------------------------------------------------------------------------------------------
 
@@ -210,9 +212,12 @@ class Moving:
         return found
 
     async def _keep(self, counts: Counts) -> None:
-        """What must not be forgotten of the time since: that keys were revoked, and where archives lie."""
+        """What must not be forgotten of the time since: that keys were revoked, which due times were had already, and
+        where archives lie."""
         if counts.come["api_keys"]:
             await self._live.execute(_REVOKED)
+        if counts.come["workflow_schedules"]:
+            await schedules.go_on(self._live, self._plan.new_id, has_runs=bool(counts.come["schedule_runs"]))
         done = await self._live.execute(_ARCHIVES, self._plan.new_id)
         counts.come["archives"] += int(done.rpartition(" ")[2])
 
@@ -270,6 +275,7 @@ class Moving:
             "rows": sum(counts.come.values()),
             "replaced_rows": sum(counts.go.values()),
             "jobs": "queued" if wanted.run else "held",
+            "schedules_turned_off": [str(one.id) for one in self._plan.held_schedules],
         }
         await self._live.execute(_EVENT, self._plan.new_id, new_id(), dumps(details))
 

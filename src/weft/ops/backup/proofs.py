@@ -28,13 +28,25 @@ class Proof:
     master_key: str
     """`opens`, or `not here` where the master key was not at hand to be tried."""
     failure: str | None = None
+    agreed_before: datetime | None = None
+    """Beside a failure: when a restore last agreed all the same."""
 
     @property
     def ok(self) -> bool:
         return self.failure is None
 
+    @property
+    def agreed_at(self) -> datetime | None:
+        """When a restore last agreed, whatever was found wrong since."""
+        return self.at if self.ok else self.agreed_before
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {"at": self.at.isoformat(), "seconds": str(round(self.seconds, 3)), "ok": self.ok}
+        return asdict(self) | {
+            "at": self.at.isoformat(),
+            "seconds": str(round(self.seconds, 3)),
+            "ok": self.ok,
+            "agreed_before": self.agreed_before.isoformat() if self.agreed_before else None,
+        }
 
 
 def write_proof(target: Target, proof: Proof, key: Ed25519PrivateKey) -> None:
@@ -55,6 +67,7 @@ def read_proof(target: Target, backup: str, signers: Iterable[str]) -> Proof | N
             weft=found["weft"],
             master_key=found["master_key"],
             failure=found["failure"],
+            agreed_before=manifest.moment(before) if (before := found.get("agreed_before")) else None,
         )
     except (WeftError, KeyError, TypeError, ValueError):
         return None

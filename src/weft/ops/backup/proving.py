@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,17 +27,19 @@ from weft.ops.backup.errors import (
     MasterKeyDiffers,
     RestoreDiffers,
     RestoreFailed,
+    RoomMissing,
     SealBroken,
     SignatureWrong,
 )
 from weft.ops.backup.manifest import Manifest, Part, checked
-from weft.ops.backup.proofs import Proof, write_proof
-from weft.ops.backup.sealing import ReadersKeys, decrypt, makers_keys, readers_keys
+from weft.ops.backup.proofs import Proof, read_proof, write_proof
+from weft.ops.backup.sealing import ReadersKeys, decrypt, readers_keys, signing_key
 from weft.ops.backup.targets import Target
 from weft.ops.backup.telling import Tell, silent
 from weft.ops.connections import connect
 from weft.ops.keys import present_master_key
 from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
+from weft.ops.private_folders import private_folder
 from weft.ops.roles import OWNER, bootstrap
 from weft.settings import Settings
 
@@ -47,24 +48,23 @@ if TYPE_CHECKING:
 
 DATABASE: Final = "weft_proof"
 EXPECTED: Final = "weft_expected"
-PREFIX: Final = "weft-restore-"
-LEFT_ALONE: Final = 2 * 86_400.0
-"""Seconds: no restore takes that long, so what is older was left by a crash."""
 LOGICAL: Final = "logical"
 JOBS: Final = max(1, min(4, os.cpu_count() or 1))
 BUILDING: Final = "-c maintenance_work_mem=256MB"
 
-BAD: Final = (
+DAMAGED: Final = (
     ArtefactCut,
     ArtefactDamaged,
     ArtefactMissing,
     ManifestDamaged,
     RestoreDiffers,
-    RestoreFailed,
     SealBroken,
     SignatureWrong,
 )
 """What says something about the backup, not about who looks at it: written down beside it."""
+BAD: Final = (*DAMAGED, RestoreFailed)
+"""Why there was nothing to look at after a restore. That pg_restore stopped may be this machine's fault: a full disk,
+no memory. The dump was compared with its checksum before, so nothing of that is held against the backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +94,25 @@ def prove(
 ) -> Proof:
     """Restore a backup into a throw-away server and compare everything; write down beside it what came of it.
 
-    Blocking, and not inside an event loop. `backup` is its whole name. Raises what it found wrong.
+    Blocking, and not inside an event loop. `backup` is its whole name. Raises what it found wrong; what says nothing
+    about the backup, such as `RestoreFailed` on a full disk, is raised and not written down.
     """
     began = time.monotonic()
     target = target or catalogue.find(settings, backup)
     keys = readers_keys(settings, identity)
-    signing_key = makers_keys(settings).signing_key
+    key = signing_key(settings)
     try:
         proof = _prove(settings, backup, target, keys, tell, clock, began)
-    except BAD as error:
-        seconds = time.monotonic() - began
+    except DAMAGED as error:
+        before = read_proof(target, backup, keys.signers)
+        failed = Proof(
+            backup, clock(), time.monotonic() - began, 0, 0, __version__, "not here", error.message,
+            before.agreed_at if before is not None else None,
+        )  # fmt: skip
         with contextlib.suppress(WeftError):
-            write_proof(
-                target, Proof(backup, clock(), seconds, 0, 0, __version__, "not here", error.message), signing_key
-            )
+            write_proof(target, failed, key)
         raise
-    write_proof(target, proof, signing_key)
+    write_proof(target, proof, key)
     return proof
 
 
@@ -133,11 +136,10 @@ def restored(
     """The backup, checked, decrypted and put into a throw-away server. Not inside an event loop."""
     made = logical(target, backup, keys)
     same_master_key(made, master_key)
-    sweep(Path(tempfile.gettempdir()))
     with (
-        tempfile.TemporaryDirectory(prefix=PREFIX) as directory,
-        unpacked(target, made, keys, Path(directory), tell=tell) as dump,
-        ephemeral_cluster(Path(directory) / "server") as facts,
+        private_folder() as directory,
+        unpacked(target, made, keys, directory, tell=tell) as dump,
+        ephemeral_cluster(directory / "server") as facts,
     ):
         asyncio.run(bootstrap(facts.superuser_dsn, DATABASE))
         there = Restored(facts, made)
@@ -145,15 +147,6 @@ def restored(
         to = programs.login(there.admin, options=BUILDING)
         programs.restore(programs.embedded(), to, dump, jobs=JOBS)
         yield there
-
-
-def sweep(directory: Path) -> None:
-    """Remove what was unpacked by a process that was killed: it is plain."""
-    for left in directory.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            facts = left.lstat()
-            if facts.st_uid == os.geteuid() and facts.st_mtime < time.time() - LEFT_ALONE:
-                shutil.rmtree(left)
 
 
 def logical(target: Target, backup: str, keys: ReadersKeys) -> Manifest:
@@ -182,6 +175,7 @@ def unpacked(
         name = f"{made.id}/{part.name}"
         with (
             sealed.open("rb") as source,
+            _room(directory),
             os.fdopen(os.open(dump, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as sink,
         ):
             decrypt(source, sink, keys.identities, name=name, written_for=", ".join(made.recipients))
@@ -189,6 +183,17 @@ def unpacked(
         yield dump
     finally:
         dump.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _room(directory: Path) -> Iterator[None]:
+    """Say what a full disk is about. Raises `RoomMissing`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise RoomMissing(str(directory.parent)) from error
 
 
 @contextlib.contextmanager
@@ -202,7 +207,7 @@ def _sealed(target: Target, made: Manifest, part: Part, directory: Path, tell: T
         yield path
         return
     path = directory / "sealed"
-    with path.open("wb") as file:
+    with _room(directory), path.open("wb") as file:
         for chunk in checked(target, made, part):
             file.write(chunk)
             tell("fetching", read := read + len(chunk), part.bytes)

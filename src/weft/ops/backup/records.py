@@ -40,7 +40,8 @@ async def save(access: Access, backups: Sequence[Listed]) -> None:
 def _row(one: Listed) -> dict[str, Any]:
     known = one.manifest
     assert known is not None, "asked before"  # noqa: S101 - for the type checker
-    verified_at = one.verified_at
+    # Whoever asks the database wants to know what can be restored: what was found wrong since cannot.
+    verified_at = one.verified_at if one.failure is None else None
     return {
         "id": one.id,
         "kind": known.kind,

@@ -8,8 +8,7 @@ name that says when it was replaced, until somebody drops it.
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +16,7 @@ from typing import Any, Final
 import asyncpg
 
 from weft.core.clock import Clock, utc_now
-from weft.core.errors import Conflict, Invalid, Unavailable
+from weft.core.errors import Conflict, Invalid, Unavailable, WeftError
 from weft.db import migrate
 from weft.ops.backup import catalogue, manifest, programs, proving, records
 from weft.ops.backup.counting import full_access
@@ -28,10 +27,12 @@ from weft.ops.backup.telling import Tell, silent
 from weft.ops.connections import connect, database_of, with_database
 from weft.ops.installation import Addresses
 from weft.ops.keys import present_master_key
+from weft.ops.private_folders import private_folder
 from weft.ops.roles import bootstrap
 from weft.settings import Settings
 
 LOCK: Final = 0x77667273
+TAKE_LOCK: Final = "select pg_try_advisory_lock($1, hashtext($2))"
 RESTORED: Final = "_restored_"
 BEFORE: Final = "_before_"
 LONGEST: Final = 36
@@ -39,6 +40,11 @@ LONGEST: Final = 36
 
 _END_CONNECTIONS: Final = """
 select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()
+"""
+
+_LEFT: Final = """
+select datname from pg_database
+ where starts_with(datname, $1) and substr(datname, length($1) + 1) ~ '^[0-9]{8}t[0-9]{6}z$'
 """
 
 
@@ -113,6 +119,8 @@ class Replaced:
     kept: str | None
     pending: bool
     """Whether this code has revisions that the backup did not have yet."""
+    warnings: list[str] = field(default_factory=list)
+    """What could not be done after the exchange."""
 
     def as_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -121,7 +129,8 @@ class Replaced:
 def look(
     settings: Settings, addresses: Addresses, backup: str, *, place: str | None = None, identity: Path | None = None
 ) -> Found:
-    """What would be restored, and over what. Checks manifest, keys and revision; changes nothing."""
+    """What would be restored, and over what. Checks manifest, keys and revision; changes nothing, but that it opens a
+    database which a restore that was killed left closed."""
     keys = readers_keys(settings, identity)
     made = proving.logical(catalogue.find(settings, backup, place), backup, keys)
     proving.same_master_key(made, present_master_key(settings))
@@ -157,12 +166,10 @@ def restore(
     target = catalogue.find(settings, backup, place)
     work = _Restoring(addresses, found, began, tell, drop_old=drop_old)
     with (
-        tempfile.TemporaryDirectory(prefix=proving.PREFIX) as directory,
-        proving.unpacked(target, found.backup, keys, Path(directory), tell=tell) as dump,
+        private_folder() as directory,
+        proving.unpacked(target, found.backup, keys, directory, tell=tell) as dump,
     ):
         kept = asyncio.run(work.run(dump, present_master_key(settings)))
-    access = asyncio.run(full_access(addresses))
-    asyncio.run(records.save(access, catalogue.listed(settings, identity)))
     return Replaced(
         backup=backup,
         database=found.database,
@@ -172,7 +179,19 @@ def restore(
         revision=found.backup.revision,
         kept=kept,
         pending=found.backup.revision != migrate.head(),
+        warnings=_tell_database(settings, addresses, identity),
     )
+
+
+def _tell_database(settings: Settings, addresses: Addresses, identity: Path | None) -> list[str]:
+    """What the places have now; and what could not be told. The exchange is done: nothing here undoes it."""
+    warnings: list[str] = []
+    try:
+        access = asyncio.run(full_access(addresses))
+        asyncio.run(records.save(access, catalogue.listed(settings, identity, say=warnings.append)))
+    except (WeftError, asyncpg.PostgresError) as error:
+        warnings.append(f"The database does not know of its backups yet ({error}); the next one tells it.")
+    return warnings
 
 
 class _Restoring:
@@ -193,7 +212,7 @@ class _Restoring:
         """The name under which the old database stays, if there was one."""
         connection = await connect(with_database(self._admin, "postgres"), application="weft db restore")
         try:
-            if not await connection.fetchval("select pg_try_advisory_lock($1, hashtext($2))", LOCK, self._base):
+            if not await connection.fetchval(TAKE_LOCK, LOCK, self._base):
                 raise RestoreRunning
             await self._tidy(connection)
             try:
@@ -207,10 +226,9 @@ class _Restoring:
             await connection.close()
 
     async def _tidy(self, connection: asyncpg.Connection) -> None:
-        """Drop what a restore that was killed left: nobody else is at it, the lock says."""
-        rows = await connection.fetch(
-            "select datname from pg_database where starts_with(datname, $1)", f"{self._base}{RESTORED}"
-        )
+        """Drop what a restore that was killed left: nobody else is at it, the lock says. By its whole name, time and
+        all: what somebody else called nearly the same is theirs."""
+        rows = await connection.fetch(_LEFT, f"{self._base}{RESTORED}")
         for row in rows:
             await connection.execute(f"drop database {_quoted(row['datname'])} with (force)")
 
@@ -236,8 +254,8 @@ class _Restoring:
     async def _exchange(self, connection: asyncpg.Connection) -> str | None:
         """Give the new database the name of the old one.
 
-        Whoever is killed between the two statements leaves a database that takes no connections: `bootstrap`, which
-        every start of `weft up` runs, opens it again.
+        Whoever is killed between the two statements leaves a database that takes no connections. The next restore opens
+        it again, and so does `bootstrap`, which every start of `weft up` runs.
         """
         name = self._found.database
         if not await connection.fetchval("select exists (select from pg_database where datname = $1)", name):
@@ -269,7 +287,7 @@ async def _tenants(addresses: Addresses) -> int:
     try:
         if not await connection.fetchval("select rolsuper from pg_roles where rolname = current_user"):
             raise AdminAddressMissing
-        if not await connection.fetchval("select exists (select from pg_database where datname = $1)", database):
+        if not await _opened(connection, database):
             return 0
     finally:
         await connection.close()
@@ -281,6 +299,19 @@ async def _tenants(addresses: Addresses) -> int:
         return found
     finally:
         await connection.close()
+
+
+async def _opened(connection: asyncpg.Connection, database: str) -> bool:
+    """Whether it exists. One that a restore closed for its exchange, and was killed then, is opened again.
+
+    Raises `RestoreRunning` if it is closed because somebody exchanges it at this moment: their lock says so.
+    """
+    is_open = await connection.fetchval("select datallowconn from pg_database where datname = $1", database)
+    if is_open is False:
+        if not await connection.fetchval(TAKE_LOCK, LOCK, database[:LONGEST]):
+            raise RestoreRunning
+        await connection.execute(f"alter database {_quoted(database)} with allow_connections true")
+    return is_open is not None
 
 
 def _quoted(identifier: str) -> str:

@@ -12,6 +12,7 @@ from uuid import UUID
 from weft.core.ids import new_id
 from weft.db import secrets
 from weft.db.keyring import Keyring, SecretsUnreadable
+from weft.ops.backup import schedules
 from weft.ops.backup.errors import MasterKeyDiffers
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class Rewriting:
         async with self._source.transaction():
             await self._source.execute("set local session_replication_role = replica")
             await self._jobs(now)
+            if self._plan.is_copy or not self._wanted.run:
+                self._plan.held_schedules = await schedules.hold(self._source, self._tenant)
             # Whoever signed in then signs in again: sessions are no data.
             await self._source.execute("delete from weft.sessions where tenant_id = $1", self._tenant)
             await self._source.execute("delete from weft.rate_limit_states where tenant_id = $1", self._tenant)
@@ -88,9 +91,6 @@ class Rewriting:
         for table in _NOT_FOR_COPIES:
             await self._source.execute(f"delete from weft.{table} where tenant_id = $1", self._tenant)
         await self._source.execute(_TRIGGERS_OFF, self._tenant)
-        await self._source.execute(
-            "update weft.workflow_schedules set wake_at = null, next_run_at = null where tenant_id = $1", self._tenant
-        )
         await self._source.execute(
             "update weft.tenants set slug = $2, deleted_at = null where id = $1", self._tenant, self._plan.slug
         )

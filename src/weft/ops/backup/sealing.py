@@ -1,9 +1,10 @@
 """Encryption of artefacts with age, and the keys that it needs.
 
 A backup is encrypted for *recipients*, public keys; whoever makes backups cannot open them. The *identity*, the secret
-key, is needed to verify and to restore. Without recipients in the settings a pair is made in the home at first use:
+key, is needed to verify and to restore. Without recipients in the settings they are those of the identity that is here,
+and where there is none a pair is made in the home at first use:
 
-    backup_keys/recipient     the public key                                  stays here
+    backup_keys/recipient     the public key, derived from `identity`         stays here
     backup_keys/identity      the secret key, and who signed                  keep a copy offline
     backup_keys/signing_key   signs manifests; its public key is in `identity`
 
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +33,9 @@ from weft.ops.backup.errors import (
     IdentityInvalid,
     IdentityMissing,
     IdentityWrong,
+    RecipientDiffers,
     RecipientInvalid,
+    RecipientUnknown,
     SealBroken,
     SealFailed,
     SigningKeyInvalid,
@@ -190,6 +195,10 @@ class KeyFiles:
     def signing_key(self) -> Path:
         return self.directory / "signing_key"
 
+    @property
+    def lock(self) -> Path:
+        return self.directory / "lock"
+
 
 @dataclass(frozen=True, slots=True)
 class MakersKeys:
@@ -205,22 +214,74 @@ class MakersKeys:
 
 
 def makers_keys(settings: Settings) -> MakersKeys:
-    """The keys to encrypt for and to sign with; the home's own are made at first use."""
+    """The keys to encrypt for and to sign with; the home's own are made at first use.
+
+    A secret key that is there is never replaced: the public one is derived from it. Raises `RecipientInvalid`,
+    `RecipientUnknown`, `RecipientDiffers`, `IdentityInvalid` or `SigningKeyInvalid`.
+    """
+    with _files(settings) as files:
+        key = _signing_key(files)
+        if settings.backup.recipients:
+            recipients_from(settings.backup.recipients)
+            return MakersKeys(list(settings.backup.recipients), key, None)
+        made = None
+        if not files.recipient.exists():
+            publics = _derived(settings, files)
+            if publics is None:
+                identity = pyrage.x25519.Identity.generate()
+                publics, made = [str(identity.to_public())], files.identity
+                write_private(files.identity, _identity_text(str(identity), publics[0], public_text(key)))
+            write_private(files.recipient, "\n".join(publics) + "\n")
+        recipients = files.recipient.read_text().split()
+        _fits(files, recipients)
+        return MakersKeys(recipients, key, made)
+
+
+def signing_key(settings: Settings) -> Ed25519PrivateKey:
+    """The key that signs what is found out here; made at first use. It neither needs nor makes any of the others."""
+    with _files(settings) as files:
+        return _signing_key(files)
+
+
+@contextlib.contextmanager
+def _files(settings: Settings) -> Iterator[KeyFiles]:
+    """The key files, and nobody else at them: two that make keys at once would leave halves of two pairs."""
     files = KeyFiles.of(settings)
     Home(settings.home).ensure()
     files.directory.mkdir(mode=0o700, exist_ok=True)
-    signing_key = _signing_key(files)
-    if settings.backup.recipients:
-        recipients_from(settings.backup.recipients)
-        return MakersKeys(list(settings.backup.recipients), signing_key, None)
-    made = None
-    if not files.recipient.exists():
-        identity = pyrage.x25519.Identity.generate()
-        public = str(identity.to_public())
-        write_private(files.identity, _identity_text(str(identity), public, public_text(signing_key)))
-        write_private(files.recipient, public + "\n")
-        made = files.identity
-    return MakersKeys([files.recipient.read_text().strip()], signing_key, made)
+    with os.fdopen(os.open(files.lock, os.O_RDWR | os.O_CREAT, 0o600)) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield files
+
+
+def _derived(settings: Settings, files: KeyFiles) -> list[str] | None:
+    """The public keys of the secret ones that are here; None where there is none."""
+    there = files.identity.exists() or files.identity.is_symlink()
+    if not there and settings.backup.identity is None:
+        return None
+    text, place = _identity_source(settings, files.identity if there else None)
+    publics = _publics(text or "")
+    if publics is None:
+        raise IdentityInvalid(place)
+    if not publics:
+        raise RecipientUnknown(place)
+    return publics
+
+
+def _fits(files: KeyFiles, recipients: Sequence[str]) -> None:
+    """Refuse to make backups that the secret key beside would not open."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        publics = _publics(files.identity.read_text())
+        if publics and not set(publics) & set(recipients):
+            raise RecipientDiffers(str(files.recipient), str(files.identity))
+
+
+def _publics(text: str) -> list[str] | None:
+    """The public halves of a key file's keys; empty where they cannot be told (OpenSSH), None where there is no key."""
+    found = _identities(text)
+    if not found:
+        return None
+    return [str(one.to_public()) for one in found if isinstance(one, pyrage.x25519.Identity)]
 
 
 def _identity_text(secret: str, public: str, signer: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+Say = Callable[[str], None]
+"""Whom to tell a sentence that is no error."""
 
 
 class Tell(Protocol):
@@ -13,3 +17,7 @@ class Tell(Protocol):
 
 def silent(what: str, done: int = 0, total: int = 0) -> None:
     """Nobody listens."""
+
+
+def unsaid(sentence: str) -> None:
+    """Nobody listens to that either."""

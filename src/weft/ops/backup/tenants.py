@@ -3,9 +3,10 @@
 The backup is restored into a throw-away server first. There the tenant's rows are made ready (`rewriting`), and from
 there they move in one transaction (`moving`), counted on both sides before it commits. It needs the owner only.
 
-What would act is held unless somebody says otherwise: the tenant's jobs come back as dead jobs, which `weft dead retry`
-queues again. A copy shares no credential with the original: it has no API keys, sessions or webhook addresses, its
-triggers are off, and its secrets are sealed anew under keys of its own.
+What would act by itself is held unless somebody says otherwise: the tenant's jobs come back as dead jobs, which
+`weft dead retry` queues again, and its schedules are off, which `weft workflow trigger enable` lets go on. A copy
+shares no credential with the original: it has no API keys, sessions or webhook addresses, its triggers are off, and
+its secrets are sealed anew under keys of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from weft.ops.backup import catalogue, proving
 from weft.ops.backup.moving import Counts, Moving
 from weft.ops.backup.restoring import RevisionUnknown
 from weft.ops.backup.rewriting import Rewriting
+from weft.ops.backup.schedules import Held
 from weft.ops.backup.sealing import readers_keys
 from weft.ops.backup.telling import Tell, silent
 from weft.ops.connections import connect
@@ -103,6 +105,8 @@ class Plan:
     users_matched: int = 0
     """Members whose sign-in is there under another id, found by their address."""
     held_jobs: int = 0
+    held_schedules: list[Held] = field(default_factory=list)
+    """Those that ran when the backup was made, and are off now."""
     conflicts: list[str] = field(default_factory=list)
     done: bool = False
 

@@ -1,28 +1,32 @@
 """Which backups are kept: grandfathers, fathers and sons. Deciding is pure; `prune` does it in every place.
 
 Of each of the newest so many days, weeks, months and years the last backup is kept, and the newest few in any case. The
-newest one that a restore proved is never deleted, however old it is, and what cannot be read is left for people.
+newest one that a restore proved is never deleted, however old it is, and what cannot be read is left for people. What
+failed a restore stands for no period that has a better one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from weft.core.clock import utc_now
 from weft.core.errors import WeftError
 from weft.ops.backup import catalogue, manifest
 from weft.ops.backup.catalogue import Listed
+from weft.ops.backup.health import AHEAD
 from weft.ops.backup.manifest import MANIFEST
 from weft.ops.backup.proving import LOGICAL
 from weft.ops.backup.targets import PARTS_KEPT, Target, targets_of
+from weft.ops.backup.telling import Say
 from weft.settings import Settings
 from weft.settings_backup import BackupSettings
 
-LATEST, VERIFIED, UNREADABLE, OTHER = "latest", "verified", "unreadable", "other kind"
+LATEST, VERIFIED, UNREADABLE, OTHER, AHEAD_OF_TIME = "latest", "verified", "unreadable", "other kind", "ahead of time"
 
 _PERIODS: Final[dict[str, Callable[[datetime], tuple[int, ...]]]] = {
     "daily": lambda at: (at.year, at.month, at.day),
@@ -55,16 +59,24 @@ class Policy:
         )
 
 
-def classes(times: Sequence[tuple[str, datetime]], policy: Policy) -> dict[str, list[str]]:
-    """What each backup is kept as, by its id; nothing: it may go. The last backup of a period stands for it."""
+def classes(
+    times: Sequence[tuple[str, datetime]], policy: Policy, failed: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """What each backup is kept as, by its id; nothing: it may go. The last backup of a period stands for it.
+
+    Those that `failed` a restore stand for nothing as long as there are others: they are kept as the newest only, and
+    do not take that place from a good one either.
+    """
     newest_first = sorted(times, key=lambda one: (one[1], one[0]), reverse=True)
     kept: dict[str, list[str]] = {backup: [] for backup, _ in newest_first}
-    for backup, _ in newest_first[: policy.latest]:
+    good = [one for one in newest_first if one[0] not in failed] or newest_first
+    latest = {backup for some in (newest_first, good) for backup, _ in some[: policy.latest]}
+    for backup in latest:
         kept[backup].append(LATEST)
     for name, period in _PERIODS.items():
         most: int = getattr(policy, name)
         seen: set[tuple[int, ...]] = set()
-        for backup, at in newest_first:
+        for backup, at in good:
             key = period(at.astimezone(policy.zone))
             if key not in seen and len(seen) < most:
                 seen.add(key)
@@ -72,18 +84,24 @@ def classes(times: Sequence[tuple[str, datetime]], policy: Policy) -> dict[str, 
     return kept
 
 
-def classify(backups: Sequence[Listed], policy: Policy) -> None:
-    """Write into each backup what it is kept as."""
+def classify(backups: Sequence[Listed], policy: Policy, now: datetime) -> None:
+    """Write into each backup what it is kept as. What is of the future would be the newest of everything for years:
+    it stands for nothing, and is left for people."""
     known = [(one.id, one.manifest) for one in backups if one.manifest is not None]
-    kept = classes([(backup, made.started_at) for backup, made in known if made.kind == LOGICAL], policy)
+    failed = {one.id for one in backups if one.failure is not None}
+    ahead = {backup for backup, made in known if made.started_at > now + AHEAD}
+    times = [(backup, made.started_at) for backup, made in known if made.kind == LOGICAL and backup not in ahead]
+    kept = classes(times, policy, failed)
     for one in backups:
         if one.manifest is None:
             one.keeps = [UNREADABLE]
+        elif one.id in ahead:
+            one.keeps = [AHEAD_OF_TIME]
         else:
             one.keeps = kept.get(one.id, [OTHER])
-    proved = next((one for one in backups if one.id in kept and one.verified_at is not None), None)
-    if proved is not None:
-        proved.keeps.append(VERIFIED)
+    proved = [one for one in backups if one.id in kept and one.verified_at is not None]
+    for one in sorted(proved, key=lambda one: one.id in failed)[:1]:  # a stable sort: the newest good one, if any
+        one.keeps.append(VERIFIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +117,18 @@ class Pruned:
         return {"deleted": self.backups, "kept": self.kept, "bytes": self.bytes, "failures": self.failures}
 
 
-def listed(settings: Settings, identity: Path | None = None) -> list[Listed]:
-    """Every backup with what it is kept as, the newest first."""
-    found = catalogue.listed(settings, identity)
-    classify(found, Policy.of(settings.backup))
+def listed(
+    settings: Settings, identity: Path | None = None, *, now: datetime | None = None, say: Say | None = None
+) -> list[Listed]:
+    """Every backup with what it is kept as, the newest first. `say` as `catalogue.listed` has it."""
+    found = catalogue.listed(settings, identity, say=say)
+    classify(found, Policy.of(settings.backup), now or utc_now())
     return found
 
 
 def prune(settings: Settings, now: datetime, *, dry_run: bool = False) -> Pruned:
     """Delete what nothing keeps, in every place, and what crashed writers left. A place that fails is in the result."""
-    found = listed(settings)
+    found = listed(settings, now=now)
     goes = [one for one in found if not one.keeps]
     failures: list[str] = []
     if not dry_run:

@@ -23,7 +23,7 @@ async def look(addresses: Addresses, settings: Settings, clock: Clock) -> Answer
     except ServerUnreachable as error:
         return refused(TOPIC, error)
     try:
-        made_at, verified_from = await health.newest(connection)
+        made_at, verified_from = await health.newest(connection, clock())
     except asyncpg.PostgresError as error:
         return fail(TOPIC, f"The database did not answer this: {error}.", "`weft db check` says what differs.")
     finally:
@@ -39,12 +39,17 @@ def answer(
     bad = fail if scheduled else warning
     if made_at is None:
         return bad(TOPIC, "None was ever made.", "Make one: weft db backup. By itself: set WEFT_BACKUP_SCHEDULE.")
+    is_ahead = made_at > now + health.AHEAD
     made = f"The newest is {_age(now - made_at)} old"
+    if is_ahead:
+        made = f"One says that it was made on {made_at:%Y-%m-%d at %H:%M} UTC, so a clock was wrong"
     if verified_from is None:
         return bad(TOPIC, f"{made}; no restore ever proved one.", _PROVE)
     proved = f"{made}; the newest that a restore proved is {_age(now - verified_from)} old."
     if now - verified_from > alarm:
         return bad(TOPIC, proved, _PROVE if made_at > verified_from else "Make another: weft db backup --verify")
+    if is_ahead:
+        return warning(TOPIC, proved, "Set the clock; then remove that backup from its place (weft db backups).")
     return ok(TOPIC, proved)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from weft.ops.connections import connect, database_of, with_database
 from weft.ops.home import write_private
 from weft.ops.installation import DATABASE, Addresses
 from weft.ops.postgres import ConnectionFacts
+from weft.ops.private_folders import private_folder
 from weft.ops.recovery import finding, restoring, status
 from weft.ops.recovery.proof import TABLES, TableSum, differences, sums
 from weft.ops.recovery.restoring import Moment, Restored
@@ -147,9 +147,9 @@ def _there_again(
 ) -> Iterator[tuple[Restored, ConnectionFacts]]:
     """What lies on the target, in a throw-away place."""
     with (
-        tempfile.TemporaryDirectory(prefix="weft-drill-") as directory,
+        private_folder() as directory,
         restoring.restored_to_point(
-            vault, moment, Path(directory) / "data", say=say, durable=False, database=_name(addresses)
+            vault, moment, directory / "data", say=say, durable=False, database=_name(addresses)
         ) as found,
     ):
         yield found
@@ -217,7 +217,7 @@ def _written_down(settings: Settings, kind: str, writer: str | None, say: Say, c
 
 def record(settings: Settings, report: Report, writer: str | None, say: Say) -> None:
     """Keep the result in three places, the one that survives everything first."""
-    key = sealing.makers_keys(settings).signing_key
+    key = sealing.signing_key(settings)
     name = f"{FOLDER}/{report.at:%Y%m%dT%H%M%SZ}-{report.kind.lower()}.json"
     for target in targets_of(settings):
         try:
