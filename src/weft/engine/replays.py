@@ -27,15 +27,14 @@ from weft.domain.executions.errors import (
 )
 from weft.domain.executions.payloads import Reference, unpacked
 from weft.domain.workflows.certainty import Fact, analyse
-from weft.engine import control, payloads, places, store
+from weft.engine import control, payloads, places, store, versions
 from weft.engine.drive import Driver, ExecutionBusy, gather
 from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
 from weft.engine.run import Run, from_start
 from weft.engine.simulation.errors import SimulationUnavailable
-from weft.engine.start_errors import IdempotencyKeyReused, VersionUnknown, WorkflowNotActive
+from weft.engine.start_errors import IdempotencyKeyReused, WorkflowNotActive
 from weft.engine.start_requests import StartResult
-from weft.engine.starts import VERSIONS
 from weft.interpreter.begin_at import begin_at, downstream
 from weft.interpreter.definition import Graph
 
@@ -178,9 +177,9 @@ async def _plan(
         raise SimulationUnavailable
     version_id = original["version_id"]
     if request.version is not None:
-        version_id = await connection.fetchval(VERSIONS, actor.tenant_id, original["workflow_id"], request.version)
-        if version_id is None:
-            raise VersionUnknown(request.version)
+        version_id = await versions.find_published(
+            connection, actor.tenant_id, original["workflow_id"], request.version
+        )
     plan = await driver.plans.get(connection, actor.tenant_id, version_id)
     if request.step not in plan.definition.graph.steps:
         around = request.step.partition(".")[0] if request.step in plan.steps else None

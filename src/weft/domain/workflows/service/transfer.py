@@ -15,7 +15,7 @@ from weft.domain.workflows.errors import VersionNotFound
 from weft.domain.workflows.kinds import KindRegistry
 from weft.domain.workflows.parsing import Format
 from weft.domain.workflows.schemas import WorkflowCreate
-from weft.domain.workflows.service import drafts, lifecycle, rows, versions
+from weft.domain.workflows.service import drafts, lifecycle, publishing, rows, versions
 from weft.domain.workflows.service.versions import Saved
 
 
@@ -85,7 +85,7 @@ async def _renew(
         await rows.require_client(scope, client_id)
         workflow.client_id = client_id
     workflow.draft = document
-    rows.take_over(workflow, document)
+    publishing.take_over(scope, workflow, document)
     async with rows.unique_name(workflow.name):
         await scope.flush()
     saved = await versions.append(scope, workflow, document, note=note, report=report)
