@@ -76,8 +76,9 @@ select $1, $3, gen_random_uuid(), s.id, l.step_key, l.frame, l.visit, l.attempt,
 returning data
 """
 
-EARLIER: Final = """/* weft:engine.replayed_earlier */
-select e.id, e.number, e.status, e.input, e.output, e.error, e.metadata, e.workflow_id, e.version_id
+EARLIER: Final = f"""/* weft:engine.replayed_earlier */
+select e.id, e.number, e.status, e.input, e.output, e.error, e.metadata, e.workflow_id, e.version_id,
+       {payloads.SAME_INPUT}
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
@@ -135,7 +136,7 @@ async def replay(driver: Driver, actor: Actor, request: ReplayRequest) -> StartR
     except payloads.RoomLost as lost:
         await room.take(0)
         raise PayloadQuotaReached(lost.size, room.quota) from lost
-    return stored or await _earlier(driver, actor, original, request, run)
+    return stored or await _earlier(driver, actor, original, request, run, new)
 
 
 async def _store(
@@ -325,16 +326,18 @@ def _audit(request: ReplayRequest, run: Run) -> AuditRow:
 
 
 async def _earlier(
-    driver: Driver, actor: Actor, original: Mapping[str, Any], request: ReplayRequest, run: Run
+    driver: Driver, actor: Actor, original: Mapping[str, Any], request: ReplayRequest, run: Run, new: NewExecution
 ) -> StartResult:
     """Nothing was stored: the key was used before, or the workflow does not take new executions."""
-    if request.idempotency_key is not None:
+    key = request.idempotency_key
+    if key is not None:
+        kept = payloads.in_row(new.input)
         async with transaction(driver.database, actor, read_only=True) as connection:
-            row = await connection.fetchrow(EARLIER, actor.tenant_id, original["workflow_id"], request.idempotency_key)
+            row = await connection.fetchrow(EARLIER, actor.tenant_id, original["workflow_id"], key, kept)
         if row is not None:
-            whole = driver.evaluator.payloads.whole
-            given = await whole(actor.tenant_id, row["id"], row["input"])
-            same = given == run.facts.input and row["version_id"] == run.plan.version_id
+            whole, is_same = driver.evaluator.payloads.whole, driver.evaluator.payloads.is_same
+            same = row["version_id"] == run.plan.version_id
+            same = same and await is_same(actor.tenant_id, row, new.input, run.facts.input)
             if not same or row["metadata"].get("replay") != run.facts.metadata["replay"]:
                 raise IdempotencyKeyReused
             return StartResult(

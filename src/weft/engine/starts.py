@@ -25,7 +25,7 @@ from weft.engine import places, store, versions
 from weft.engine.drive import Driver, gather
 from weft.engine.limited import LimitedStarts
 from weft.engine.news import News, TakenUp
-from weft.engine.payloads import Room, RoomLost, keep_input
+from weft.engine.payloads import SAME_INPUT, Room, RoomLost, in_row, keep_input
 from weft.engine.plans import Plan
 from weft.engine.records import NewExecution
 from weft.engine.run import Run, from_start
@@ -65,6 +65,8 @@ select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.ve
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
+
+REPEATED = EARLIER.replace("engine.earlier", "engine.repeated").replace("e.input,", f"e.input, {SAME_INPUT},")
 
 
 class Starter:
@@ -290,11 +292,12 @@ class Starter:
             if key is None or waiting.new is None:
                 continue
             async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
-                row = await connection.fetchrow(EARLIER, tenant_id, waiting.new.workflow_id, key)
+                kept = waiting.new.input
+                row = await connection.fetchrow(REPEATED, tenant_id, waiting.new.workflow_id, key, in_row(kept))
             if row is None:
                 continue
             payloads = self._driver.evaluator.payloads
-            if await payloads.whole(tenant_id, row["id"], row["input"]) != waiting.request.input:
+            if not await payloads.is_same(tenant_id, row, kept, waiting.request.input):
                 _refuse(waiting, IdempotencyKeyReused())
             else:
                 output = await payloads.whole(tenant_id, row["id"], row["output"])
