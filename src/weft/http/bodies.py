@@ -9,9 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, cast
+from datetime import date
+from typing import Annotated, Any, Final, TypeVar, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 MAX_BODY: Final = 1_000_000
@@ -23,6 +32,9 @@ MAX_DEPTH: Final = 100
 
 _WRITTEN_AS_TEXT: Final = frozenset({"uuid", "datetime", "date", "time", "timedelta", "decimal", "enum", "url"})
 _TIMES: Final = frozenset({"datetime", "date", "time", "timedelta"})
+_DAYS: Final = frozenset({"datetime", "date"})
+_YEARS: Final = (1970, 2999)
+"""From and to. Nearer to the ends of the calendar, another time zone or the next period is no date any more."""
 _NOT_SCHEMAS: Final = frozenset({"metadata", "default", "serialization", "cls", "members", "expected", "function"})
 
 
@@ -46,8 +58,11 @@ def _as_json(node: Any, handler: GetCoreSchemaHandler) -> Any:
     if kind in _WRITTEN_AS_TEXT:
         changed.setdefault("strict", False)
     if kind in _TIMES:
+        schema = cast("CoreSchema", changed)
+        if kind in _DAYS:
+            schema = core_schema.no_info_after_validator_function(within_calendar, schema)
         # Lax mode would also read numbers as seconds since 1970.
-        return core_schema.no_info_before_validator_function(_no_number, cast("CoreSchema", changed))
+        return core_schema.no_info_before_validator_function(_no_number, schema)
     return changed
 
 
@@ -59,8 +74,24 @@ def _no_number(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
-"""A time in a query: ISO 8601 with its zone, and no number of seconds. (In an `Input` any `datetime` is so strict.)"""
+_Day = TypeVar("_Day", bound=date)
+
+
+def within_calendar(value: _Day) -> _Day:
+    """Refuse a day so far away that nobody means it, and that could not be reckoned with."""
+    first, last = _YEARS
+    if not first <= value.year <= last:
+        raise PydanticCustomError(
+            "time_out_of_range",
+            "Input should be a time between {first}-01-01 and {last}-12-31",
+            {"first": first, "last": last},
+        )
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(within_calendar)]
+"""A time in a query: ISO 8601 with its zone, from 1970 to 2999, and no number of seconds. (In an `Input` any `datetime`
+is so strict.)"""
 
 
 def require_storable(value: object) -> None:
