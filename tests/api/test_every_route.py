@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -131,6 +133,48 @@ async def test_somebody_without_permissions_is_refused(whole: Whole) -> None:
                     method,
                     path,
                 )
+
+
+def test_no_handler_waits_for_a_body_with_a_transaction_open() -> None:
+    """Whoever sends slowly would hold a connection of the database, and a few of them all: declare the body, which is
+    read first, or take the actor (`acting`) and open a scope when the body is here."""
+    waiting = []
+    for context, _ in openapi.operations(_APP):
+        assert isinstance(context.original_route, APIRoute)
+        endpoint = context.original_route.endpoint
+        read = {
+            node.func.attr
+            for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(endpoint))))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        if _holds_a_scope(context.dependant) and read & {"body", "stream", "form", "json"}:
+            waiting.append(str(context.name))
+    assert waiting == []
+
+
+def _holds_a_scope(dependant: Dependant) -> bool:
+    """Whether a dependency that yields stays open while the handler runs."""
+    return inspect.isasyncgenfunction(dependant.call) or any(map(_holds_a_scope, dependant.dependencies))
+
+
+async def test_a_sender_who_is_slow_holds_no_connection(whole: Whole) -> None:
+    """More uploads than there are connections, none of which comes to an end; somebody else is answered."""
+    stop, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.release()
+        yield b"name: "
+        await stop.wait()
+        yield b"x"
+
+    mia = await identity.bearer(whole.database, await identity.member(whole.database, whole.owner, role="MEMBER"))
+    async with whole.client(mia) as client, whole.client(whole.headers) as other, asyncio.timeout(60):
+        uploads = [asyncio.create_task(client.post("/v1/workflows/import", content=slowly())) for _ in range(12)]
+        for _ in uploads:
+            await begun.acquire()
+        assert (await other.get("/v1/me")).status_code == 200
+        stop.set()
+        assert {answer.status_code for answer in await asyncio.gather(*uploads)} == {422}
 
 
 async def test_what_does_not_exist_is_404(whole: Whole) -> None:
