@@ -27,6 +27,10 @@ MAX_BODY: Final = 1_000_000
 """Bytes that a request body has at most, unless the application is made with another limit."""
 MAX_TEXT: Final = 10_000
 """Characters of a text field that names no limit of its own."""
+MAX_PUBLIC_BODY: Final = 16_384
+"""The same where nobody is signed in yet: a form with a few fields."""
+MOST_UNKNOWN: Final = 50
+"""Fields too many that are named one by one. Beyond that they are not even looked at."""
 MAX_DEPTH: Final = 100
 """Levels of lists and objects in a document. PostgreSQL and our own walks use the stack."""
 
@@ -35,6 +39,7 @@ _TIMES: Final = frozenset({"datetime", "date", "time", "timedelta"})
 _DAYS: Final = frozenset({"datetime", "date"})
 _YEARS: Final = (1970, 2999)
 """From and to. Nearer to the ends of the calendar, another time zone or the next period is no date any more."""
+_ALWAYS_STORABLE: Final = frozenset({int, bool, type(None)})
 _NOT_SCHEMAS: Final = frozenset({"metadata", "default", "serialization", "cls", "members", "expected", "function"})
 
 
@@ -122,7 +127,7 @@ def unstorable(value: object) -> tuple[tuple[str | int, ...], str] | None:
                     if isinstance(name, str) and (wrong := _wrong_text(name)) is not None:
                         return path, f"A name in this object cannot be stored: {wrong}"
             items = part.items() if isinstance(part, Mapping) else enumerate(part)
-            pending.extend((inner, (*path, key)) for key, inner in items)
+            pending.extend((inner, (*path, key)) for key, inner in items if type(inner) not in _ALWAYS_STORABLE)
     return None
 
 
@@ -150,6 +155,12 @@ class Input(BaseModel):
     @classmethod
     def _storable(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
+            if len(value) > len(cls.model_fields) + MOST_UNKNOWN:
+                raise PydanticCustomError(
+                    "too_many_fields",
+                    "this has {count} fields, and {known} are known here; leave the others out",
+                    {"count": len(value), "known": len(cls.model_fields)},
+                )
             require_storable(value)
         return value
 
