@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
 import httpx2
 import pytest
+import structlog
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.types import Message
 from tests.api.conftest import Whole
+from tests.engine.triggers.hooks import hook
 from tests.factories import identity
 
 import weft
 from weft.api import openapi, reference
+from weft.api.app import PUBLIC as PUBLIC_PREFIX
 from weft.api.app import create_app
 from weft.api.routers import ROUTERS, UNVERSIONED
+from weft.core.actor import system_actor
 from weft.domain.identity import rules
 from weft.domain.identity.access import open_scope
 from weft.http.scope import Access, AccessKind
@@ -131,6 +138,110 @@ async def test_somebody_without_permissions_is_refused(whole: Whole) -> None:
                     method,
                     path,
                 )
+
+
+def test_no_handler_waits_for_a_body_with_a_transaction_open() -> None:
+    """Whoever sends slowly would hold a connection of the database, and a few of them all: declare the body, which is
+    read first, or take the actor (`acting`) and open a scope when the body is here."""
+    waiting = []
+    for context, _ in openapi.operations(_APP):
+        assert isinstance(context.original_route, APIRoute)
+        endpoint = context.original_route.endpoint
+        read = {
+            node.func.attr
+            for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(endpoint))))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        }
+        if _holds_a_scope(context.dependant) and read & {"body", "stream", "form", "json"}:
+            waiting.append(str(context.name))
+    assert waiting == []
+
+
+def _holds_a_scope(dependant: Dependant) -> bool:
+    """Whether a dependency that yields stays open while the handler runs."""
+    return inspect.isasyncgenfunction(dependant.call) or any(map(_holds_a_scope, dependant.dependencies))
+
+
+def test_what_nobody_has_signed_in_for_may_send_little() -> None:
+    """Its body is read, and its mistakes are listed, for whoever asks."""
+    public = [path for _, path, _, access in OPERATIONS if access.kind is AccessKind.public]
+    assert public
+    assert all(path.startswith(PUBLIC_PREFIX) for path in public)
+
+
+async def test_a_form_that_is_no_form_is_refused_before_it_is_read(whole: Whole) -> None:
+    large = {f"k{n}": 1 for n in range(2_000)}
+    async with whole.client() as client:
+        answer = await client.post("/v1/auth/login", json=large)
+        assert (answer.status_code, answer.json()["type"]) == (413, "/errors/body_oversized")
+        assert len(answer.content) < 1_000
+
+
+async def test_a_sender_who_is_slow_holds_no_connection(whole: Whole) -> None:
+    """More uploads than there are connections, none of which comes to an end; somebody else is answered."""
+    stop, begun = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        begun.release()
+        yield b"name: "
+        await stop.wait()
+        yield b"x"
+
+    mia = await identity.bearer(whole.database, await identity.member(whole.database, whole.owner, role="MEMBER"))
+    async with whole.client(mia) as client, whole.client(whole.headers) as other, asyncio.timeout(60):
+        uploads = [asyncio.create_task(client.post("/v1/workflows/import", content=slowly())) for _ in range(12)]
+        for _ in uploads:
+            await begun.acquire()
+        assert (await other.get("/v1/me")).status_code == 200
+        stop.set()
+        assert {answer.status_code for answer in await asyncio.gather(*uploads)} == {422}
+
+
+@pytest.mark.parametrize("path", ["/v1/workflows/import", "/hooks/{token}"])
+async def test_a_client_that_leaves_while_it_sends_is_no_failure_of_ours(whole: Whole, path: str) -> None:
+    path = path.format(token=(await hook(whole.database, system_actor(whole.owner.tenant_id))).token)
+    messages: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    answers: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        answers.append(message)
+
+    headers = [(name.lower().encode(), value.encode()) for name, value in whole.headers.items()]
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": path, "raw_path": path.encode(),
+        "query_string": b"", "headers": headers, "scheme": "http", "server": ("x", 80), "client": ("192.0.2.1", 1),
+        "root_path": "", "app": whole.app,
+    }  # fmt: skip
+    with structlog.testing.capture_logs() as lines:
+        await whole.app(scope, receive, send)
+    assert answers == []
+    assert [line["status"] for line in lines if line["event"] == "request"] == [499]
+    assert [line for line in lines if line["log_level"] == "error"] == []
+
+
+async def test_a_webhook_that_sends_too_much_is_told_so_and_its_address_is_told_nobody(whole: Whole) -> None:
+    orders = await hook(whole.database, system_actor(whole.owner.tenant_id))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(30):
+            yield b" " * 50_000
+
+    async with whole.client() as client:
+        answers = [
+            (413, await client.post(orders.path, content=pieces())),
+            (413, await client.post(orders.path, content=b" " * 1_500_000)),
+            (400, await client.post(f"{orders.path}?x=%ff", content=b"{}")),
+            (400, await client.post(orders.path, content=b"{")),
+            (405, await client.get(orders.path)),
+            (404, await client.post(f"{orders.path}/x")),
+        ]
+    for status, answer in answers:
+        assert answer.status_code == status, answer.text
+        assert answer.json()["instance"] == "/hooks"
+        assert orders.token not in answer.text
 
 
 async def test_what_does_not_exist_is_404(whole: Whole) -> None:

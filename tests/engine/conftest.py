@@ -95,6 +95,9 @@ class Engine:
                 " values ($1, $2, $3, 1, $4, 'x')", tenant, version, workflow, document,
             )  # fmt: skip
             await connection.execute(
+                "insert into weft.workflow_publications (tenant_id, version_id) values ($1, $2)", tenant, version
+            )
+            await connection.execute(
                 "insert into weft.workflow_counters (tenant_id, workflow_id) values ($1, $2)", tenant, workflow
             )
             for order, (path, kind) in enumerate(_steps(compile_definition(document).graph)):

@@ -94,7 +94,7 @@ async def renew(
     """Make these steps the next version of the workflow. Returns its number."""
     document = workflows.definition(steps=steps, **more)
     async with enter(database, actor) as scope:
-        made = await service.import_definition(scope, document, workflow_id=workflow_id)
+        made = await service.import_definition(scope, await service.examine(document), workflow_id=workflow_id)
     return made.saved.version.number
 
 

@@ -59,6 +59,8 @@ def read(**values: Any) -> Everything:
     [
         ({"id": str(ID)}, {"id": ID}),
         ({"at": "2026-03-01T12:00:00Z"}, {"at": datetime(2026, 3, 1, 12, tzinfo=UTC)}),
+        ({"at": "1970-01-01T00:00:00Z"}, {"at": datetime(1970, 1, 1, tzinfo=UTC)}),
+        ({"at": "2999-12-31T23:59:59Z"}, {"at": datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)}),
         ({"day": "2026-03-01"}, {"day": date(2026, 3, 1)}),
         ({"lasts": "PT90S"}, {"lasts": timedelta(seconds=90)}),
         ({"price": "12.30"}, {"price": Decimal("12.30")}),
@@ -94,6 +96,10 @@ def test_what_json_writes_as_text_is_read(values: dict[str, Any], expected: dict
         {"at": 1_700_000_000},
         {"at": "1700000000"},
         {"at": True},
+        {"at": "1969-12-31T23:59:59Z"},
+        {"at": "9999-12-31T23:59:59-14:00"},
+        {"at": "0001-01-01T00:00:00+14:00"},
+        {"day": "3000-01-01"},
         {"day": 20_000},
         {"day": "20000"},
         {"lasts": 90},
@@ -197,11 +203,16 @@ async def test_unicode_goes_in_and_out(http: httpx2.AsyncClient) -> None:
     assert (await http.post("/v1/clients", json={"name": name})).json()["name"] == name
 
 
-@pytest.mark.parametrize("text", ["1205601185", "-5", "1.5", "2026-03-01T12:00:00", "yesterday"])
+@pytest.mark.parametrize("text", ["1205601185", "-5", "1.5", "2026-03-01T12:00:00", "yesterday", "0001-01-15T00:00Z"])
 def test_a_moment_in_a_query_is_a_date_with_its_zone(text: str) -> None:
     assert TypeAdapter(Moment).validate_python("2026-03-01T12:00:00+01:00").utcoffset() == timedelta(hours=1)
     with pytest.raises(ValidationError):
         TypeAdapter(Moment).validate_python(text)
+
+
+def test_a_time_that_cannot_be_reckoned_with_is_told_what_can() -> None:
+    with pytest.raises(ValidationError, match="a time between 1970-01-01 and 2999-12-31"):
+        read(at="9999-12-31T23:59:59Z")
 
 
 class TestLimit:

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 from weft.core.errors import Conflict, Exhausted, Kind, Unavailable, WeftError
 from weft.http import problems
-from weft.http.problems import MEDIA_TYPE, STATUS
+from weft.http.problems import MEDIA_TYPE, MOST_ISSUES, STATUS
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "correlation_id", "errors"}
 
@@ -48,6 +48,26 @@ async def test_a_bug_shows_nothing(http: httpx2.AsyncClient) -> None:
     assert "hunter2" not in answer.text
     assert "Traceback" not in answer.text
     assert document["correlation_id"] in answer.text
+
+
+async def test_an_answer_does_not_grow_with_what_is_wrong(http: httpx2.AsyncClient) -> None:
+    few = problem(await http.post("/v1/clients", json={"name": "x", **{f"k{n}": 1 for n in range(52)}}))
+    assert len(few["errors"]) == MOST_ISSUES
+    assert "51 more things are wrong; the first 50 are in `errors`." in few["detail"]
+    many = problem(await http.post("/v1/clients", json={"name": "x", **{f"k{n}": 1 for n in range(1_000)}}))
+    assert [error["code"] for error in many["errors"]] == ["too_many_fields"]
+    assert "this has 1001 fields, and 3 are known here" in many["detail"]
+    long = problem(await http.post("/v1/clients", json={"name": "x", "y" * 10_000: 1}))
+    assert len(long["detail"]) < 300
+
+
+@pytest.mark.parametrize(
+    "path", ["/hooks/weft_wh_abc", "/HOOKS/weft_wh_abc", "/hooks//weft_wh_abc", "/hooks/a/b?c=%FF"]
+)
+async def test_the_address_of_a_webhook_is_never_repeated(http: httpx2.AsyncClient, path: str) -> None:
+    for method in ("GET", "PUT"):
+        document = problem(await http.request(method, path))
+        assert document["instance"].casefold().strip("/") == "hooks"
 
 
 async def test_what_is_wrong_with_a_body_is_said_by_place(http: httpx2.AsyncClient) -> None:

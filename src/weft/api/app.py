@@ -21,11 +21,13 @@ from weft.api.metrics import Metrics
 from weft.api.plain import PlainRoute
 from weft.db.database import Database
 from weft.http import problems
-from weft.http.bodies import MAX_BODY
+from weft.http.bodies import MAX_BODY, MAX_PUBLIC_BODY
 from weft.http.replicas import Replicas
 from weft.http.state import Services
 
 PREFIX: Final = "/v1"
+PUBLIC: Final = f"{PREFIX}/auth/"
+"""Where the routes are that ask for no credential."""
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -73,7 +75,7 @@ def create_app(
             Middleware(middleware.Proxies, trusted=trusted_proxies),
             Middleware(middleware.Protected),
             Middleware(middleware.Failures, metrics=metrics),
-            Middleware(middleware.Bodies, limit=max_body),
+            Middleware(middleware.Bodies, limit=max_body, smaller={PUBLIC: min(max_body, MAX_PUBLIC_BODY)}),
             Middleware(middleware.Addresses),
             *_replicas(services),
             Middleware(middleware.Direct, routes=tuple(direct)),

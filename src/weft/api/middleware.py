@@ -22,14 +22,14 @@ from urllib.parse import unquote_to_bytes
 import structlog
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from weft.api.metrics import Metrics
 from weft.core.ids import new_id
 from weft.http import sse
-from weft.http.problems import internal_problem, of_protocol
+from weft.http.problems import internal_problem, of_http, of_protocol
 from weft.http.state import CORRELATION_HEADER, CORRELATION_KEY
 
 log = structlog.get_logger("weft.api")
@@ -172,6 +172,8 @@ class Failures:
 
         try:
             await self.app(scope, receive, send_and_see)
+        except ClientDisconnect:
+            return  # the client left while it was sending; there is nobody to answer, and nothing of ours is wrong
         except Exception:
             self.metrics.failures.inc()
             log.exception("request failed", method=scope["method"], route=route_template(scope))
@@ -228,18 +230,24 @@ def _is_address(text: str) -> bool:
 
 
 class Bodies:
-    """Refuses a body that says it is too long, and stops reading one that turns out to be."""
+    """Refuses a body that says it is too long, and stops reading one that turns out to be.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    `smaller` are the limits of addresses that begin so: what nobody has signed in for is read before it is known who
+    sends it.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, smaller: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.limit = limit
+        self.smaller = dict(smaller or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit = self._limit_of(scope["path"])
         announced = header(scope, b"content-length") or "0"
-        if announced.isdecimal() and int(announced) > self.limit:
+        if announced.isdecimal() and int(announced) > limit:
             await of_protocol(Request(scope), "body_oversized")(scope, receive, send)
             return
         seen = 0
@@ -248,11 +256,14 @@ class Bodies:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.limit:
+            if seen > limit:
                 raise HTTPException(413)
             return message
 
         await self.app(scope, receive_limited, send)
+
+    def _limit_of(self, path: str) -> int:
+        return next((limit for prefix, limit in self.smaller.items() if path.startswith(prefix)), self.limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +295,11 @@ class Direct:
                 if rest and "/" not in rest:
                     scope["path_params"] = {route.parameter: rest}
                     scope["route"] = route
-                    response = await route.answer(Request(scope, receive))
+                    request = Request(scope, receive)
+                    try:
+                        response = await route.answer(request)
+                    except HTTPException as error:  # the body was too long; the router would have answered it
+                        response = of_http(request, error)
                     await response(scope, receive, send)
                     return
         await self.app(scope, receive, send)

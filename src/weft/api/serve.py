@@ -26,6 +26,7 @@ from weft.api import metrics as measuring
 from weft.api.assemble import assembled
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics
+from weft.api.protocol import CarefulProtocol
 from weft.api.recovery import RecoveryMetrics
 from weft.api.system import Health
 from weft.core import logs, memory
@@ -52,6 +53,11 @@ log = structlog.get_logger("weft.api")
 DRAIN_SECONDS: Final = 15
 """How long running requests may take to end after SIGTERM; then they are cancelled."""
 _BACKLOG: Final = 2048
+
+
+_MOST_CONNECTIONS: Final = 8_192
+_OTHER_FILES: Final = 256
+"""File descriptors that are kept for the database, logs and listeners."""
 
 
 class AddressTaken(Unavailable):
@@ -179,7 +185,7 @@ async def serve(
             limits=limits_of(settings.limits),
             health=Health(sampler, settings.monitor, maintains=settings.maintain.schedule is not None),
         ) as app:
-            servers = [(server(app), listening.api)]
+            servers = [(server(app, most_connections(settings.api.streams)), listening.api)]
             if listening.metrics is not None:
                 servers.append((server(measuring.listener(measured, database, sampler)), listening.metrics))
             memory.settle()
@@ -236,12 +242,30 @@ async def _with_replica(database: Database, chosen: ScaledDatabaseSettings) -> A
         await replica.close()
 
 
-def server(app: ASGIApp) -> Server:
-    """uvicorn as we run it: httptools, no access log of its own, no word about what it is."""
+def most_connections(streams: int = 0) -> int:
+    """Beyond so many open connections new requests get 503: with no file descriptor left, nothing would work at all.
+
+    Takes what the system allows, of which a process has a part until it asks for more.
+    """
+    wanted = _MOST_CONNECTIONS + streams
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return wanted
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY not in (files, most) and files < min(most, wanted + _OTHER_FILES):
+        files = min(most, wanted + _OTHER_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return wanted if files == resource.RLIM_INFINITY else max(_OTHER_FILES, min(wanted, files - _OTHER_FILES))
+
+
+def server(app: ASGIApp, connections: int | None = None) -> Server:
+    """uvicorn as we run it: httptools with limits, no access log of its own, no word about what it is."""
     return Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=CarefulProtocol,
+            limit_concurrency=connections,
             ws="none",
             lifespan="auto",
             log_config=None,

@@ -17,11 +17,10 @@ from weft.db.database import Connection
 from weft.db.hot import transaction
 from weft.domain.executions.errors import ExecutionNotFound, MappingInvalid, MigrationToItself
 from weft.domain.workflows.errors import WorkflowNotFound
+from weft.engine import versions
 from weft.engine.drive import Driver, ExecutionBusy
 from weft.engine.news import Migrated, News
 from weft.engine.plans import Plan
-from weft.engine.start_errors import VersionUnknown
-from weft.engine.starts import VERSIONS
 from weft.interpreter.codec import load_state
 from weft.interpreter.migrate import Migration, Move, StepMapping, mapping_problems, migrate
 from weft.interpreter.state import State, Status
@@ -100,8 +99,10 @@ async def consider(driver: Driver, actor: Actor, wanted: Wanted) -> Page:
             raise WorkflowNotFound(wanted.workflow_id)
         if wanted.from_version == wanted.to_version:
             raise MigrationToItself
-        source = await _plan(driver, connection, actor, wanted.workflow_id, wanted.from_version)
-        target = await _plan(driver, connection, actor, wanted.workflow_id, wanted.to_version)
+        tenant_id, plans = actor.tenant_id, driver.plans
+        old = await versions.find(connection, tenant_id, wanted.workflow_id, wanted.from_version)
+        new = await versions.find_published(connection, tenant_id, wanted.workflow_id, wanted.to_version)
+        source, target = await plans.get(connection, tenant_id, old), await plans.get(connection, tenant_id, new)
         problems = mapping_problems(source.definition, target.definition, wanted.mapping)
         if problems:
             raise MappingInvalid(problems)
@@ -112,13 +113,6 @@ async def consider(driver: Driver, actor: Actor, wanted: Wanted) -> Page:
     if not wanted.dry_run:
         await _move(driver, actor, page, Migrated(source, target, wanted.mapping, actor.name))
     return page
-
-
-async def _plan(driver: Driver, connection: Connection, actor: Actor, workflow_id: UUID, number: int) -> Plan:
-    version_id = await connection.fetchval(VERSIONS, actor.tenant_id, workflow_id, number)
-    if version_id is None:
-        raise VersionUnknown(number)
-    return await driver.plans.get(connection, actor.tenant_id, version_id)
 
 
 async def _rows(connection: Connection, actor: Actor, wanted: Wanted, source: Plan) -> list[Any]:

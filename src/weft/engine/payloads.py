@@ -78,6 +78,15 @@ returning size, stored_size
 """
 
 
+SAME_INPUT: Final = "e.input is not distinct from $4::jsonb as same_input"
+"""For statements that look for an earlier execution `e`; $4 is `in_row` of the new one's input."""
+
+
+def in_row(kept: Encoded | Reference | None) -> Encoded | None:
+    """What of an input stands in the row itself, when it is no reference."""
+    return None if isinstance(kept, Reference) else kept
+
+
 class RoomLost(Exception):
     """Somebody else has used up the tenant's room since this turn looked: it is computed again."""
 
@@ -230,6 +239,16 @@ class Payloads:
         async with transaction(self._database, system_actor(tenant_id), read_only=True) as connection:
             found = await stored(connection, tenant_id, execution_id, [reference.id])
         return await _in_thread(reference.size, value_of, found[reference.id])
+
+    async def is_same(self, tenant_id: UUID, row: Any, kept: Encoded | Reference | None, value: Any) -> bool:
+        """Whether the stored input of `row` is `value`, which would be kept as `kept`.
+
+        The statement that read the row has compared (`SAME_INPUT`): jsonb gives some numbers back otherwise than they
+        came, 1e23 as an integer. What lies among the payloads is text as it came, and is compared here.
+        """
+        if type(kept) is Reference:
+            return bool(await self.whole(tenant_id, row["id"], row["input"]) == value)
+        return bool(row["same_input"])
 
     async def whole(self, tenant_id: UUID, execution_id: UUID, written: Any) -> Any:
         """The value of a column of documents, as it was read."""

@@ -9,30 +9,38 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from weft.db.database import Connection
-from weft.engine.payloads import Payloads
+from weft.db.database import Connection, Encoded
+from weft.engine.payloads import SAME_INPUT, Payloads
 from weft.engine.start_errors import TriggerChanged
 from weft.engine.start_requests import StartRequest, StartResult
 
-EARLIER = """/* weft:engine.earlier */
-select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.version_id,
-       $5::integer is null or exists (
+EARLIER = f"""/* weft:engine.earlier */
+select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.version_id, {SAME_INPUT},
+       $6::integer is null or exists (
          select 1 from weft.workflow_triggers t
-          where t.tenant_id = $1 and t.id = $4::uuid and t.enabled and t.row_version = $5) as stands,
-       $5::integer is null or (w.status = 'ACTIVE' and w.deleted_at is null) as active
+          where t.tenant_id = $1 and t.id = $5::uuid and t.enabled and t.row_version = $6) as stands,
+       $6::integer is null or (w.status = 'ACTIVE' and w.deleted_at is null) as active
   from weft.workflow_executions e
   join weft.workflows w on w.tenant_id = $1 and w.id = e.workflow_id
  where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
 
 
-async def earlier(connection: Connection, tenant_id: UUID, workflow_id: UUID, request: StartRequest) -> Any | None:
+async def earlier(
+    connection: Connection, tenant_id: UUID, workflow_id: UUID, request: StartRequest, kept: Encoded | None = None
+) -> Any | None:
     """The row of the execution that was started under the request's key; None if it may not be answered with one.
 
-    Raises `TriggerChanged` when the trigger is not any more what the request says of it.
+    `kept` is how the request's input would stand in a row: `same_input` says whether it does. Raises `TriggerChanged` when the trigger is not any more what the request says of it.
     """
     row = await connection.fetchrow(
-        EARLIER, tenant_id, workflow_id, request.idempotency_key, request.trigger_id, request.trigger_version
+        EARLIER,
+        tenant_id,
+        workflow_id,
+        request.idempotency_key,
+        kept,
+        request.trigger_id,
+        request.trigger_version,
     )
     if row is not None and not row["stands"]:
         raise TriggerChanged

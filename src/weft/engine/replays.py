@@ -27,7 +27,7 @@ from weft.domain.executions.errors import (
 )
 from weft.domain.executions.payloads import Reference, unpacked
 from weft.domain.workflows.certainty import Fact, analyse
-from weft.engine import control, payloads, places, store
+from weft.engine import control, payloads, places, store, versions
 from weft.engine.drive import Driver, ExecutionBusy, gather
 from weft.engine.events.loops import CHAIN
 from weft.engine.kept_effects import Effect, effects_of
@@ -35,9 +35,8 @@ from weft.engine.plans import Plan
 from weft.engine.records import AuditRow, NewExecution
 from weft.engine.run import Run, from_start
 from weft.engine.simulation.errors import SimulationUnavailable
-from weft.engine.start_errors import IdempotencyKeyReused, VersionUnknown, WorkflowNotActive
+from weft.engine.start_errors import IdempotencyKeyReused, WorkflowNotActive
 from weft.engine.start_requests import StartResult
-from weft.engine.starts import VERSIONS
 from weft.interpreter.begin_at import begin_at, downstream
 from weft.interpreter.definition import Graph
 
@@ -79,8 +78,9 @@ select $1, $3, gen_random_uuid(), s.id, l.step_key, l.frame, l.visit, l.attempt,
 returning data
 """
 
-EARLIER: Final = """/* weft:engine.replayed_earlier */
-select e.id, e.number, e.status, e.input, e.output, e.error, e.metadata, e.workflow_id, e.version_id
+EARLIER: Final = f"""/* weft:engine.replayed_earlier */
+select e.id, e.number, e.status, e.input, e.output, e.error, e.metadata, e.workflow_id, e.version_id,
+       {payloads.SAME_INPUT}
   from weft.workflow_executions e
  where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
@@ -191,9 +191,9 @@ async def _plan(
         raise SimulationUnavailable
     version_id = original["version_id"]
     if request.version is not None:
-        version_id = await connection.fetchval(VERSIONS, actor.tenant_id, original["workflow_id"], request.version)
-        if version_id is None:
-            raise VersionUnknown(request.version)
+        version_id = await versions.find_published(
+            connection, actor.tenant_id, original["workflow_id"], request.version
+        )
     plan = await driver.plans.get(connection, actor.tenant_id, version_id)
     if request.step not in plan.definition.graph.steps:
         around = request.step.partition(".")[0] if request.step in plan.steps else None
@@ -368,12 +368,13 @@ async def _earlier(
     """The execution that this key stored before, however the older one has gone on since; None for a new key."""
     if request.idempotency_key is None:
         return None
-    row = await connection.fetchrow(EARLIER, actor.tenant_id, original["workflow_id"], request.idempotency_key)
+    given, key = _input(original, request), request.idempotency_key
+    row = await connection.fetchrow(EARLIER, actor.tenant_id, original["workflow_id"], key, given)
     if row is None:
         return None
     documents = {"input": row["input"], "output": row["output"]}
     documents = await payloads.opened(connection, actor.tenant_id, row["id"], documents)
-    same = documents["input"] == _input(original, request)
+    same = row["same_input"] or documents["input"] == given
     link = row["metadata"].get("replay", {})
     asked = {key: value for key, value in link.items() if key != "not_undone"}
     if not same or row["version_id"] != plan.version_id or asked != _link(original, request, None):

@@ -24,6 +24,19 @@ class VersionUnknown(NotFound):
         super().__init__(f"The workflow has no version {number}. `weft workflow versions` lists them.")
 
 
+class VersionNotPublished(Conflict):
+    """Somebody who may only draw has saved it, and nobody has let it run."""
+
+    code = "version_not_published"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            f"Version {number} was never the current one of the active workflow, so nobody has let it run yet. "
+            "Somebody with the permission 'workflows:publish' can, by activating the workflow while it is current, "
+            f"or by rolling back to it (`weft workflow rollback WORKFLOW {number}`)."
+        )
+
+
 class WorkflowNotActive(Conflict):
     code = "workflow_not_active"
 

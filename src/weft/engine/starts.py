@@ -21,12 +21,12 @@ from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.db.hot import transaction
 from weft.domain.executions.payloads import Reference
-from weft.engine import places, repeated, store
+from weft.engine import places, repeated, store, versions
 from weft.engine.drive import Driver, gather
 from weft.engine.faults import is_own_end
 from weft.engine.limited import LimitedStarts
 from weft.engine.news import News, TakenUp
-from weft.engine.payloads import Room, RoomLost, keep_input
+from weft.engine.payloads import Room, RoomLost, in_row, keep_input
 from weft.engine.plans import Plan
 from weft.engine.records import NewExecution
 from weft.engine.run import Run, from_start
@@ -36,7 +36,6 @@ from weft.engine.start_errors import (
     IdempotencyKeyReused,
     StartsTooDeep,
     TriggerChanged,
-    VersionUnknown,
     WorkflowNotActive,
     WorkflowUnknown,
 )
@@ -63,10 +62,6 @@ select w.id, w.name, w.name_key, w.status, w.current_version_id, w.client_id,
   left join weft.workflow_limits l on l.tenant_id = $1 and l.workflow_id = w.id
   left join weft.tenant_limits t on t.tenant_id = $1
  where w.tenant_id = $1 and w.deleted_at is null and (w.id = any($2::uuid[]) or w.name_key = any($3::text[]))
-"""
-
-VERSIONS = """/* weft:engine.version */
-select v.id from weft.workflow_versions v where v.tenant_id = $1 and v.workflow_id = $2 and v.number = $3
 """
 
 
@@ -192,9 +187,9 @@ class Starter:
             return plan
         async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
             if number is not None:
-                version_id = await connection.fetchval(VERSIONS, tenant_id, target.id, number)
+                version_id = await versions.find_published(connection, tenant_id, target.id, number)
             if version_id is None:
-                raise VersionUnknown(number or 0)
+                raise WorkflowNotActive(target.name, target.status)
             return await plans.get(connection, tenant_id, version_id)
 
     # -- the runs ------------------------------------------------------------------------------------------
@@ -293,16 +288,19 @@ class Starter:
         for waiting in batch:
             if waiting.request.idempotency_key is None or waiting.new is None:
                 continue
+            kept = waiting.new.input
             try:
                 async with transaction(self._driver.database, waiting.actor, read_only=True) as connection:
-                    row = await repeated.earlier(connection, tenant_id, waiting.new.workflow_id, waiting.request)
+                    row = await repeated.earlier(
+                        connection, tenant_id, waiting.new.workflow_id, waiting.request, in_row(kept)
+                    )
             except TriggerChanged as error:
                 _refuse(waiting, error)
                 continue
             if row is None:
                 continue
             payloads = self._driver.evaluator.payloads
-            if await payloads.whole(tenant_id, row["id"], row["input"]) != waiting.request.input:
+            if not await payloads.is_same(tenant_id, row, kept, waiting.request.input):
                 _refuse(waiting, IdempotencyKeyReused())
             else:
                 waiting.answer.set_result(await repeated.result(payloads, tenant_id, row))

@@ -9,20 +9,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, cast
+from datetime import date
+from typing import Annotated, Any, Final, TypeVar, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    model_validator,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 MAX_BODY: Final = 1_000_000
 """Bytes that a request body has at most, unless the application is made with another limit."""
 MAX_TEXT: Final = 10_000
 """Characters of a text field that names no limit of its own."""
+MAX_PUBLIC_BODY: Final = 16_384
+"""The same where nobody is signed in yet: a form with a few fields."""
+MOST_UNKNOWN: Final = 50
+"""Fields too many that are named one by one. Beyond that they are not even looked at."""
 MAX_DEPTH: Final = 100
 """Levels of lists and objects in a document. PostgreSQL and our own walks use the stack."""
 
 _WRITTEN_AS_TEXT: Final = frozenset({"uuid", "datetime", "date", "time", "timedelta", "decimal", "enum", "url"})
 _TIMES: Final = frozenset({"datetime", "date", "time", "timedelta"})
+_DAYS: Final = frozenset({"datetime", "date"})
+_YEARS: Final = (1970, 2999)
+"""From and to. Nearer to the ends of the calendar, another time zone or the next period is no date any more."""
+_ALWAYS_STORABLE: Final = frozenset({int, bool, type(None)})
 _NOT_SCHEMAS: Final = frozenset({"metadata", "default", "serialization", "cls", "members", "expected", "function"})
 
 
@@ -46,8 +63,11 @@ def _as_json(node: Any, handler: GetCoreSchemaHandler) -> Any:
     if kind in _WRITTEN_AS_TEXT:
         changed.setdefault("strict", False)
     if kind in _TIMES:
+        schema = cast("CoreSchema", changed)
+        if kind in _DAYS:
+            schema = core_schema.no_info_after_validator_function(within_calendar, schema)
         # Lax mode would also read numbers as seconds since 1970.
-        return core_schema.no_info_before_validator_function(_no_number, cast("CoreSchema", changed))
+        return core_schema.no_info_before_validator_function(_no_number, schema)
     return changed
 
 
@@ -59,8 +79,24 @@ def _no_number(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
-"""A time in a query: ISO 8601 with its zone, and no number of seconds. (In an `Input` any `datetime` is so strict.)"""
+_Day = TypeVar("_Day", bound=date)
+
+
+def within_calendar(value: _Day) -> _Day:
+    """Refuse a day so far away that nobody means it, and that could not be reckoned with."""
+    first, last = _YEARS
+    if not first <= value.year <= last:
+        raise PydanticCustomError(
+            "time_out_of_range",
+            "Input should be a time between {first}-01-01 and {last}-12-31",
+            {"first": first, "last": last},
+        )
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), AfterValidator(within_calendar)]
+"""A time in a query: ISO 8601 with its zone, from 1970 to 2999, and no number of seconds. (In an `Input` any `datetime`
+is so strict.)"""
 
 
 def require_storable(value: object) -> None:
@@ -91,7 +127,7 @@ def unstorable(value: object) -> tuple[tuple[str | int, ...], str] | None:
                     if isinstance(name, str) and (wrong := _wrong_text(name)) is not None:
                         return path, f"A name in this object cannot be stored: {wrong}"
             items = part.items() if isinstance(part, Mapping) else enumerate(part)
-            pending.extend((inner, (*path, key)) for key, inner in items)
+            pending.extend((inner, (*path, key)) for key, inner in items if type(inner) not in _ALWAYS_STORABLE)
     return None
 
 
@@ -119,6 +155,12 @@ class Input(BaseModel):
     @classmethod
     def _storable(cls, value: Any) -> Any:
         if isinstance(value, Mapping):
+            if len(value) > len(cls.model_fields) + MOST_UNKNOWN:
+                raise PydanticCustomError(
+                    "too_many_fields",
+                    "this has {count} fields, and {known} are known here; leave the others out",
+                    {"count": len(value), "known": len(cls.model_fields)},
+                )
             require_storable(value)
         return value
 

@@ -8,7 +8,8 @@ nothing of it, and the middleware that calls it logs it whole under the same cor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -40,6 +41,11 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.exhausted: 429,
     Kind.unavailable: 503,
 }
+MOST_ISSUES: Final = 50
+"""Of a request that is wrong in more places, the first of them are listed: an answer is no larger for it."""
+_LONGEST_NAME: Final = 100
+_SECRET_PATH: Final = re.compile(r"/hooks/.*", re.IGNORECASE | re.DOTALL)
+"""The address of a webhook is its credential: no answer repeats it, whoever gives it."""
 RETRY_AFTER: Final = 1.0
 """Seconds, for errors that do not know better."""
 
@@ -139,7 +145,7 @@ def problem(
         "title": title_of(code),
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": _SECRET_PATH.sub("/hooks", request.url.path),
         "correlation_id": correlation_id,
         "errors": list(errors),
     }
@@ -173,15 +179,17 @@ def internal_problem(request: HTTPConnection) -> Response:
     return of_protocol(request, INTERNAL_ERROR)
 
 
-def invalid_request(errors: Iterable[Mapping[str, Any]]) -> WeftError:
+def invalid_request(errors: Sequence[Mapping[str, Any]]) -> WeftError:
     """FastAPI's list of validation errors as one error of ours. What was sent is never repeated."""
-    issues = [_issue(error) for error in errors]
+    count = len(errors)
+    issues = [_issue(error) for error in errors[:MOST_ISSUES]]
     if any(issue.code == "json_invalid" for issue in issues):
         return BodyMalformed(PROTOCOL[BodyMalformed.code][1], issues=issues)
     head = issues[0].message
-    more = len(issues) - 1
+    more = count - 1
     if more:
-        head += f" {more} more {'thing is' if more == 1 else 'things are'} wrong; see `errors`."
+        shown = "see `errors`" if count <= MOST_ISSUES else f"the first {MOST_ISSUES} are in `errors`"
+        head += f" {more} more {'thing is' if more == 1 else 'things are'} wrong; {shown}."
     return RequestInvalid(head, issues=issues)
 
 
@@ -192,6 +200,8 @@ def _issue(error: Mapping[str, Any]) -> Issue:
         sentence = f"The body is not JSON: {error['ctx']['error']} at character {path[0]}."
         return Issue(sentence, (), code, {"location": "body"})
     name = ".".join(str(part) for part in path)
+    if len(name) > _LONGEST_NAME:
+        name = f"{name[:_LONGEST_NAME]}..."
     subject = f"`{name}`" if name else f"The {location}"
     return Issue(f"{subject}: {_sentence(code, str(error['msg']))}", tuple(path), code, {"location": location})
 
@@ -229,6 +239,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - likewise
+    return of_http(request, error)
+
+
+def of_http(request: Request, error: HTTPException) -> Response:
+    """What Starlette, FastAPI and the limits of bodies refuse."""
     code = _BY_STATUS.get(error.status_code, "request_refused")
     headers = dict(error.headers or {})
     if error.status_code == 405:

@@ -106,6 +106,28 @@ async def test_a_repeated_event_is_the_same_event(
     assert len(await executions.jobs(database, actor)) == 2
 
 
+@pytest.mark.parametrize("payload", ["1e23", "[1e300, -0.0, 0.1]", '{"a": 1.0}', "null", '"1"', "false"])
+async def test_a_repeated_payload_is_the_same_whatever_the_database_makes_of_it(
+    api: httpx2.AsyncClient, owner: Headers, payload: str
+) -> None:
+    headers = {**owner, "Content-Type": "application/json"}
+    for repeated in (False, True):
+        body = f'{{"type": "order.paid", "id": "mine-2", "payload": {payload}}}'
+        answer = await api.post("/v1/events", content=body, headers=headers)
+        assert (answer.status_code, answer.json().get("repeated")) == (202, repeated), answer.text
+    other = await api.post("/v1/events", json={"type": "order.paid", "id": "mine-2", "payload": 1}, headers=owner)
+    assert other.status_code == 409
+
+
+async def test_of_two_events_with_one_id_in_a_request_the_second_is_the_first(
+    api: httpx2.AsyncClient, owner: Headers
+) -> None:
+    one = {"type": "order.paid", "id": "twice"}
+    both = (await api.post("/v1/events", json=[one, one], headers=owner)).json()
+    assert [event["repeated"] for event in both] == [False, True]
+    assert (await api.post("/v1/events", json=[one, {**one, "payload": 1}], headers=owner)).status_code == 409
+
+
 async def test_a_request_that_is_repeated_under_its_key_does_nothing_again(
     database: Database, api: httpx2.AsyncClient, owner: Headers, actor: Actor
 ) -> None:

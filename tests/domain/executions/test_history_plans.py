@@ -23,7 +23,7 @@ from weft.db.scope import enter
 from weft.domain.executions import changes, queries, rules
 from weft.domain.executions.rules import Position
 from weft.domain.retention import queries as retention
-from weft.engine import starts, store, watching
+from weft.engine import repeated, store, watching
 from weft.interpreter.state import Status
 
 Plan = dict[str, Any]
@@ -147,7 +147,9 @@ async def test_journal_rows_are_settled_in_their_month(history: History) -> None
 
 
 async def test_a_repeated_start_is_recognised_by_its_key(history: History) -> None:
-    plan = await history.explained(starts.EARLIER, history.actor.tenant_id, history.workflow_id, "k-1")
+    plan = await history.explained(
+        repeated.EARLIER, history.actor.tenant_id, history.workflow_id, "k-1", None, None, None
+    )
     assert indexes(plan) == {"workflow_executions_idempotency_key"}
 
 

@@ -169,7 +169,7 @@ async def test_another_tenant_sees_nothing(as_ada: Enter, as_bob: Enter) -> None
             service.delete(scope, workflow.id),
             service.restore(scope, workflow.id),
             service.export(scope, workflow.id),
-            service.import_definition(scope, definition(), workflow_id=workflow.id, kinds=KINDS),
+            service.import_definition(scope, await service.examine(definition(), KINDS), workflow_id=workflow.id),
         ):
             with pytest.raises(WorkflowNotFound):
                 await attempt
@@ -194,7 +194,7 @@ async def test_an_archived_workflow_is_read_only(as_ada: Enter) -> None:
             service.store_draft(scope, workflow.id, definition()),
             service.save_version(scope, workflow.id, kinds=KINDS),
             service.rollback(scope, workflow.id, 1, kinds=KINDS),
-            service.import_definition(scope, definition(name=workflow.name), kinds=KINDS),
+            service.import_definition(scope, await service.examine(definition(name=workflow.name), KINDS)),
         ):
             with pytest.raises(WorkflowArchived):
                 await attempt
@@ -474,7 +474,7 @@ async def test_export_and_import_round_trip(as_ada: Enter, as_bob: Enter) -> Non
     outcomes = []
     for text in texts.values():
         async with as_bob() as scope:
-            done = await service.import_definition(scope, parse(text).document, kinds=KINDS)
+            done = await service.import_definition(scope, await service.examine(parse(text).document, KINDS))
             assert done.saved.version.content_hash == saved.version.content_hash
             outcomes.append(done.outcome)
     assert outcomes == ["created", "unchanged"]
@@ -488,27 +488,33 @@ async def test_export_of_a_workflow_without_a_version_is_its_draft(as_ada: Enter
 
 async def test_import_creates_then_updates_then_changes_nothing(as_ada: Enter) -> None:
     async with as_ada() as scope:
-        first = await service.import_definition(scope, definition(name="Pay"), kinds=KINDS)
+        first = await service.import_definition(scope, await service.examine(definition(name="Pay"), KINDS))
         assert (first.outcome, first.saved.version.number, first.changes) == ("created", 1, ())
-        second = await service.import_definition(scope, definition(name="PAY", description="now"), kinds=KINDS)
+        second = await service.import_definition(
+            scope, await service.examine(definition(name="PAY", description="now"), KINDS)
+        )
         assert (second.outcome, second.saved.version.number) == ("updated", 2)
         assert second.saved.workflow.id == first.saved.workflow.id
         assert {change.name for change in second.changes} == {"name", "description"}
-        third = await service.import_definition(scope, definition(name="PAY", description="now"), kinds=KINDS)
+        third = await service.import_definition(
+            scope, await service.examine(definition(name="PAY", description="now"), KINDS)
+        )
         assert (third.outcome, third.saved.version.number) == ("unchanged", 2)
 
 
 async def test_import_of_an_unsound_definition_stores_nothing(as_ada: Enter) -> None:
     async with as_ada() as scope:
         with pytest.raises(DefinitionUnsound):
-            await service.import_definition(scope, UNSOUND, kinds=KINDS)
+            await service.import_definition(scope, await service.examine(UNSOUND, KINDS))
         assert await count(scope, "workflows") == 0
 
 
 async def test_import_into_a_workflow_may_rename_it(as_ada: Enter) -> None:
     async with as_ada() as scope:
         workflow = await make.active(scope, name="Old")
-        done = await service.import_definition(scope, definition(name="New"), workflow_id=workflow.id, kinds=KINDS)
+        done = await service.import_definition(
+            scope, await service.examine(definition(name="New"), KINDS), workflow_id=workflow.id
+        )
         assert (done.outcome, done.saved.workflow.name, done.saved.workflow.status) == ("updated", "New", "ACTIVE")
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from weft.db.database import loads
+from weft.db.database import dumps
 from weft.db.scope import Scope
 from weft.domain.events import queries, rules
 from weft.domain.events.errors import (
@@ -37,7 +37,7 @@ async def send(scope: Scope, sent: Sequence[EventSend], *, key: str | None = Non
         for place, event in enumerate(sent)
     ]
     fresh = await store(scope.raw, scope.tenant_id, new)
-    known = [event.key for event in new if event.id not in fresh]
+    known = [event for event in new if event.id not in fresh]
     earlier = await _earlier(scope, known) if known else {}
     return [_accepted(event, fresh, earlier) for event in new]
 
@@ -55,12 +55,21 @@ def _key(event: EventSend, key: str | None, place: int) -> str | None:
     return f"request:{key}:{place}" if key is not None else None
 
 
-async def _earlier(scope: Scope, keys: Sequence[str | None]) -> dict[str, Any]:
-    rows = await scope.raw.fetch(queries.STORED, scope.tenant_id, keys)
-    return {row["key"]: row for row in rows}
+async def _earlier(scope: Scope, events: Sequence[NewEvent]) -> dict[UUID, Any]:
+    """What is stored under the keys of these events, by the ids that they do not get."""
+    rows = await scope.raw.fetch(
+        queries.STORED,
+        scope.tenant_id,
+        [event.id for event in events],
+        [event.key for event in events],
+        [event.type for event in events],
+        [event.correlation for event in events],
+        [None if event.payload is None else dumps(event.payload) for event in events],
+    )
+    return {row["sent"]: row for row in rows}
 
 
-def _accepted(event: NewEvent, fresh: dict[UUID, datetime], earlier: dict[str, Any]) -> EventAccepted:
+def _accepted(event: NewEvent, fresh: dict[UUID, datetime], earlier: dict[UUID, Any]) -> EventAccepted:
     if event.id in fresh:
         return EventAccepted(
             id=event.id,
@@ -69,9 +78,8 @@ def _accepted(event: NewEvent, fresh: dict[UUID, datetime], earlier: dict[str, A
             received_at=fresh[event.id],
             repeated=False,
         )
-    row = earlier[event.key or ""]
-    payload = loads(row["payload"]) if row["payload"] is not None else None
-    if (row["type"], row["correlation"], payload) != (event.type, event.correlation, event.payload):
+    row = earlier[event.id]
+    if not row["same"]:
         raise EventIdReused((event.key or "").partition(":")[2])
     return EventAccepted(
         id=row["id"],

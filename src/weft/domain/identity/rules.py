@@ -25,8 +25,11 @@ PERMISSIONS: Final[Mapping[tuple[str, str], str]] = {
     ("clients", "read"): "See clients",
     ("clients", "write"): "Create, change and delete clients",
     ("workflows", "read"): "See workflows, versions and triggers",
-    ("workflows", "write"): "Create workflows, edit drafts, save versions",
-    ("workflows", "publish"): "Activate, deactivate, roll back and archive workflows; manage triggers",
+    ("workflows", "write"): "Create workflows, edit drafts, save versions of what is not active",
+    (
+        "workflows",
+        "publish",
+    ): "Activate, archive and roll back workflows, save versions of active ones; manage triggers",
     ("workflows", "simulate"): "Simulate workflows, and compare versions on past executions",
     ("executions", "read"): "See executions and their journal",
     ("executions", "start"): "Start executions",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from weft.core.errors import Conflict, Invalid, Issue, NotFound
+from weft.core.errors import Conflict, Forbidden, Invalid, Issue, NotFound
 
 
 class WorkflowNotFound(NotFound):
@@ -75,6 +75,19 @@ class WorkflowHasNoVersion(Conflict):
 
     def __init__(self) -> None:
         super().__init__("The workflow has no version yet. Save its draft as a version first.")
+
+
+class PublisherNeeded(Forbidden):
+    """What would run at once is for those who may publish."""
+
+    code = "publisher_needed"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The workflow '{name}' is ACTIVE, so this would take effect at once. That needs the permission "
+            "'workflows:publish', which you do not have here. Store the definition as the draft, under the same name "
+            "(`PUT /v1/workflows/{id}/draft`), and ask somebody who may publish to save it as a version."
+        )
 
 
 class DraftMissing(Conflict):

@@ -113,6 +113,24 @@ class WorkflowVersion(Identified, Tenanted, Base):
     created_at: Mapped[datetime] = mapped_column(init=False, server_default=text("now()"), sort_order=90)
 
 
+class WorkflowPublication(Tenanted, Base):
+    """That somebody let a version run: it was the current one of an active workflow.
+
+    Versions are saved by people who may only draw. Whoever names a version (a start, a replay, a move) gets one that
+    has such a row, so that nothing runs which nobody let run.
+    """
+
+    __tablename__ = "workflow_publications"
+    __table_args__ = (
+        within_tenant("version_id", "workflow_versions"),
+        marks(grants=APPEND, audit=False, touch=False),
+    )
+
+    version_id: Mapped[UUID] = mapped_column(primary_key=True)
+    published_by: Mapped[UUID | None] = mapped_column(default=None)
+    published_at: Mapped[datetime] = mapped_column(init=False, server_default=text("now()"), sort_order=90)
+
+
 class WorkflowStep(Identified, Tenanted, Base):
     """A step of one version, so that logs can refer to it and reports can ask about it.
 

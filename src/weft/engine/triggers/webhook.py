@@ -2,7 +2,8 @@
 
 A plain route without sessions, cookies or permissions: the token in the address is the credential, the signature (if
 the trigger wants one) proves the content. Wrong, unknown, disabled and foreign tokens get one and the same answer, so
-that nobody learns which of them there are. The token itself is never logged and never repeated in an answer.
+that nobody learns which of them there are. The token itself is never logged and never repeated in an answer: problem
+documents leave out what follows `/hooks` (`weft.http.problems`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,6 @@ from weft.interpreter.state import Status
 log = structlog.get_logger("weft.hooks")
 
 PATH: Final = "/hooks/{token}"
-_HIDDEN_PATH: Final = "/hooks"
 _JSON: Final = "application/json"
 
 _UPSTREAM: Final = frozenset(
@@ -78,29 +78,26 @@ class ExecutionFailed(Invalid):
 
 async def receive(request: Request) -> Response:
     """Check, start, answer."""
-    # Problem documents repeat the path, and this one is a secret.
-    shown = Request({**request.scope, "path": _HIDDEN_PATH, "raw_path": _HIDDEN_PATH.encode()})
     try:
-        return await _Delivery(ENGINE.of(request), request, shown).answer()
+        return await _Delivery(ENGINE.of(request), request).answer()
     except content.BodyTooLarge:
-        return of_protocol(shown, "body_oversized")
+        return of_protocol(request, "body_oversized")
     except WeftError as error:
         log.info("webhook refused", code=error.code)
-        return of_error(shown, error)
+        return of_error(request, error)
     except DATABASE_ERRORS as error:
         refused = refusal(error)
         if refused is None:
             raise
-        return of_error(shown, refused)
+        return of_error(request, refused)
 
 
 class _Delivery:
     """One request, until it is answered."""
 
-    def __init__(self, engine: EngineProcess, request: Request, shown: Request) -> None:
+    def __init__(self, engine: EngineProcess, request: Request) -> None:
         self._engine = engine
         self._request = request
-        self._shown = shown
 
     async def answer(self) -> Response:
         token = tokens.parse(self._request.path_params["token"])
@@ -184,7 +181,7 @@ class _Delivery:
         kind = (result.error or {}).get("kind")
         failed = ExecutionFailed(result)
         status = 502 if kind in _UPSTREAM else 422
-        return problem(self._shown, status, failed.code, failed.message, headers=_headers(result))
+        return problem(self._request, status, failed.code, failed.message, headers=_headers(result))
 
 
 def _verify(hook: Hook, headers: Mapping[str, str], body: bytes, now: datetime) -> None:

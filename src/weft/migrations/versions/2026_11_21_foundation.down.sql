@@ -11,6 +11,7 @@ drop table
   weft.event_waits,
   weft.workflow_steps,
   weft.workflow_schedules,
+  weft.workflow_publications,
   weft.workflow_executions,
   weft.schedule_runs,
   weft.api_key_uses,

@@ -678,6 +678,14 @@ CREATE INDEX workflow_executions_version_id_idx ON weft.workflow_executions (ten
 
 CREATE INDEX workflow_executions_workflow_id_idx ON weft.workflow_executions (tenant_id, workflow_id, created_at, id);
 
+CREATE TABLE weft.workflow_publications (
+	tenant_id UUID NOT NULL, 
+	version_id UUID NOT NULL, 
+	published_by UUID, 
+	published_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL, 
+	CONSTRAINT workflow_publications_pkey PRIMARY KEY (tenant_id, version_id)
+);
+
 CREATE TABLE weft.workflow_schedules (
 	tenant_id UUID NOT NULL, 
 	trigger_id UUID NOT NULL, 
@@ -912,6 +920,8 @@ ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_parent_i
 ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
 
 ALTER TABLE weft.workflow_executions ADD CONSTRAINT workflow_executions_workflow_id_fkey FOREIGN KEY(tenant_id, workflow_id) REFERENCES weft.workflows (tenant_id, id);
+
+ALTER TABLE weft.workflow_publications ADD CONSTRAINT workflow_publications_version_id_fkey FOREIGN KEY(tenant_id, version_id) REFERENCES weft.workflow_versions (tenant_id, id);
 
 ALTER TABLE weft.workflow_schedules ADD CONSTRAINT workflow_schedules_trigger_id_fkey FOREIGN KEY(tenant_id, trigger_id) REFERENCES weft.workflow_triggers (tenant_id, id) ON DELETE CASCADE;
 
@@ -1268,6 +1278,14 @@ alter table weft.workflow_executions force row level security;
 create policy tenant_rw on weft.workflow_executions to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
 
 create policy owner_maint on weft.workflow_executions to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
+
+alter table weft.workflow_publications enable row level security;
+
+alter table weft.workflow_publications force row level security;
+
+create policy tenant_rw on weft.workflow_publications to weft_app using (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid) with check (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+
+create policy owner_maint on weft.workflow_publications to weft_owner using (current_setting('app.maintenance', true) = 'on') with check (current_setting('app.maintenance', true) = 'on');
 
 alter table weft.workflow_schedules enable row level security;
 
@@ -2534,6 +2552,8 @@ grant select, insert, update, delete on weft.schedule_runs to weft_app;
 
 grant select, insert, update on weft.workflow_executions to weft_app;
 
+grant select, insert on weft.workflow_publications to weft_app;
+
 grant select, insert, update, delete on weft.workflow_schedules to weft_app;
 
 grant select, insert on weft.workflow_steps to weft_app;
@@ -2582,7 +2602,7 @@ insert into weft.permissions (resource, action, description) values
   ('templates', 'write', 'Change and delete message templates'),
   ('tenants', 'read', 'See the tenant and its settings'),
   ('tenants', 'write', 'Change the tenant and its settings'),
-  ('workflows', 'publish', 'Activate, deactivate, roll back and archive workflows; manage triggers'),
+  ('workflows', 'publish', 'Activate, archive and roll back workflows, save versions of active ones; manage triggers'),
   ('workflows', 'read', 'See workflows, versions and triggers'),
   ('workflows', 'simulate', 'Simulate workflows, and compare versions on past executions'),
-  ('workflows', 'write', 'Create workflows, edit drafts, save versions');
+  ('workflows', 'write', 'Create workflows, edit drafts, save versions of what is not active');

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from weft.db.scope import Scope
+from weft.core.actor import Actor
+from weft.db.scope import Scope, enter
 from weft.domain.workflows import diff, kinds, schema
 from weft.domain.workflows import service as workflows
 from weft.domain.workflows.parsing import Format, parse
-from weft.domain.workflows.routes.shared import Writer, listed_issues
+from weft.domain.workflows.routes.shared import listed_issues
 from weft.domain.workflows.schemas import (
     CheckResult,
     CheckStats,
@@ -21,11 +23,14 @@ from weft.domain.workflows.schemas import (
     VersionSummary,
     WorkflowSummary,
 )
-from weft.http.scope import signed_in
+from weft.http.scope import acting, signed_in
+from weft.http.state import RequestServices
 
 router = APIRouter(prefix="/workflows", tags=["workflows"])
 
 Member = Annotated[Scope, signed_in()]
+Drawer = Annotated[Actor, acting("workflows:write")]
+"""Without a transaction: reading a body, parsing and checking it take as long as the sender wants them to."""
 Note = Annotated[str, Query(max_length=2_000, description="Why, for the history.")]
 
 _FORMATS: Final[dict[str, Format]] = {"json": "json", "yaml": "yaml", "x-yaml": "yaml"}
@@ -52,7 +57,7 @@ async def list_step_kinds(_: Member) -> list[StepKindRead]:
 
 
 @router.post("/check", response_model=CheckResult)
-async def check_definition(_: Writer, document: Document) -> CheckResult:
+async def check_definition(_: Drawer, document: Document) -> CheckResult:
     """Everything that is wrong with a definition. Nothing is stored."""
     report = await workflows.check_document(document)
     return CheckResult(
@@ -65,7 +70,8 @@ async def check_definition(_: Writer, document: Document) -> CheckResult:
 
 @router.post("/import", response_model=ImportResult, openapi_extra=_BODY)
 async def import_workflow(
-    scope: Writer,
+    actor: Drawer,
+    services: RequestServices,
     request: Request,
     response: Response,
     workflow_id: UUID | None = None,
@@ -73,12 +79,14 @@ async def import_workflow(
     note: Note = "",
 ) -> ImportResult:
     """Make a file's definition the current version: of `workflow_id`, else of the workflow of that name, else of a
-    new one. Refused as a whole when it is unsound."""
+    new one. Refused as a whole when it is unsound. Of an active workflow the version runs at once, which needs
+    `workflows:publish` besides."""
     subtype = request.headers.get("content-type", "").partition(";")[0].strip().lower().partition("/")[2]
-    parsed = parse(await request.body(), _FORMATS.get(subtype))
-    done = await workflows.import_definition(
-        scope, parsed.document, workflow_id=workflow_id, client_id=client_id, note=note
-    )
+    text = await request.body()
+    parsed = await asyncio.to_thread(parse, text, _FORMATS.get(subtype))
+    sound = await workflows.examine(parsed.document)
+    async with enter(services.database, actor) as scope:
+        done = await workflows.import_definition(scope, sound, workflow_id=workflow_id, client_id=client_id, note=note)
     response.status_code = 201 if done.outcome == "created" else 200
     return ImportResult(
         outcome=done.outcome,

@@ -44,7 +44,8 @@ async def save_version(
 ) -> VersionSaved:
     """Make the draft the next version. Refused with every fault when it is unsound.
 
-    A draft that equals the current version makes no new one (200, `created` is false).
+    Of an active workflow the version runs at once, which needs `workflows:publish` besides. A draft that equals the
+    current version makes no new one (200, `created` is false).
     """
     saved = await workflows.save_version(scope, workflow_id, note=new.note, expected=expected)
     tag(saved.workflow.row_version)

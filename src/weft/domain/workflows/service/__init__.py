@@ -3,7 +3,7 @@
 from weft.domain.workflows.service import triggers
 from weft.domain.workflows.service.drafts import Draft, check_document, differs, draft_of, store_draft
 from weft.domain.workflows.service.lifecycle import change_status, create, delete, get, listed, restore, update
-from weft.domain.workflows.service.transfer import Imported, export, import_definition
+from weft.domain.workflows.service.transfer import Imported, examine, export, import_definition
 from weft.domain.workflows.service.versions import (
     Compared,
     PlacedTransition,
@@ -30,6 +30,7 @@ __all__ = [
     "delete",
     "differs",
     "draft_of",
+    "examine",
     "export",
     "get",
     "history",

@@ -14,7 +14,7 @@ from weft.domain.workflows import document as documents
 from weft.domain.workflows.errors import DraftMissing
 from weft.domain.workflows.kinds import KindRegistry, installed
 from weft.domain.workflows.models import Workflow
-from weft.domain.workflows.service import rows
+from weft.domain.workflows.service import publishing, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ async def store_draft(
     accepted = documents.accept(document)
     workflow = await rows.lock(scope, workflow_id, expected=expected)
     workflow.draft = accepted
-    rows.take_over(workflow, accepted)
+    publishing.take_over(scope, workflow, accepted)
     async with rows.unique_name(workflow.name):
         await scope.flush()
     return workflow

@@ -12,7 +12,7 @@ from weft.domain.workflows import queries, rules
 from weft.domain.workflows.errors import WorkflowNotFound
 from weft.domain.workflows.models import Workflow, WorkflowStatus
 from weft.domain.workflows.schemas import WorkflowCreate, WorkflowUpdate
-from weft.domain.workflows.service import rows, schedules
+from weft.domain.workflows.service import publishing, rows, schedules
 from weft.http.paging import Paged, PageQuery, page
 
 
@@ -54,7 +54,7 @@ async def create(scope: Scope, new: WorkflowCreate) -> Workflow:
         draft=draft,
         created_by=rows.author(scope),
     )
-    rows.take_over(workflow, draft)
+    publishing.take_over(scope, workflow, draft)
     async with rows.unique_name(workflow.name):
         return await scope.add(workflow)
 
@@ -76,13 +76,13 @@ async def update(scope: Scope, workflow_id: UUID, change: WorkflowUpdate, *, exp
         workflow.client_id = change.client_id
     said: dict[str, Any] = {name: value for name, value in sent.items() if name != "client_id"}
     if said:
-        _describe(workflow, said)
+        _describe(scope, workflow, said)
     async with rows.unique_name(workflow.name):
         await scope.flush()
     return workflow
 
 
-def _describe(workflow: Workflow, said: dict[str, Any]) -> None:
+def _describe(scope: Scope, workflow: Workflow, said: dict[str, Any]) -> None:
     """Change what the workflow says of itself, in its row and in its draft. None takes a word away."""
     if "name" in said:
         rules.require_name(said["name"])
@@ -94,7 +94,7 @@ def _describe(workflow: Workflow, said: dict[str, Any]) -> None:
     if workflow.draft is not None:
         draft = {**workflow.draft, **said}
         workflow.draft = documents.accept({name: value for name, value in draft.items() if value is not None})
-    rows.take_over(workflow, {**present, **said})
+    publishing.take_over(scope, workflow, {**present, **said})
 
 
 async def change_status(scope: Scope, workflow_id: UUID, verb: str, *, expected: int | None = None) -> Workflow:
@@ -102,6 +102,7 @@ async def change_status(scope: Scope, workflow_id: UUID, verb: str, *, expected:
     workflow = await rows.lock(scope, workflow_id, expected=expected, editable=False)
     workflow.status = rules.move(workflow.status, verb, version=workflow.version)
     await scope.flush()
+    await publishing.follow(scope, workflow)
     await schedules.follow(scope, workflow)
     return workflow
 

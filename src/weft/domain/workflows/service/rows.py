@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -58,16 +58,3 @@ def author(scope: Scope) -> UUID | None:
     """Who is recorded as creator: the person, also behind an API key; nobody for weft itself."""
     actor = scope.actor
     return None if actor.kind is ActorKind.system else actor.user_id or actor.id
-
-
-def take_over(workflow: Workflow, document: Mapping[str, Any]) -> None:
-    """Let the row say what the document says of itself. A half-drawn document may say nothing sensible of a word;
-    the row's word then stays."""
-    name, description, tags = document.get("name"), document.get("description"), document.get("tags") or []
-    if isinstance(name, str) and name.strip() and len(name) <= rules.MAX_NAME:
-        workflow.name = " ".join(name.split())
-        workflow.name_key = rules.name_key(name)
-    if description is None or (isinstance(description, str) and len(description) <= rules.MAX_DESCRIPTION):
-        workflow.description = description
-    if rules.are_tags(tags):
-        workflow.tags = tags

@@ -15,7 +15,7 @@ from weft.domain.workflows.errors import VersionNotFound
 from weft.domain.workflows.kinds import KindRegistry
 from weft.domain.workflows.parsing import Format
 from weft.domain.workflows.schemas import WorkflowCreate
-from weft.domain.workflows.service import drafts, lifecycle, rows, versions
+from weft.domain.workflows.service import drafts, lifecycle, publishing, rows, versions
 from weft.domain.workflows.service.versions import Saved
 
 
@@ -43,32 +43,43 @@ async def export(scope: Scope, workflow_id: UUID, *, number: int | None = None, 
     return documents.write(document, format)
 
 
-async def import_definition(
-    scope: Scope,
-    document: Mapping[str, Any],
-    *,
-    workflow_id: UUID | None = None,
-    client_id: UUID | None = None,
-    note: str = "",
-    kinds: KindRegistry | None = None,
-) -> Imported:
-    """Make the document the current version: of `workflow_id`, else of the workflow of that name, else of a new one.
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A document that can become a version."""
 
-    Refused as a whole when it is unsound; nothing is stored then. The draft becomes the document too, so work that
-    was only in the draft is replaced: the history keeps versions, not drafts.
+    document: dict[str, Any]
+    name: str
+    report: Report
+
+
+async def examine(document: Mapping[str, Any], kinds: KindRegistry | None = None) -> Sound:
+    """Check a document that is to be imported; takes a while, and needs no transaction.
+
+    Raises `NameMissing` and `DefinitionUnsound`.
     """
     accepted = documents.accept(document)
     name = rules.require_name(accepted.get("name"))
     report = await drafts.check_document(accepted, kinds)
     versions.refuse_unsound(report)
+    return Sound(accepted, name, report)
+
+
+async def import_definition(
+    scope: Scope, sound: Sound, *, workflow_id: UUID | None = None, client_id: UUID | None = None, note: str = ""
+) -> Imported:
+    """Make the document the current version: of `workflow_id`, else of the workflow of that name, else of a new one.
+
+    The draft becomes the document too, so work that was only in the draft is replaced: the history keeps versions, not
+    drafts.
+    """
     if workflow_id is None:
-        known = await scope.maybe(queries.by_name_key(scope.tenant_id, rules.name_key(name)))
+        known = await scope.maybe(queries.by_name_key(scope.tenant_id, rules.name_key(sound.name)))
         workflow_id = known.id if known is not None else None
     if workflow_id is None:
-        made = await lifecycle.create(scope, WorkflowCreate(definition=accepted, client_id=client_id))
-        saved = await versions.append(scope, made, accepted, note=note, report=report)
+        made = await lifecycle.create(scope, WorkflowCreate(definition=sound.document, client_id=client_id))
+        saved = await versions.append(scope, made, sound.document, note=note, report=sound.report)
         return Imported("created", saved)
-    return await _renew(scope, workflow_id, accepted, report, note=note, client_id=client_id)
+    return await _renew(scope, workflow_id, sound.document, sound.report, note=note, client_id=client_id)
 
 
 async def _renew(
@@ -85,7 +96,7 @@ async def _renew(
         await rows.require_client(scope, client_id)
         workflow.client_id = client_id
     workflow.draft = document
-    rows.take_over(workflow, document)
+    publishing.take_over(scope, workflow, document)
     async with rows.unique_name(workflow.name):
         await scope.flush()
     saved = await versions.append(scope, workflow, document, note=note, report=report)

@@ -17,7 +17,7 @@ from weft.domain.workflows.check import Report
 from weft.domain.workflows.errors import DefinitionUnsound, DraftMissing, VersionNotFound, WorkflowNotFound
 from weft.domain.workflows.kinds import KindRegistry
 from weft.domain.workflows.models import Workflow, WorkflowStep, WorkflowTransition, WorkflowVersion
-from weft.domain.workflows.service import drafts, rows
+from weft.domain.workflows.service import drafts, publishing, rows
 from weft.http.paging import Paged, PageQuery, page
 
 
@@ -59,7 +59,8 @@ async def save_version(
 ) -> Saved:
     """Make the draft the next version, in one transaction with the rows of its steps and transitions.
 
-    Raises `DefinitionUnsound` with every fault. A draft that equals the current version makes no new one.
+    Raises `DefinitionUnsound` with every fault, and `PublisherNeeded` where the version would run at once. A draft
+    that equals the current version makes no new one.
     """
     workflow = await rows.lock(scope, workflow_id, expected=expected)
     if workflow.draft is None:
@@ -87,7 +88,7 @@ async def rollback(
     saved = await append(scope, workflow, old.definition, note=note or f"Rollback to version {number}", kinds=kinds)
     if follows and saved.created:
         workflow.draft = old.definition
-        rows.take_over(workflow, old.definition)
+        publishing.take_over(scope, workflow, old.definition)
         async with rows.unique_name(workflow.name):
             await scope.flush()
     return saved
@@ -161,6 +162,7 @@ async def append(
         )
         if current.content_hash == content_hash:
             return Saved(workflow, current, created=False)
+    publishing.require_publisher(scope, workflow)
     if report is None:
         report = await drafts.check_document(document, kinds)
     refuse_unsound(report)
@@ -179,6 +181,7 @@ async def append(
     workflow.version = row.number
     workflow.current_version_id = row.id
     await scope.flush()
+    await publishing.follow(scope, workflow)
     return Saved(workflow, row, created=True, warnings=tuple(report.warnings))
 
 
