@@ -152,6 +152,33 @@ def test_push_is_for_development(profile: str, weft: Weft, monkeypatch: pytest.M
     assert "weft db generate" in noted
 
 
+@pytest.mark.parametrize("emptied", ["drop schema weft cascade;", None])
+def test_push_onto_an_empty_database_says_what_to_do_first(
+    emptied: str | None, weft: Weft, test_database: TestDatabase
+) -> None:
+    """As it was made, and as a rollback of everything leaves it."""
+    if emptied:
+        ask(test_database.owner, emptied)
+    else:
+        assert weft("db", "rollback", "--yes")[0] == 0
+    code, said, noted = weft("db", "push", "--yes")
+    assert (code, said) == (6, "")
+    assert "Nothing was changed" in noted
+    assert "Run `weft db migrate` first." in noted
+
+
+def test_what_only_an_administrator_may_push_is_refused_in_its_own_words(
+    weft: Weft, test_database: TestDatabase, cluster: Cluster
+) -> None:
+    database = test_database.admin.rpartition("/")[2]
+    ask(cluster.dsn(database), "alter table weft.clients owner to current_user;")
+    code, _, noted = weft("db", "push", "--yes")
+    assert code == 6
+    assert "Nothing was changed" in noted
+    assert "alter table weft.clients owner to weft_owner;" in noted
+    assert "No revision" not in noted
+
+
 def test_pull_writes_models_that_python_understands(weft: Weft, tmp_path: Path) -> None:
     code, said, _ = weft("db", "pull", "--out", "models.py")
     assert (code, said.startswith("models.py has the models of ")) == (0, True)
