@@ -1,8 +1,9 @@
 """Environment to values: read once by the command, the API or the worker, then handed down.
 
-A setting comes from `WEFT_*` in the environment, else from `weft.toml` (in the working directory, or where
-`WEFT_CONFIG` says), else from its default. A secret may stand in a file: `WEFT_MASTER_KEY_FILE`. A name that weft
-does not know is refused, with the one that was probably meant: a misspelt limit must not silently be no limit.
+A setting comes from `WEFT_*` in the environment, else from `.env` in the working directory, else from `weft.toml`
+(there, or where `WEFT_CONFIG` says), else from its default. A secret may stand in a file: `WEFT_MASTER_KEY_FILE`. A
+name that weft does not know is refused, with the one that was probably meant: a misspelt limit must not silently be no
+limit.
 
 `python -m weft.settings_reference` prints `docs/reference/settings.md`.
 """
@@ -21,6 +22,7 @@ from pydantic.fields import FieldInfo
 
 from weft.core.errors import Invalid, Issue
 from weft.settings_backup import BackupSettings
+from weft.settings_dotenv import Dotenv, read_dotenv
 from weft.settings_migrating import MigrateSettings
 from weft.settings_recovery import WalSettings
 from weft.settings_scale import ScaledDatabaseSettings
@@ -39,6 +41,7 @@ from weft.settings_studio import StudioSettings
 from weft.settings_upkeep import MaintainSettings, MonitorSettings
 
 PREFIX = "WEFT_"
+FILE = "weft.toml"
 
 OTHER_VARIABLES = {
     "WEFT_CONFIG": "The settings file to read instead of `weft.toml` in the working directory.",
@@ -51,6 +54,9 @@ OTHER_VARIABLES = {
     "WEFT_TEST_CLUSTER": "A superuser's address of a server made for tests, instead of one that the tests start.",
 }
 """Variables that are no settings of a server, but known all the same."""
+
+OF_COMMANDS = ("WEFT_URL", "WEFT_API_KEY", "WEFT_TOKEN", "WEFT_TENANT")
+"""Those that tell commands where to go and as whom: they count in the environment alone."""
 
 
 class SettingsInvalid(Invalid):
@@ -154,20 +160,33 @@ def describe() -> Iterator[Setting]:
 def load_settings(environ: Mapping[str, str], *, directory: Path | None = None) -> Settings:
     """Read, check and freeze all settings; raises one `SettingsInvalid` that names everything that is wrong.
 
-    `directory` is where `weft.toml` is looked for (default: the working directory).
+    `directory` is where `.env` and `weft.toml` are looked for (default: the working directory).
     """
-    issues: list[Issue] = []
+    directory = directory or Path.cwd()
+    dotenv = read_dotenv(directory)
+    issues: list[Issue] = [*dotenv.issues]
     known = {setting.name: setting for setting in describe()}
     values: dict[str, Any] = {"home": default_home(environ)}
     origins: dict[tuple[str, ...], str] = {}
-    _take_file(environ, directory or Path.cwd(), known, values, origins, issues)
-    _take_environment(environ, known, values, origins, issues)
+    _take_file(_named_file(environ, dotenv), directory, known, values, origins, issues)
+    _take_variables(dotenv.values, f" in {dotenv.path}", directory, known, values, origins, issues)
+    _take_variables(environ, "", directory, known, values, origins, issues)
     if not issues:
         try:
             return Settings.model_validate(values)
         except ValidationError as error:
             issues += [_as_issue(detail, origins) for detail in error.errors()]
     raise SettingsInvalid(issues)
+
+
+def files_read(environ: Mapping[str, str], directory: Path) -> list[Path]:
+    """The files that `load_settings` reads there, the stronger one first."""
+    dotenv = read_dotenv(directory)
+    return [path for path in (dotenv.path, directory / (_named_file(environ, dotenv) or FILE)) if path.is_file()]
+
+
+def _named_file(environ: Mapping[str, str], dotenv: Dotenv) -> str | None:
+    return environ.get("WEFT_CONFIG") or dotenv.values.get("WEFT_CONFIG")
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
@@ -211,15 +230,14 @@ def _default_words(field: str, information: FieldInfo) -> str:
 
 
 def _take_file(
-    environ: Mapping[str, str],
+    named: str | None,
     directory: Path,
     known: Mapping[str, Setting],
     values: dict[str, Any],
     origins: dict[tuple[str, ...], str],
     issues: list[Issue],
 ) -> None:
-    named = environ.get("WEFT_CONFIG")
-    path = directory / named if named else directory / "weft.toml"
+    path = directory / (named or FILE)
     if not named and not path.is_file():
         return
     try:
@@ -240,8 +258,10 @@ def _take_file(
             _put_from_file(values, setting, path.parent / str(value), f"'{key}' in {path}", issues)
 
 
-def _take_environment(
+def _take_variables(
     environ: Mapping[str, str],
+    place: str,
+    directory: Path,
     known: Mapping[str, Setting],
     values: dict[str, Any],
     origins: dict[tuple[str, ...], str],
@@ -254,14 +274,14 @@ def _take_environment(
         if name in known:
             if value != "":  # an empty variable is how many tools say "not set"
                 _put(values, known[name], value)
-                origins[_path(known[name])] = name
+                origins[_path(known[name])] = f"{name}{place}"
         elif name in files:
             if environ.get(files[name].name):
-                issues.append(Issue(f"Both {files[name].name} and {name} are set; keep one of them.", (name,)))
-            _put_from_file(values, files[name], Path(value), name, issues)
+                issues.append(Issue(f"Both {files[name].name} and {name} are set{place}; keep one of them.", (name,)))
+            _put_from_file(values, files[name], directory / value, f"{name}{place}", issues)
         else:
             candidates = [*known, *files, *OTHER_VARIABLES]
-            issues.append(Issue(f"weft does not know the setting {name}.{_meant(name, candidates)}", (name,)))
+            issues.append(Issue(f"weft does not know the setting {name}{place}.{_meant(name, candidates)}", (name,)))
 
 
 def _put(values: dict[str, Any], setting: Setting, value: object) -> None:

@@ -14,9 +14,10 @@ def reference() -> str:
         "",
         "<!-- Written by `python -m weft.settings_reference`; a test fails when it is out of date. -->",
         "",
-        "A setting comes from the environment, else from `weft.toml` in the working directory (or the file that",
-        "`WEFT_CONFIG` names), else from its default. Secrets (🔒) may stand in a file: add `_FILE` to the variable,",
-        "or `_file` to the key. Names that weft does not know are refused.",
+        "A setting comes from the environment, else from `.env` in the working directory, else from `weft.toml` there",
+        "(or the file that `WEFT_CONFIG` names), else from its default. Secrets (🔒) may stand in a file: add `_FILE`",
+        "to the variable, or `_file` to the key. Names that weft does not know are refused. Of `.env` only lines that",
+        'begin with `WEFT_` are read, `NAME=value` or `NAME="value"`; nothing in a value is replaced.',
     ]
     section: str | None = ""
     for setting in describe():
@@ -31,7 +32,8 @@ def reference() -> str:
         lines.append(
             f"| `{setting.name}`{lock} | `{setting.key}` | {setting.type} | {setting.default} | {setting.sentence} |"
         )
-    lines += ["", "## Other variables", "", "| variable | meaning |", "|---|---|"]
+    lines += ["", "## Other variables", "", "From the environment alone, but for `WEFT_CONFIG`.", ""]
+    lines += ["| variable | meaning |", "|---|---|"]
     lines += [f"| `{name}` | {sentence} |" for name, sentence in OTHER_VARIABLES.items()]
     return "\n".join(lines) + "\n"
 

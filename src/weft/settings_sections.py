@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, field_validator, model_validator
 
@@ -20,14 +21,36 @@ def _listed(value: object) -> object:
 Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
+SCHEMA: Final = "weft"
+"""Where the tables lie, whatever an address says."""
+
 SECRET: dict[str, JsonValue] = {"secret": True}
 
 
 def is_postgresql(value: str | None) -> str | None:
-    """An address of a PostgreSQL, as it is."""
-    if value is not None and value.partition("://")[0] not in ("postgresql", "postgres", "postgresql+asyncpg"):
+    """An address of a PostgreSQL, as the drivers take it."""
+    if value is None:
+        return None
+    if value.partition("://")[0] not in ("postgresql", "postgres", "postgresql+asyncpg"):
         raise ValueError("must look like postgresql://role:password@host:5432/database")
+    value = without_schema(value)
+    other = dict(parse_qsl(urlsplit(value).query)).get("schema")
+    if other is not None:
+        raise ValueError(
+            f"has schema={other[:63]}, but weft keeps its tables in the schema weft. Leave that part out; for a second "
+            "installation on the same server name another database"
+        )
     return value
+
+
+def without_schema(address: str) -> str:
+    """An address without `schema=public` (or `weft`), which other tools write and PostgreSQL does not know.
+
+    The rest stays letter by letter. Another schema stays too: it would not be the one that is used.
+    """
+    place, mark, query = address.partition("?")
+    kept = [part for part in query.split("&") if part not in ("schema=public", f"schema={SCHEMA}")]
+    return f"{place}{mark}{'&'.join(kept)}" if kept != [""] and kept else place
 
 
 class Section(BaseModel):

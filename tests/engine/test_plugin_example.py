@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from tests.docs.documents import DOCS, blocks
+from tests.docs.test_first_steps import Shell
 from tests.engine.conftest import Engine
 
 from weft.core.ports import HttpResponse
@@ -30,19 +32,8 @@ from weft.engine.vault import Vault
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "plugins" / "weft-step-csv"
 
-DOCUMENT = """\
-name: prices
-input: {type: object, properties: {file: {type: string}}}
-steps:
-  - {key: rows, type: csv_parse, config: {text: '{{ input.file }}', delimiter: ';'}}
-  - key: prices
-    type: csv_fetch
-    config: {url: 'https://prices.test/today.csv', headers: {Authorization: 'Bearer {{ secrets.prices }}'}}
-  - key: both
-    type: transform
-    config: {output: ['{{ steps.rows.output.rows.0.item }}', '{{ steps.prices.output.rows.0.price }}']}
-transitions: [{from: rows, to: prices}, {from: prices, to: both}]
-"""
+PAGE = blocks(DOCS / "guides" / "plugins.md")
+DOCUMENT = next(block.text for block in PAGE if block.words == ("file", "prices.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +98,13 @@ def test_its_own_tests_pass() -> None:
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "passed" in ran.stdout
+
+
+def test_the_guide_works_as_it_is_written(installed: Path, tmp_path: Path) -> None:
+    shell = Shell(tmp_path, PYTHONPATH=os.pathsep.join([str(installed), str(ROOT / "src")]))
+    for block in PAGE:
+        shell.run(block)
+    assert {block.kind for block in PAGE} == {"file", "offline", "says"}
 
 
 def test_commands_see_it_too(installed: Path, tmp_path: Path) -> None:

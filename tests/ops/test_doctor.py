@@ -407,10 +407,25 @@ class TestTheWhole:
         assert "WEFT_WORKER_BATCH" in about(report.answers, "settings").sentence
         assert not report.healthy
 
+    def test_it_says_where_the_settings_come_from_and_where_the_database_is(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("WEFT_PROFILE=staging\nWEFT_API_KEY=hush\n")
+        (tmp_path / "weft.toml").write_text("[api]\nport = 1\n")
+        url = "postgresql+asyncpg://ann:hush@127.0.0.1:1/shop?password=hush&schema=public"
+        report = examine({"WEFT_HOME": str(tmp_path / "home"), "WEFT_DATABASE_URL": url})
+        said, ignored = (answer for answer in report.answers if answer.topic == "settings")
+        assert said.sentence.startswith("Valid; the profile is staging. Read from the environment, and from ")
+        assert said.sentence.endswith(f"{tmp_path / '.env'} and {tmp_path / 'weft.toml'}.")
+        assert (
+            about(report.answers, "address").sentence == "postgresql+asyncpg://ann@127.0.0.1:1/shop?password=%2A%2A%2A"
+        )
+        assert (ignored.verdict, "WEFT_API_KEY" in ignored.sentence) == (WARNING, True)
+        assert "hush" not in json.dumps(report.as_json())
+
     def test_before_the_first_start(self, tmp_path: Path) -> None:
         report = examine({"WEFT_HOME": str(tmp_path / "home")})
         found = verdicts(report.answers)
         assert report.healthy
+        assert about(report.answers, "address").sentence.startswith("The embedded server's, in ")
         assert (found["database"], found["master key"], found["API"]) == (SKIPPED, SKIPPED, WARNING)
         assert not (tmp_path / "home").exists()
 

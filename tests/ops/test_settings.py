@@ -63,6 +63,67 @@ def test_weft_config_names_another_file(tmp_path: Path) -> None:
     assert "absent.toml cannot be read" in refusal(tmp_path, WEFT_CONFIG="absent.toml")
 
 
+DOTENV = r"""
+# one file for several programs
+DATABASE_URL="postgresql://somebody:else@h/d"
+export WEFT_DATABASE_URL='postgresql://a:p$w#d@h/d'  # the quotes keep it whole
+WEFT_PORT = 1234 # not the usual one
+WEFT_HOST="::1"
+WEFT_PROFILE=
+WEFT_SMTP_PASSWORD="a \"b\" \\ c"
+not a line
+"""
+
+
+def test_a_dotenv_in_the_working_directory_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(DOTENV)
+    settings = load(tmp_path, WEFT_SMTP_HOST="mail", WEFT_SMTP_SENDER="a@b.test", WEFT_SMTP_USER="u")
+    assert settings.database.url == "postgresql://a:p$w#d@h/d"
+    assert (settings.api.port, settings.api.host, settings.profile) == (1234, "::1", "development")
+    assert settings.smtp.password == r'a "b" \ c'
+
+
+def test_the_environment_wins_over_a_dotenv_and_that_over_the_file(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text('profile = "staging"\n[api]\nport = 1\nhost = "0.0.0.0"\n')
+    (tmp_path / ".env").write_text("WEFT_PORT=2\nWEFT_HOST=::1\nWEFT_CONFIG=other.toml\nWEFT_MASTER_KEY_FILE=key\n")
+    (tmp_path / "key").write_text("b")
+    settings = load(tmp_path, WEFT_PORT="3", WEFT_MASTER_KEY="a")
+    assert (settings.profile, settings.api.host, settings.api.port, settings.master_key) == ("staging", "::1", 3, "a")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("WEFT_PROT=1", "weft does not know the setting WEFT_PROT in {}. Did you mean WEFT_PORT?"),
+        ("WEFT_PORT=many", "WEFT_PORT in {} is not valid"),
+        ("WEFT_PORT", "{}, line 2: write WEFT_PORT=value"),
+        ("WEFT_PORT='1", "{}, line 2: write WEFT_PORT=value, in quotes that are closed"),
+    ],
+)
+def test_what_is_wrong_in_a_dotenv_is_said_with_its_place(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / ".env").write_text(f"\n{line}\n")
+    assert said.format(tmp_path / ".env") in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("postgresql://u:p@h:5432/d?schema=public", "postgresql://u:p@h:5432/d"),
+        ("postgresql://u:p@h/d?sslmode=require&schema=weft", "postgresql://u:p@h/d?sslmode=require"),
+        ("postgresql://u:p@h/d?schema=public&host=%2Ftmp", "postgresql://u:p@h/d?host=%2Ftmp"),
+        ("postgresql://u:p@h/d?", "postgresql://u:p@h/d"),
+    ],
+)
+def test_the_usual_schema_of_other_tools_is_left_out_of_an_address(tmp_path: Path, written: str, read: str) -> None:
+    assert load(tmp_path, WEFT_DATABASE_URL=written).database.url == read
+
+
+def test_an_address_with_another_schema_is_refused(tmp_path: Path) -> None:
+    message = refusal(tmp_path, WEFT_DATABASE_URL="postgresql://u:p@h/d?schema=second")
+    assert "WEFT_DATABASE_URL is not valid: has schema=second, but weft keeps its tables in the schema weft." in message
+    assert "name another database" in message
+
+
 def test_secrets_may_stand_in_files(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("c2VjcmV0\n")
     assert load(tmp_path, WEFT_MASTER_KEY_FILE=str(tmp_path / "key")).master_key == "c2VjcmV0"

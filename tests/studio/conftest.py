@@ -99,6 +99,7 @@ async def studio(database: Database, test_database: TestDatabase) -> AsyncIterat
             tenant: str | None = None,
             email: str | None = None,
             *,
+            role: str | None = None,
             writes: bool = False,
             owner: bool = True,
             entered: bool = True,
@@ -109,6 +110,7 @@ async def studio(database: Database, test_database: TestDatabase) -> AsyncIterat
                 owner=test_database.owner if owner else None,
                 tenant=tenant,
                 email=email,
+                role=role,
                 writes=writes,
                 operator="olga",
             )

@@ -15,7 +15,15 @@ from weft.db.database import Database
 from weft.db.scope import enter
 from weft.domain.identity.models import MemberStatus
 from weft.studio.doors import IDLE
-from weft.studio.errors import HostNotLoopback, MemberMissing, MemberNeedsTenant, TenantMissing, TenantNeeded
+from weft.studio.errors import (
+    HostNotLoopback,
+    MemberMissing,
+    MemberNeedsTenant,
+    RoleMissing,
+    RoleNeedsOperator,
+    TenantMissing,
+    TenantNeeded,
+)
 from weft.studio.serve import StudioPortTaken, listen
 
 
@@ -132,6 +140,39 @@ async def test_members_see_what_they_may(database: Database, studio: Open) -> No
     assert (refused.status_code, "audit:read" in refused.text) == (403, True)
 
 
+async def test_a_role_sees_what_it_may(database: Database, studio: Open, planter: Planter) -> None:
+    acme = await identity.tenant(database, "acme")
+    bolt = await planter.tenant("bolt")
+    await planter.plant("workflows", bolt, name="'Of Bolt'", name_key="'of bolt'")
+    role = await identity.role(database, acme, "audit:read", "workflows:read", name="Reviewer")
+    browser = await studio("acme", role=role, writes=True)
+    listed = await browser.get("/workflows/list")
+    assert (listed.status_code, "Of Bolt" in listed.text) == (200, False)
+    closed = await browser.get("/clients/list")
+    assert (closed.status_code, "clients:read" in closed.text) == (403, True)
+    assert "as the role Reviewer" in (await browser.get("/")).text
+    assert (await (await studio("acme", role="owner")).get("/clients/list")).status_code == 200
+    refused = await (await studio("acme", role="VIEWER")).get("/workflows/list")
+    assert (refused.status_code, "audit:read" in refused.text) == (403, True)
+
+    async with enter(database, system_actor(acme.tenant_id)) as scope:
+        await scope.raw.execute("delete from weft.role_permissions p using weft.roles r where r.id = p.role_id "
+                                "and r.name = 'Reviewer' and p.resource = 'workflows'")  # fmt: skip
+    assert (await browser.get("/workflows/list")).status_code == 403
+
+
+async def test_what_a_role_exports_is_the_operators_deed(database: Database, studio: Open) -> None:
+    acme = await identity.tenant(database, "acme")
+    role = await identity.role(database, acme, "audit:read", "roles:read", name="Reviewer")
+    browser = await studio("acme", role=role)
+    assert (await browser.get("/audit_logs/export", format="csv")).status_code == 200
+    async with enter(database, system_actor(acme.tenant_id)) as scope:
+        row = await scope.raw.fetchrow(
+            "select actor_name, actor_kind from weft.audit_logs where action = 'studio.exported'"
+        )
+    assert (row["actor_name"], row["actor_kind"]) == ("studio: olga as the role Reviewer", "system")
+
+
 async def test_without_the_owners_address_members_sign_in(database: Database, studio: Open) -> None:
     acme = await identity.tenant(database, "acme")
     auditor = await identity.somebody(database, acme, "audit:read")
@@ -175,6 +216,11 @@ async def test_a_wrong_start_is_refused(database: Database, studio: Open) -> Non
     for tenant, email, owner, refusal in starts:
         with pytest.raises(refusal):
             await studio(tenant, email, owner=owner)
+    for tenant, owner, refusal in (("acme", True, RoleMissing), ("acme", False, RoleNeedsOperator)):
+        with pytest.raises(refusal):
+            await studio(tenant, role="NOBODY", owner=owner)
+    with pytest.raises(MemberNeedsTenant):
+        await studio(None, role="OWNER")
 
 
 def test_it_listens_on_this_machine_only() -> None:

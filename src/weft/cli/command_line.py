@@ -64,7 +64,12 @@ COMMANDS: dict[str, Entry] = {
     "logout": _command("logout", "weft.cli.session:app", "Forget the sign-in."),
     "switch": _command("switch", "weft.cli.session:app", "Work in another of your tenants."),
     "whoami": _command("whoami", "weft.cli.session:app", "Show who is signed in, and where."),
-    "tenant": _group("Make and list tenants.", "weft.cli.tenant:app", "weft.cli.tenant_limits:app"),
+    "tenant": _group(
+        "Make, list, delete and restore tenants.",
+        "weft.cli.tenant:app",
+        "weft.cli.tenant_lifecycle:app",
+        "weft.cli.tenant_limits:app",
+    ),
     "member": _group("Who belongs to a tenant.", "weft.cli.member:app"),
     "role": _group("What members may do.", "weft.cli.role:app"),
     "key": _group("API keys for programs.", "weft.cli.key:app"),

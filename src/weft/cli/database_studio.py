@@ -24,8 +24,11 @@ def studio(
     tenant: Annotated[
         str | None, typer.Option(help="Look into this tenant only, by its slug; default: choose in the browser.")
     ] = None,
-    email: Annotated[
-        str | None, typer.Option("--as", help="See what this member of the tenant may see, and no more.")
+    eyes: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="EMAIL|ROLE", help="See what this member, or a role, of the tenant may see, and no more."
+        ),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Rows can be changed; every change is audited.")] = False,
     port: Annotated[
@@ -42,7 +45,8 @@ def studio(
 
     settings = load_settings(os.environ)
     bounds = Bounds(seconds=settings.studio.statement_seconds, export_rows=settings.studio.export_rows)
-    wish = Wish(tenant=tenant, email=email, writes=write, operator=_operator(), bounds=bounds)
+    email, role = (eyes, None) if eyes is None or "@" in eyes else (None, eyes)
+    wish = Wish(tenant=tenant, email=email, role=role, writes=write, operator=_operator(), bounds=bounds)
     with listen(host, settings.studio.port if port is None else port) as listener, reach(settings) as addresses:
         asyncio.run(serve(addresses, listener, wish, opened=lambda url: _show(url, open_), announce=_again))
 

@@ -15,14 +15,10 @@ from weft.cli.common import TenantName, Url, card, given, secret_from_stdin
 from weft.core.errors import Invalid
 
 if TYPE_CHECKING:
+    from weft.domain.identity.models import Tier
     from weft.domain.identity.service.tenants import NewTenant
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-
-_LIST = """
-select t.id::text as id, t.slug, t.name, t.tier, t.created_at,
-       (select count(*) from weft.tenant_users m where m.tenant_id = t.id) as members
-  from weft.tenants t where t.deleted_at is null order by t.slug"""
 
 
 class OwnerNeeded(Invalid):
@@ -35,19 +31,31 @@ class OwnerNeeded(Invalid):
         )
 
 
+def tier_of(written: str) -> Tier:
+    """Raises `BadParameter`."""
+    from weft.domain.identity.models import Tier
+
+    if written.upper() not in list(Tier):
+        raise typer.BadParameter(f"'{written}' is none of {', '.join(Tier)}.")
+    return Tier(written.upper())
+
+
 @app.command("list")
-def list_() -> None:
+def list_(
+    deleted: Annotated[bool, typer.Option("--deleted", help="Only those that can be restored.")] = False,
+) -> None:
     """List every tenant of this installation. Works on the database, as its owner."""
+    from weft.ops import tenants
     from weft.ops.installation import reach
     from weft.settings import load_settings
 
     with reach(load_settings(os.environ)) as addresses:
         if addresses.owner is None:
             raise OwnerNeeded
-        rows = asyncio.run(_all(addresses.owner))
-    output.rows(
-        rows, ["slug", "name", "tier", "members", "created_at", "id"], empty="No tenants yet: weft tenant create."
-    )
+        rows = asyncio.run(tenants.listed(addresses.owner, deleted=deleted))
+    when = "deleted_at" if deleted else "created_at"
+    empty = "No tenant was deleted." if deleted else "No tenants yet: weft tenant create."
+    output.rows(rows, ["slug", "name", "tier", "members", when, "id"], empty=empty)
 
 
 @app.command()
@@ -62,12 +70,10 @@ def create(
     ] = False,
 ) -> None:
     """Make a tenant with the built-in roles and its first OWNER. Works on the database, for operators."""
-    from weft.domain.identity.models import Tier
     from weft.ops.installation import reach
     from weft.settings import load_settings
 
-    if tier.upper() not in list(Tier):
-        raise typer.BadParameter(f"'{tier}' is none of {', '.join(Tier)}.")
+    chosen = tier_of(tier)
     password = secret_from_stdin("password") if password_stdin else None
     with reach(load_settings(os.environ)) as addresses:
         made = asyncio.run(
@@ -78,7 +84,7 @@ def create(
                 owner_email=owner_email,
                 owner_name=owner_name or owner_email,
                 owner_password=password,
-                tier=Tier(tier.upper()),
+                tier=chosen,
             )
         )
     facts = {
@@ -109,26 +115,21 @@ def usage(url: Url = None, tenant: TenantName = None) -> None:
 def update(
     name: Annotated[str | None, typer.Option(help="The new name.")] = None,
     settings: Annotated[str | None, typer.Option(help="All settings, as a JSON object.")] = None,
+    feature_flags: Annotated[
+        str | None, typer.Option(help="All feature flags, as a JSON object of true and false.")
+    ] = None,
     url: Url = None,
     tenant: TenantName = None,
 ) -> None:
     """Change the tenant that you are in."""
     client = connect(url, tenant)
-    change = given(name=name, settings=None if settings is None else _object(settings))
+    change = given(
+        name=name,
+        settings=None if settings is None else _object("--settings", settings, '{"week_starts": "monday"}'),
+        feature_flags=None if feature_flags is None else _object("--feature-flags", feature_flags, '{"beta": true}'),
+    )
     changed = client.patch("/tenant", change)
     output.result(changed, lambda: card(changed))
-
-
-async def _all(owner: str) -> list[dict[str, Any]]:
-    from weft.ops.connections import connect as open_connection
-
-    connection = await open_connection(owner, application="weft tenant list")
-    try:
-        async with connection.transaction(readonly=True):
-            await connection.execute("set local app.maintenance = 'on'")
-            return [dict(row) for row in await connection.fetch(_LIST)]
-    finally:
-        await connection.close()
 
 
 async def _create(dsn: str, **fields: Any) -> NewTenant:
@@ -160,11 +161,11 @@ def _room(found: dict[str, int]) -> str:
     )
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(option: str, text: str, example: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise typer.BadParameter(f"--settings is not JSON: {error}") from error
+        raise typer.BadParameter(f"{option} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise typer.BadParameter('--settings is one JSON object, such as \'{"week_starts": "monday"}\'.')
+        raise typer.BadParameter(f"{option} is one JSON object, such as '{example}'.")
     return value

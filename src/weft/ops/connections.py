@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from weft.core.errors import Unavailable
+from weft.settings_sections import without_schema
 
 if TYPE_CHECKING:
     import asyncpg
@@ -37,7 +38,7 @@ async def connect(dsn: str, *, application: str = "weft") -> asyncpg.Connection:
 
 def driver_dsn(dsn: str) -> str:
     """The plain form that asyncpg reads, also of an address written for SQLAlchemy (`postgresql+asyncpg://`)."""
-    scheme, separator, rest = dsn.partition("://")
+    scheme, separator, rest = without_schema(dsn).partition("://")
     return f"{scheme.partition('+')[0]}{separator}{rest}"
 
 
@@ -69,7 +70,9 @@ def without_password(dsn: str) -> str:
     parts = urlsplit(dsn)
     credentials, _, host = parts.netloc.rpartition("@")
     user = credentials.partition(":")[0]
-    query = urlencode([(key, "***" if key == "password" else value) for key, value in parse_qsl(parts.query)])
+    query = urlencode(
+        [(key, "***" if key in ("password", "sslpassword") else value) for key, value in parse_qsl(parts.query)]
+    )
     return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host, query=query))
 
 
@@ -85,6 +88,8 @@ def _advice(error: Exception) -> str:
             return f"{said}. The server has no free connection: raise max_connections or stop other clients."
         case "57P03":
             return f"{said}. The server is starting or stopping: try again in a moment."
+        case "42704":
+            return f"{said}. What stands behind the ? of the address has to be something that PostgreSQL knows."
         case "42501":
             return f"{said}. The role may not connect to this database: run `weft db init --admin-url ...`."
         case _:

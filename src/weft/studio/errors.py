@@ -29,7 +29,7 @@ class MemberNeedsTenant(Invalid):
     code = "studio_member_needs_tenant"
 
     def __init__(self) -> None:
-        super().__init__("--as names a member: say of which tenant with --tenant.")
+        super().__init__("--as names a member or a role: say of which tenant with --tenant.")
 
 
 class TenantMissing(NotFound):
@@ -45,6 +45,26 @@ class MemberMissing(NotFound):
     def __init__(self, email: str) -> None:
         super().__init__(
             f"'{email[:200]}' is no active member of this tenant. `weft member list` shows those there are."
+        )
+
+
+class RoleMissing(NotFound):
+    code = "studio_role_missing"
+
+    def __init__(self, role: str) -> None:
+        super().__init__(
+            f"There is no role '{role[:80]}' in this tenant. `weft role list` shows those there are; a member is named "
+            "by the e-mail address."
+        )
+
+
+class RoleNeedsOperator(Forbidden):
+    code = "studio_role_needs_operator"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Looking as a role is for operators, who know the owner's address (WEFT_DATABASE_OWNER_URL). Without it "
+            "members sign in, and see what they may: leave --as out."
         )
 
 

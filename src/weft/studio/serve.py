@@ -46,6 +46,7 @@ class Wish:
     writes: bool
     operator: str
     bounds: Bounds
+    role: str | None = None
 
 
 class _Server(uvicorn.Server):
@@ -84,6 +85,7 @@ async def serve(
             owner=addresses.owner,
             tenant=wish.tenant,
             email=wish.email,
+            role=wish.role,
             writes=wish.writes,
             operator=wish.operator,
         )

@@ -1,8 +1,8 @@
 """As whom the studio looks: an operator in a tenant of their choice, or a member with what a member may see.
 
-Whoever holds the owner's address may choose any tenant, and may look through a member's eyes. Everybody else signs in,
-as a member of the tenant that was named at the start. Either way the rows come by the application role, under row
-security.
+Whoever holds the owner's address may choose any tenant, and may look through a member's eyes, or as anybody who has a
+role and nothing beside it. Everybody else signs in, as a member of the tenant that was named at the start. Either way
+the rows come by the application role, under row security.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft.core.actor import SYSTEM_ID, Actor, ActorKind, system_actor
 from weft.core.errors import WeftError
 from weft.core.ids import new_id
 from weft.db.database import Database
-from weft.db.scope import enter
+from weft.db.scope import Scope, enter
 from weft.domain.identity import access
 from weft.domain.identity.addresses import email_key
 from weft.domain.identity.service import sessions, tenants
@@ -28,6 +28,8 @@ from weft.studio.errors import (
     MemberMissing,
     MemberNeedsTenant,
     ReadOnly,
+    RoleMissing,
+    RoleNeedsOperator,
     SignInNeeded,
     StudioForbidden,
     TableClosed,
@@ -119,6 +121,7 @@ class Viewers:
         owner: str | None,
         tenant: TenantFacts | None,
         member: UUID | None,
+        role: str | None,
         email: str | None,
         writes: bool,
         operator: str,
@@ -129,6 +132,7 @@ class Viewers:
         self.writes = writes
         self._owner = owner
         self._member = member
+        self._role = role
         self._operator = operator
 
     @property
@@ -141,31 +145,34 @@ class Viewers:
         return self._owner is None
 
     async def of(self, session: Session, ip: str | None) -> Viewer:
-        """Raises `SignInNeeded`, `StudioForbidden`, `MemberMissing`, and refusals of credentials."""
+        """Raises `SignInNeeded`, `StudioForbidden`, `MemberMissing`, `RoleMissing`, and refusals of credentials."""
         facts = Facts(ip, AGENT, str(new_id()))
         if self._owner is None:
             if session.token is None:
                 raise SignInNeeded
             async with access.open_scope(self.database, _Credential(session.token), facts, read_only=True) as scope:
                 return self._as_member(scope.actor, f"studio: {scope.actor.name}")
-        if self._member is None or self.tenant is None:
+        if self.tenant is None or (self._member is None and self._role is None):
             return self._as_operator(session, facts)
-        return self._as_member(*await self._borrowed(self._member, self.tenant.id, facts))
+        return self._as_member(*await self._borrowed(self.tenant.id, facts))
 
     def _as_operator(self, session: Session, facts: Facts) -> Viewer:
         chosen = self.tenant or session.tenant
         actor = system_actor(chosen.id if chosen else NOWHERE, f"studio: {self._operator}", facts.correlation_id)
         return Viewer(replace(actor, ip=facts.ip, user_agent=AGENT), chosen, is_operator=True, writes=self.writes)
 
-    async def _borrowed(self, user_id: UUID, tenant_id: UUID, facts: Facts) -> tuple[Actor, str]:
-        """What a member may, while the log says that it was an operator who looked through these eyes."""
+    async def _borrowed(self, tenant_id: UUID, facts: Facts) -> tuple[Actor, str]:
+        """What a member or a role may, while the log says that it was an operator who looked through these eyes."""
         nobody = replace(system_actor(tenant_id, "", facts.correlation_id), ip=facts.ip, user_agent=AGENT)
         async with enter(self.database, nobody, read_only=True) as scope:
-            actor = await access.member_actor(scope, user_id)
-        if actor is None:
-            raise MemberMissing(str(user_id))
-        name = f"studio: {self._operator} as {actor.name}"
-        return replace(actor, id=SYSTEM_ID, kind=ActorKind.system), name
+            if self._member is not None:
+                if (actor := await access.member_actor(scope, self._member)) is None:
+                    raise MemberMissing(str(self._member))
+                name = actor.name
+            else:
+                actor = await _of_role(scope, str(self._role))
+                name = f"the role {actor.name}"
+        return replace(actor, id=SYSTEM_ID, kind=ActorKind.system), f"studio: {self._operator} as {name}"
 
     def _as_member(self, actor: Actor, name: str) -> Viewer:
         if not actor.may(rules.ENTRANCE):
@@ -216,14 +223,30 @@ class Viewers:
         return found
 
 
+async def _of_role(scope: Scope, role: str) -> Actor:
+    actor = await access.role_actor(scope, role)
+    if actor is None:
+        raise RoleMissing(role)
+    return actor
+
+
 async def prepare(
-    database: Database, *, owner: str | None, tenant: str | None, email: str | None, writes: bool, operator: str
+    database: Database,
+    *,
+    owner: str | None,
+    tenant: str | None,
+    email: str | None,
+    role: str | None = None,
+    writes: bool,
+    operator: str,
 ) -> Viewers:
-    """Find the tenant and the member that the command names. Raises `TenantNeeded` and its like."""
+    """Find the tenant, and the member or the role, that the command names. Raises `TenantNeeded` and its like."""
     if tenant is None and owner is None:
         raise TenantNeeded
-    if tenant is None and email is not None:
+    if tenant is None and (email is not None or role is not None):
         raise MemberNeedsTenant
+    if role is not None and owner is None:
+        raise RoleNeedsOperator
     chosen, member = None, None
     if tenant is not None:
         tenant_id = await tenants.find(database, tenant)
@@ -235,12 +258,15 @@ async def prepare(
                 member = await scope.raw.fetchval(_MEMBER, tenant_id, email_key(email))
                 if member is None:
                     raise MemberMissing(email)
+            if role is not None:
+                await _of_role(scope, role)
         chosen = TenantFacts(tenant_id, tenant, name)
     return Viewers(
         database,
         owner=owner,
         tenant=chosen,
         member=UUID(int=member.int) if member is not None else None,
+        role=role,
         email=email,
         writes=writes,
         operator=operator,

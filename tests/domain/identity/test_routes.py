@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx2
 import pytest
 from tests.factories import api as serving
@@ -253,7 +255,15 @@ async def test_the_tenant_is_shown_and_changed_with_its_version(
     assert changed.headers["etag"] == '"2"'
     stale = await api.patch("/v1/tenant", json={"name": "Late"}, headers={**headers, "If-Match": '"1"'})
     assert stale.status_code == 412
-    for wrong in ({"name": None}, {"name": " "}, {"slug": "other"}, {"settings": None}):
+    flags = await api.patch("/v1/tenant", json={"feature_flags": {"beta.editor": True, "dark": False}}, headers=headers)
+    assert flags.json()["feature_flags"] == {"beta.editor": True, "dark": False}
+    assert flags.json()["settings"] == {"week_starts": "monday"}
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"name": None}, {"name": " "}, {"slug": "other"}, {"settings": None}, {"tier": "PRO"},
+        {"feature_flags": None}, {"feature_flags": {"beta": "yes"}}, {"feature_flags": {"beta": 1}},
+        {"feature_flags": {"9": True}}, {"feature_flags": {f"f{n}": True for n in range(201)}},
+    )  # fmt: skip
+    for wrong in wrongs:
         assert (await api.patch("/v1/tenant", json=wrong, headers=headers)).status_code == 422, wrong
     only_name = await api.patch("/v1/tenant", json={"name": "Acme Inc"}, headers=headers)
     assert only_name.json()["settings"] == {"week_starts": "monday"}

@@ -14,6 +14,7 @@ from weft.domain.workflows import certainty, readings
 from weft.domain.workflows import check as checking
 from weft.domain.workflows.check import Report, check
 from weft.domain.workflows.kinds import KindRegistry
+from weft.engine import registry
 from weft.expressions.compile import compile_value
 
 CLOSED = {
@@ -172,7 +173,7 @@ def test_an_expression_that_cannot_be_read(text: str, words: str) -> None:
     [
         ("{{ inptu.amount }}", "reference_unknown", "there is nothing called `inptu`. Did you mean `input`?"),
         ("{{ first.output }}", "reference_unknown", "written `steps.first.output`"),
-        ("{{ amount }}", "reference_unknown", "written `input.amount`"),
+        ("{{ amount }}", "reference_unknown", "Write `input.amount`: names are written in full."),
         ("{{ input.amuont }}", "field_unknown", "`input` has no field `amuont`. Did you mean `input.amount`?"),
         ("{{ input.zzz }}", "field_unknown", "There are `amount`, `customer`, `lines`."),
         ("{{ input.amount.x }}", "field_unknown", "`input.amount` has no field `x`: it is a number."),
@@ -496,6 +497,35 @@ def test_conditions_that_cannot(when: Any, code: str, path: tuple[str | int, ...
     assert error.code == code
     assert error.path == ("transitions", 0, "when", *path)
     assert error.message.startswith("The transition from 'a' to 'b': ")
+
+
+def bare(name: str, source: dict[str, Any]) -> str:
+    """What is said of a condition on a name alone, in the words of other tools."""
+    when = {"field": name, "operator": "equals", "value": True}
+    steps = [step("first", "set", config={"vars": {"seen": 1}}), source, step("b", "end"), step("c", "end")]
+    arrows: list[dict[str, Any]] = [
+        {"from": "first", "to": "a"},
+        {"from": "a", "to": "b", "when": when},
+        {"from": "a", "to": "c", "default": True},
+    ]
+    registry.kinds()
+    (error,) = check(definition(steps=steps, transitions=arrows, input=CLOSED)).errors
+    return error.message
+
+
+def test_a_bare_name_is_told_where_it_stands() -> None:
+    decides = step("a", "transform", config={"output": {"approved": True, "amount": 2}})
+    assert "Write `steps.a.output.approved`: names" in bare("approved", decides)
+    assert "Write `input.amount` or `steps.a.output.amount`: names" in bare("amount", decides)
+    assert "Write `vars.seen` or " in bare("seen", decides)
+
+
+def test_a_bare_name_that_nobody_is_known_to_give_is_told_where_it_could_stand() -> None:
+    anything = step("a", "code", config={"code": "1"})
+    assert "`input.approved`, `vars.approved`, or what a step gave, `steps.a.output.approved`." in bare(
+        "approved", anything
+    )
+    assert "`steps.<key>.output.approved`." in bare("approved", step("a", "condition"))
 
 
 def test_conditions_and_bare_expressions_in_a_config() -> None:

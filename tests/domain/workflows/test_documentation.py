@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from weft.cli.workflow import app
+from weft.cli import command_line
 from weft.domain.workflows import building, parsing
 from weft.domain.workflows.check import check
 from weft.domain.workflows.kinds import installed
@@ -61,9 +61,7 @@ def test_limits_are_those_of_the_code() -> None:
 
 
 def test_commands_in_the_guide_exist() -> None:
-    from typer.main import get_group
-
-    group: Any = get_group(app)
+    group: Any = command_line.load("workflow")
     said = set(re.findall(r"weft workflow ([a-z-]+)", GUIDE))
     assert said <= set(group.commands)
     assert {"check", "apply", "diff", "rollback", "export", "trigger"} <= said

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,14 +154,64 @@ def test_push_is_for_development(profile: str, weft: Weft, monkeypatch: pytest.M
     assert "weft db generate" in noted
 
 
-def test_pull_writes_models_that_python_understands(weft: Weft, tmp_path: Path) -> None:
+@pytest.mark.parametrize("emptied", ["drop schema weft cascade;", None])
+def test_push_onto_an_empty_database_says_what_to_do_first(
+    emptied: str | None, weft: Weft, test_database: TestDatabase
+) -> None:
+    """As it was made, and as a rollback of everything leaves it."""
+    if emptied:
+        ask(test_database.owner, emptied)
+    else:
+        assert weft("db", "rollback", "--yes")[0] == 0
+    code, said, noted = weft("db", "push", "--yes")
+    assert (code, said) == (6, "")
+    assert "Nothing was changed" in noted
+    assert "Run `weft db migrate` first." in noted
+
+
+def test_what_only_an_administrator_may_push_is_refused_in_its_own_words(
+    weft: Weft, test_database: TestDatabase, cluster: Cluster
+) -> None:
+    database = test_database.admin.rpartition("/")[2]
+    ask(cluster.dsn(database), "alter table weft.clients owner to current_user;")
+    code, _, noted = weft("db", "push", "--yes")
+    assert code == 6
+    assert "Nothing was changed" in noted
+    assert "alter table weft.clients owner to weft_owner;" in noted
+    assert "No revision" not in noted
+
+
+_QUERY = """
+import asyncio, sys
+import models, sqlalchemy
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import configure_mappers
+
+async def main():
+    configure_mappers()
+    engine = create_async_engine(sys.argv[1].replace("postgresql://", "postgresql+asyncpg://"))
+    async with AsyncSession(engine) as session:
+        query = sqlalchemy.select(models.ExecutionPlaces).join(models.ExecutionPlaces.workflow_executions)
+        print((await session.scalars(query)).all())
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+def test_pull_writes_models_that_python_understands(weft: Weft, tmp_path: Path, test_database: TestDatabase) -> None:
     code, said, _ = weft("db", "pull", "--out", "models.py")
     assert (code, said.startswith("models.py has the models of ")) == (0, True)
     models = (tmp_path / "models.py").read_text()
-    compile(models, "models.py", "exec")
     assert "class Clients(Base):" in models
     assert "alembic_version" not in models
     assert "audit_logs_2" not in models
+    assert "class ExecutionPlaces(Base):" in models  # a key that is also a reference is no inheritance
+    (tmp_path / "query.py").write_text(_QUERY)
+    ran = subprocess.run(
+        [sys.executable, "query.py", test_database.owner], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (0, "[]\n"), ran.stderr
     code, _, noted = weft("db", "pull", "--out", "models.py")
     assert code == 6
     assert "left alone" in noted

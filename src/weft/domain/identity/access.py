@@ -90,6 +90,17 @@ async def member_actor(scope: Scope, user_id: UUID) -> Actor | None:
     return _actor(replace(scope.actor, kind=ActorKind.user), dict(row) | {"scopes": None, "key_name": None})
 
 
+async def role_actor(scope: Scope, name: str) -> Actor | None:
+    """Somebody with this role of the scope's tenant, and with nothing beside it: nobody in particular. None when there
+    is no such role."""
+    role = await scope.maybe(queries.role_by_name(scope.tenant_id, rules.builtin(name) or name))
+    if role is None:
+        return None
+    held = await scope.all(queries.permissions_of_roles(scope.tenant_id, [role.id]))
+    permissions = frozenset(f"{one.resource}:{one.action}" for one in held)
+    return replace(scope.actor, name=role.name, user_id=None, permissions=permissions, everything=False)
+
+
 def matches_tenant(wanted: str, tenant_id: UUID, slug: str) -> bool:
     """Whether somebody who wrote `wanted` (a slug or an id) means this tenant."""
     return _names(wanted, tenant_id, slug)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, JsonValue, StringConstraints
+from pydantic import AwareDatetime, Field, JsonValue, StrictBool, StringConstraints
 
 from weft.domain.identity import rules
 from weft.domain.identity.models import GrantEffect, MemberStatus, Tier
@@ -18,6 +18,8 @@ Email = Annotated[
 ]
 Password = Annotated[str, Field(max_length=1000, json_schema_extra={"format": "password"})]
 RoleName = Annotated[str, Field(min_length=1, max_length=200, examples=["MEMBER"])]
+FlagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,99}$")]
+FeatureFlags = Annotated[dict[FlagName, StrictBool], Field(max_length=200)]
 PERMISSION_WORDS: dict[str, JsonValue] = {"enum": [rules.word(permission) for permission in rules.PERMISSIONS]}
 """For the documentation; the service itself refuses others, and says where the list is."""
 PermissionWord = Annotated[str, Field(max_length=100, examples=["workflows:read"], json_schema_extra=PERMISSION_WORDS)]
@@ -84,10 +86,13 @@ class TenantRead(TenantBrief):
 
 
 class TenantUpdate(Input):
-    """Only what is sent changes; `settings` is replaced whole."""
+    """Only what is sent changes; `settings` and `feature_flags` are replaced whole."""
 
     name: Name = Field(default_factory=str)
     settings: dict[str, Any] = Field(default_factory=dict)
+    feature_flags: FeatureFlags = Field(
+        default_factory=dict, description="Flags of your own programs, by name: true or false. weft itself has none."
+    )
 
 
 class MemberCreate(Input):

@@ -220,9 +220,8 @@ class _Check:
                 continue
             level = seen[arrow.around]
             source, target = arrow.transition["from"], arrow.transition["to"]
-            place = Spotted(
-                f"The transition from '{source}' to '{target}'", level, _facts(level, str(source), before=False)
-            )
+            facts = _facts(level, str(source), before=False)
+            place = Spotted(f"The transition from '{source}' to '{target}'", level, facts, after=str(source))
             readings.collect_condition(self.collected, place, when, (*arrow.at, "when"))
 
     def _read_output(self, top: Level) -> None:

@@ -43,11 +43,13 @@ class Spotted:
     facts: int
     may_use_secrets: bool = False
     also: frozenset[str] = frozenset()
+    after: str = ""
 
     def reading(self, at: Where, text: str, paths: frozenset[str], *, tolerates_missing: bool = False) -> Reading:
         return Reading(
-            self.who, at, text, paths, self.level, self.facts, self.may_use_secrets, tolerates_missing, self.also
-        )
+            self.who, at, text, paths, self.level, self.facts, self.may_use_secrets, tolerates_missing, self.also,
+            self.after,
+        )  # fmt: skip
 
 
 def collect_step(

@@ -28,6 +28,10 @@ EXECUTION: Final = (
 )
 
 
+MOST_PLACES: Final = 3
+"""Places that an error proposes for a bare name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """One graph of the definition as its expressions see it. `around` is the level of the for-each that holds it.
@@ -86,6 +90,7 @@ class Reading:
     may_use_secrets: bool = False
     tolerates_missing: bool = False  # asks whether the field exists
     also: frozenset[str] = frozenset()  # names that only this place knows, such as `event`
+    after: str = ""  # the key of the step whose transition it stands on
 
 
 @dataclass(slots=True)
@@ -135,12 +140,37 @@ def judge(reading: Reading, around: Surroundings, findings: Findings) -> None:
 def _judge_unknown(reading: Reading, around: Surroundings, path: str, root: str, findings: Findings) -> None:
     if root in _all_keys(reading.level):
         mend = f"The output of the step is written `steps.{root}.output`."
-    elif isinstance(around.input, Mapping) and root in around.input.get("properties", {}):
-        mend = f"The field of the input is written `input.{root}`."
+    elif places := _places_of(reading.level, around, root):
+        mend = f"Write {' or '.join(f'`{place}`' for place in places)}: names are written in full."
+    elif near := nearest_word(root, ROOTS):
+        mend = f"Did you mean `{near}`?"
     else:
-        near = nearest_word(root, ROOTS)
-        mend = f"Did you mean `{near}`?" if near else f"There are {', '.join(f'`{one}`' for one in ROOTS)}."
+        mend = f"Names are written in full, from where they stand: `input.{root}`, `vars.{root}`, or what a step gave, "
+        mend += f"`steps.{_likely_giver(reading, root) or '<key>'}.output.{root}`."
     findings.add(reading, f"there is nothing called `{root}`. {mend}", "reference_unknown", path=path)
+
+
+def _places_of(level: Level | None, around: Surroundings, name: str) -> list[str]:
+    """Where something of that name is known to stand. A bare name is not looked up: a step that is added later, and
+    gives the same name, would silently change what is meant."""
+    found = []
+    if isinstance(around.input, Mapping) and name in around.input.get("properties", {}):
+        found.append(f"input.{name}")
+    if around.variables and name in around.variables:
+        found.append(f"vars.{name}")
+    while level is not None:
+        for key, schema in level.outputs.items():
+            if isinstance(schema, Mapping) and name in schema.get("properties", {}):
+                found.append(f"steps.{key}.output.{name}")
+        level = level.around
+    return list(dict.fromkeys(found))[:MOST_PLACES]
+
+
+def _likely_giver(reading: Reading, name: str) -> str | None:
+    """The step before a transition, unless its output cannot have the field."""
+    schema = reading.level.outputs.get(reading.after) if reading.after else None
+    absent = schema is not None and isinstance(schema_paths.look(schema, [name]), Absent)
+    return None if absent else reading.after or None
 
 
 def _judge_secret(reading: Reading, path: str, findings: Findings) -> None:

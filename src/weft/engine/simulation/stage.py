@@ -3,7 +3,7 @@
 `ScriptStage` answers from a script, and where the script says nothing, with a sample of what the step's kind puts out.
 A kind that knows better what a plausible answer is has a method
 
-    def rehearse(self, call: Call, draws: Draws) -> Done | Failed
+    def rehearse(self, call: Call, draws: Draws) -> Done | Failed  # may raise `ConfigWrong`
 
 which is all that a new kind (an approval, an agent, a plug-in's) needs to take part; without it the sample is drawn
 from its outputs' schema. Nothing here, and nothing that a stage is given, reaches outside this process.
@@ -28,6 +28,7 @@ from weft.engine.simulation.errors import MOST_COST, CostUnclear
 from weft.engine.simulation.positions import Position
 from weft.engine.simulation.samples import sample
 from weft.engine.simulation.script import Answer, Script
+from weft.engine.steps.base import ConfigWrong
 from weft.expressions.compile import Compiled
 from weft.expressions.guard import Guard
 
@@ -194,10 +195,14 @@ def _cost(value: Any) -> Decimal:
 
 
 def default_of(cue: Cue) -> Done | Failed:
-    """A plausible answer of the step's kind: always a success, the same for the same run, visit and attempt."""
+    """A plausible answer of the step's kind, the same for the same run, visit and attempt: a success, unless the
+    config is one with which the step itself would fail."""
     kind = cue.step.kind
     if isinstance(kind, Rehearsing):
-        return kind.rehearse(cue.call, cue.draws)
+        try:
+            return kind.rehearse(cue.call, cue.draws)
+        except ConfigWrong as wrong:
+            return wrong.failed
     outputs = getattr(kind, "outputs", None)
     schema = outputs(cue.step.raw) if callable(outputs) else getattr(kind, "outputs_schema", None)
     return Done(sample(schema, cue.draws))

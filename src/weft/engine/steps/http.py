@@ -11,9 +11,9 @@ from weft.domain.workflows.kinds import Where
 from weft.engine.kinds import Call, Ports
 from weft.engine.outcomes import Done, Failed, Outcome
 from weft.engine.steps.base import ErrandStep, config_of, output_of
-from weft.engine.steps.http_answer import MODES, PATTERN_OF_STATUS, judge
+from weft.engine.steps.http_answer import MODES, PATTERN_OF_STATUS, first_expected, judge
 from weft.engine.steps.http_request import METHODS, SCALAR, host_of, request_of, url_fault, why_not_header
-from weft.engine.steps.values import DURATION, is_expression
+from weft.engine.steps.values import DURATION, is_expression, text
 from weft.interpreter.durations import DurationUnclear, parse_duration
 
 LONGEST: Final = 300.0
@@ -158,10 +158,15 @@ class Http(ErrandStep):
         return judge(call, request, response)
 
     def rehearse(self, call: Call, draws: object) -> Done:
-        """What a simulation answers with when its script says nothing: the first status that is expected, no body."""
+        """The first status that is expected, and a body of the sort that `response` gives, with nothing in it."""
         del draws
-        named = [status for status in call.config.get("expect") or () if isinstance(status, int)]
-        return Done({"status": named[0] if named else 200, "headers": {}, "body": {}})
+        body: dict[str, Any] | str | None = {}
+        match text(call.config, "response", "auto"):
+            case "text" | "base64":
+                body = ""
+            case "none":
+                body = None
+        return Done({"status": first_expected(call.config), "headers": {}, "body": body})
 
 
 def _is_longer(written: object) -> bool:

@@ -87,6 +87,16 @@ def _expected(config: Mapping[str, Any], status: int) -> bool:
     return any(_matches(one, status) for one in expect)
 
 
+def first_expected(config: Mapping[str, Any]) -> int:
+    """The lowest status that the first entry of `expect` admits: what a plausible answer has."""
+    expect = config.get("expect")
+    first = expect[0] if isinstance(expect, (list, tuple)) and expect else 200
+    status = next((status for status in range(200, 600) if _matches(first, status)), None)
+    if status is None:
+        raise wrong("expect", "a list of statuses such as 200 or 2xx", first)
+    return status
+
+
 def _matches(expected: object, status: int) -> bool:
     if isinstance(expected, str):
         written = expected.strip().lower()

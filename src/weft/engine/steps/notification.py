@@ -8,7 +8,7 @@ from typing import Any, Final
 from weft.core.errors import Issue
 from weft.domain.workflows.kinds import Where
 from weft.engine.kinds import Call, Ports
-from weft.engine.outcomes import Outcome
+from weft.engine.outcomes import Done, Outcome
 from weft.engine.steps import notification_email, notification_http
 from weft.engine.steps.base import ErrandStep, config_of
 from weft.engine.steps.http_request import SCALAR, host_of, url_fault
@@ -111,6 +111,7 @@ class Notification(ErrandStep):
     )
     outputs_schema: Mapping[str, Any] | None = {
         "type": "object",
+        "required": ["channel", "message_id"],
         "properties": {
             "channel": {"type": "string", "description": "The way that was taken."},
             "message_id": {"type": "string", "description": "The message's id: the same whenever it is sent again."},
@@ -155,6 +156,18 @@ class Notification(ErrandStep):
                 return await notification_http.send_webhook(call, config, ports)
             case "chat":
                 return await notification_http.send_chat(call, config, ports)
+            case other:
+                raise wrong("channel", f"one of {', '.join(CHANNELS)}", other)
+
+    def rehearse(self, call: Call, draws: object) -> Done:
+        """As if it had been sent: the server took it for everybody, or the other side answered with 200."""
+        del draws
+        config = straightened(call.config)
+        match channel_of(config):
+            case "email":
+                return notification_email.rehearsed(call, config)
+            case "webhook" | "chat" as channel:
+                return notification_http.sent(call, channel, 200)
             case other:
                 raise wrong("channel", f"one of {', '.join(CHANNELS)}", other)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from weft.core.errors import Issue, WeftError
@@ -20,7 +21,8 @@ LONGEST_SUBJECT: Final = 500
 LONGEST_NAME: Final = 200
 
 _MAILBOX: Final = re.compile(r'\s*(?:"?(?P<name>[^<>"]*?)"?\s*<(?P<address>[^<>\s]+)>|(?P<bare>[^<>\s,;"]+))\s*')
-_FIELDS: Final = ("to", "cc", "bcc", "reply_to")
+_RECIPIENTS: Final = ("to", "cc", "bcc")
+_FIELDS: Final = (*_RECIPIENTS, "reply_to")
 
 
 class AddressWrong(ValueError):
@@ -34,7 +36,7 @@ async def send(call: Call, config: Mapping[str, Any], ports: Ports) -> Outcome:
     if not boxes["to"]:
         raise wrong("to", "at least one address", None)
     email = Email(
-        message_id=f"<{message_id(call)}@weft>",
+        message_id=_identity(call),
         at=call.now,
         subject=_one_line(message.subject),
         text=message.text,
@@ -55,18 +57,37 @@ async def send(call: Call, config: Mapping[str, Any], ports: Ports) -> Outcome:
     except MailError as error:
         data = {"refused": _refused(error.refused)} if error.refused else None
         return Failed(error.kind, error.message, retryable=error.retryable, data=data)
-    return _sent(email, delivery)
+    return _sent(call, email, delivery)
 
 
-def _sent(email: Email, delivery: MailDelivery) -> Done:
-    output = {
+def rehearsed(call: Call, config: Mapping[str, Any]) -> Done:
+    """As if the mail server had taken it for everybody whose address is known; one that is a secret is not."""
+    accepted: dict[str, None] = {}
+    for name in _RECIPIENTS:
+        value = config.get(name)
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            for one in _split(part) if isinstance(part, str) else ():
+                with suppress(AddressWrong):
+                    accepted[mailbox(one).address] = None
+    return Done(_output(call, MailDelivery(tuple(accepted))))
+
+
+def _sent(call: Call, email: Email, delivery: MailDelivery) -> Done:
+    message = f"The mail server took the message for {len(delivery.accepted)} of {len(email.recipients)} recipients"
+    return Done(_output(call, delivery), message=message)
+
+
+def _output(call: Call, delivery: MailDelivery) -> dict[str, Any]:
+    return {
         "channel": "email",
-        "message_id": email.message_id,
+        "message_id": _identity(call),
         "accepted": list(delivery.accepted),
         "refused": _refused(delivery.refused),
     }
-    message = f"The mail server took the message for {len(delivery.accepted)} of {len(email.recipients)} recipients"
-    return Done(output, message=message)
+
+
+def _identity(call: Call) -> str:
+    return f"<{message_id(call)}@weft>"
 
 
 def _refused(refused: Sequence[RecipientRefused]) -> list[dict[str, Any]]:

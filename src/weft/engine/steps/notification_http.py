@@ -70,8 +70,12 @@ async def _post(call: Call, channel: str, request: HttpRequest, ports: Ports) ->
     outcome = judge(replace(call, config={"response": "none"}), request, response)
     if not isinstance(outcome, Done):
         return outcome
-    output = {"channel": channel, "message_id": _identity(call), "status": response.status}
-    return Done(output, message=outcome.message)
+    return replace(sent(call, channel, response.status), message=outcome.message)
+
+
+def sent(call: Call, channel: str, status: int) -> Done:
+    """The outcome of a message that was taken."""
+    return Done({"channel": channel, "message_id": _identity(call), "status": status})
 
 
 def _identity(call: Call) -> str:

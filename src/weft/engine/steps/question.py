@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from weft.engine.kinds import Call
-from weft.engine.outcomes import Ask, Outcome
+from weft.engine.outcomes import Ask, Done, Outcome
+from weft.engine.simulation.draws import Draws
+from weft.engine.simulation.samples import sample
 from weft.engine.steps.base import ConfigWrong, InstantStep, config_of
 from weft.engine.steps.hearing import CORRELATION, ON_TIMEOUT, correlation_of
 from weft.engine.steps.values import text, wrong
@@ -43,6 +45,8 @@ class Question(InstantStep):
     )
     outputs_schema = {  # noqa: RUF012  a constant, as of every kind
         "type": ["object", "null"],
+        "additionalProperties": False,
+        "required": ["answer", "comment", "answered_by", "answered_at"],
         "properties": {
             "answer": {"description": "What was answered."},
             "comment": {"type": ["string", "null"], "description": "What was said with it."},
@@ -58,6 +62,18 @@ class Question(InstantStep):
             raise ConfigWrong(f"config.question must be text of at most {MAX_QUESTION:,} characters.")
         to = text(call.config, "to")[:500] if call.config.get("to") is not None else None
         return Ask(asked, _choices(call.config.get("choices")), to, correlation_of(call))
+
+    def rehearse(self, call: Call, draws: Draws) -> Done:
+        """One of the choices; any text where every answer may be given. Nobody has answered, and few comment."""
+        choices = _choices(call.config.get("choices"))
+        return Done(
+            {
+                "answer": draws.one_of(choices) if choices else sample({"type": "string"}, draws),
+                "comment": sample({"type": "string"}, draws) if draws.chance(0.5) else None,
+                "answered_by": None,
+                "answered_at": call.now.isoformat(),
+            }
+        )
 
 
 def _choices(value: Any) -> tuple[str, ...] | None:

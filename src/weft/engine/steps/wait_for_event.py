@@ -9,7 +9,9 @@ from weft.core.errors import Issue
 from weft.domain.events import rules
 from weft.domain.workflows.kinds import Where
 from weft.engine.kinds import Call
-from weft.engine.outcomes import Outcome, WaitForEvent
+from weft.engine.outcomes import Done, Outcome, WaitForEvent
+from weft.engine.simulation.draws import Draws
+from weft.engine.simulation.samples import sample
 from weft.engine.steps.base import InstantStep, config_of, output_of
 from weft.engine.steps.hearing import CORRELATION, ON_TIMEOUT, correlation_of
 from weft.engine.steps.values import text
@@ -65,9 +67,24 @@ class WaitFor(InstantStep):
         return [Issue(fault, (*where, "event"), "config_invalid")] if fault else []
 
     def answer(self, call: Call) -> Outcome:
-        written = call.config["event"]
-        types = tuple(dict.fromkeys([written] if isinstance(written, str) else written))
-        return WaitForEvent(types, correlation_of(call), from_now=text(call.config, "from", "start") == "now")
+        return WaitForEvent(_types(call), correlation_of(call), from_now=text(call.config, "from", "start") == "now")
+
+    def rehearse(self, call: Call, draws: Draws) -> Done:
+        """An event of a type that is waited for, about what it waits for. What was sent with it nobody can know."""
+        return Done(
+            {
+                "id": sample({"type": "string", "format": "uuid"}, draws),
+                "type": draws.one_of(_types(call)),
+                "correlation": correlation_of(call) or None,
+                "payload": {},
+                "received_at": call.now.isoformat(),
+            }
+        )
+
+
+def _types(call: Call) -> tuple[str, ...]:
+    written = call.config["event"]
+    return tuple(dict.fromkeys([written] if isinstance(written, str) else written))
 
 
 STEP = WaitFor()

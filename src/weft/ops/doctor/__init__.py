@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from weft.core.clock import Clock, utc_now
 from weft.ops.doctor import installation, machine
-from weft.ops.doctor.answers import Answer, Report, Verdict, fail, ok
+from weft.ops.doctor.answers import Answer, Report, Verdict, fail
 from weft.ops.doctor.mail import mail
 from weft.ops.home import Home
 from weft.settings import Settings, SettingsInvalid, load_settings
@@ -28,7 +28,7 @@ def examine(environ: Mapping[str, str], *, clock: Clock = utc_now) -> Report:
         advice = "Correct it; `docs/reference/settings.md` lists every setting."
         answers += [fail("settings", issue.message, advice) for issue in error.issues]
         return Report(answers)
-    answers.append(ok("settings", f"Valid; the profile is {settings.profile}."))
+    answers += installation.sources(settings, environ)
     home = Home(settings.home)
     answers += machine.home(home, needed=settings.database.url is None or settings.master_key is None)
     answers += machine.step_kinds()

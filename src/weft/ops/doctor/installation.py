@@ -6,20 +6,45 @@ import contextlib
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from weft.core.errors import WeftError
+from weft.ops.connections import without_password
 from weft.ops.doctor.answers import Answer, fail, ok, refused, skipped, warning
 from weft.ops.home import Home
 from weft.ops.installation import Addresses, embedded_addresses, shown
 from weft.ops.postgres import EmbeddedPostgres, find_running
 from weft.ops.postgres_files import SUPERUSER
 from weft.ops.roles import APP, OWNER
-from weft.settings import Settings
+from weft.settings import OF_COMMANDS, Settings, files_read
+from weft.settings_dotenv import read_dotenv
 
 PATIENCE = 5.0
 """Seconds that the API has for its answer."""
+
+
+def sources(settings: Settings, environ: Mapping[str, str]) -> list[Answer]:
+    """Which files the settings come from, and where the database is."""
+    directory = Path.cwd()
+    dotenv = read_dotenv(directory)
+    sentence = f"Valid; the profile is {settings.profile}."
+    if files := files_read(environ, directory):
+        sentence += f" Read from the environment, and from {' and '.join(map(str, files))}."
+    answers = [ok("settings", sentence), _address(settings)]
+    if ignored := [name for name in OF_COMMANDS if name in dotenv.values and not environ.get(name)]:
+        sentence = f"{dotenv.path} has {', '.join(ignored)}, which commands take from the environment alone."
+        answers.append(warning("settings", sentence, "Export it in your shell, or sign in: weft login"))
+    return answers
+
+
+def _address(settings: Settings) -> Answer:
+    """Where the database is, without a password: people show this to each other."""
+    given = settings.database
+    if given.url is None:
+        return ok("address", f"The embedded server's, in {shown(settings.home)}: WEFT_DATABASE_URL is not set.")
+    return ok("address", without_password(given.url))
 
 
 @contextlib.contextmanager

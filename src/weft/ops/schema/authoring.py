@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import asyncpg
 
-from weft.core.errors import Invalid
+from weft.core.errors import Conflict, Invalid
 from weft.db import fingerprint, migrate
+from weft.db.base import SCHEMA
 from weft.db.fingerprint import Difference, Fingerprint
+from weft.ops.connections import connect
 from weft.ops.schema import generate, revision, source, sql
 from weft.ops.schema.generate import Draft
 from weft.ops.schema.source import Throwaway, throwaway
@@ -21,6 +23,10 @@ from weft.ops.schema.step import Step
 from weft.ops.schema.words import Sides, report
 
 MODELS, MIGRATIONS, LIVE = "models", "migrations", "live"
+
+_TABLES = """
+select exists (select from pg_class
+                where relnamespace = to_regnamespace($1) and relkind in ('r', 'p') and relname <> 'alembic_version')"""
 
 
 class SourceUnknown(Invalid):
@@ -30,6 +36,25 @@ class SourceUnknown(Invalid):
         super().__init__(
             f"'{name}' is no schema. Name one of: models, migrations, migrations@REVISION, live (this installation's "
             "database), or an address that begins with postgresql://."
+        )
+
+
+class NothingToPushOnto(Conflict):
+    code = "nothing_to_push_onto"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing was changed: this database has no tables of weft yet, and pushing changes those that are there. "
+            "Run `weft db migrate` first."
+        )
+
+
+class PushUnsupported(Conflict):
+    code = "push_unsupported"
+
+    def __init__(self, warnings: Sequence[str]) -> None:
+        super().__init__(
+            "Nothing was changed: the owner of the schema may not do all of this. " + " ".join(dict.fromkeys(warnings))
         )
 
 
@@ -135,16 +160,25 @@ async def _address(name: str, server: Throwaway | None, live: str | None, databa
 
 
 def push_plan(live: str) -> Comparison:
-    """What `weft db push` would run on a database."""
+    """What `weft db push` would run on a database. Raises `NothingToPushOnto` for an empty one."""
+    if not asyncio.run(_has_tables(live)):
+        raise NothingToPushOnto
     return between(LIVE, MODELS, live)
+
+
+async def _has_tables(dsn: str) -> bool:
+    """From roles to rights, an empty database lacks what only migrating brings in its order."""
+    connection = await connect(dsn, application="weft db push")
+    try:
+        return bool(await connection.fetchval(_TABLES, SCHEMA))
+    finally:
+        await connection.close()
 
 
 async def push(owner_dsn: str, plan: Comparison) -> None:
     """Run it: one transaction, then what has to stand alone. What only an administrator may do is refused before."""
     if refused := [step for step in plan.steps if step.admin or not step.sql]:
-        raise generate.SchemaChangeUnsupported(
-            [step.warning or f"An administrator has to run: {step.sql};" for step in refused]
-        )
+        raise PushUnsupported([step.warning or f"An administrator has to run: {step.sql};" for step in refused])
     alone = [step for step in plan.steps if sql.stands_alone(step)]
     connection = await asyncpg.connect(owner_dsn)
     try:

@@ -51,4 +51,5 @@ def _generate(connection: Connection, schema: str) -> str:
     metadata.reflect(connection, schema=schema, only=wanted)
     if not metadata.tables:
         raise NothingToPull(schema)
-    return str(DeclarativeGenerator(metadata, connection, ()).generate())
+    # A key that is a reference too is taken for inheritance by the generator, and SQLAlchemy then refuses the module.
+    return str(DeclarativeGenerator(metadata, connection, ("nojoined",)).generate())

@@ -38,6 +38,12 @@ on conflict (tenant_id, trigger_id) do update
    set next_run_at = excluded.next_run_at, wake_at = excluded.wake_at, epoch = workflow_schedules.epoch + 1
 """
 
+DISARM = """/* weft:schedules.disarm */
+update weft.workflow_schedules s set next_run_at = null, wake_at = $3, epoch = s.epoch + 1
+  from weft.workflow_triggers t
+ where s.tenant_id = $1 and t.tenant_id = $1 and t.id = s.trigger_id and t.workflow_id = any($2::uuid[])
+"""
+
 
 def checked(config: ScheduleConfig, now: datetime) -> dict[str, Any]:
     """The config as it is stored, with an anchor. Raises `TriggerConfigInvalid` for one that cannot work."""
@@ -83,6 +89,12 @@ async def arm(
     await scope.raw.execute("select pg_notify('weft_schedules', '')")
     for one in scheduled:
         await scope.session.refresh(one, ["schedule"])
+
+
+async def disarm(scope: Scope, workflow_ids: Sequence[UUID]) -> None:
+    """Workflows were deactivated together: their schedules stop, as by `arm`."""
+    await scope.raw.execute(DISARM, scope.tenant_id, workflow_ids, scope.now())
+    await scope.raw.execute("select pg_notify('weft_schedules', '')")
 
 
 async def follow(scope: Scope, workflow: Workflow) -> None:
