@@ -31,7 +31,8 @@ async def earlier(
 ) -> Any | None:
     """The row of the execution that was started under the request's key; None if it may not be answered with one.
 
-    `kept` is how the request's input would stand in a row: `same_input` says whether it does. Raises `TriggerChanged` when the trigger is not any more what the request says of it.
+    `kept` is how the request's input would stand in a row: `same_input` says whether it does. Raises `TriggerChanged`
+    when the trigger is not any more what the request says of it.
     """
     row = await connection.fetchrow(
         EARLIER,
