@@ -103,16 +103,19 @@ async def test_tables_with_rows_stay_with_all_that_they_use(admin: Any, clean: F
     await admin.execute(
         "create type weft.mood as enum ('calm'); create sequence weft.counting;"
         "create function weft.one() returns int language sql as 'select 1';"
-        "create table weft.extra (mood weft.mood, one int default weft.one(), n int default nextval('weft.counting'),"
+        "create function weft.one_more() returns int language sql as 'select 1';"
+        "create table weft.extra (mood weft.mood, one int default weft.one_more(),"
+        " n int default nextval('weft.counting'),"
         " a uuid, b uuid, constraint extra_client_fkey foreign key (a, b) references weft.clients (tenant_id, id));"
         "insert into weft.extra (mood) values ('calm'); drop policy tenant_rw on weft.clients"
     )
     found = await drifts.compared(admin, clean)
-    assert not [line for line in found.script().splitlines() if line.startswith(("drop", "alter table weft.extra"))]
+    gone = [line for line in found.script().splitlines() if line.startswith(("drop", "alter table weft.extra"))]
+    assert gone == ["drop function weft.one();"]
     await drifts.repaired(admin, found)
     left = await drifts.compared(admin, clean)
-    assert {d.name for d in left.differences if d.kind in ("table", "type", "sequence", "policy")} == {
-        "extra", "mood", "counting",
+    assert {d.name for d in left.differences if d.kind in ("table", "type", "sequence", "function", "policy")} == {
+        "extra", "mood", "counting", "one_more()",
     }  # fmt: skip
     assert await admin.fetchval("select count(*) from weft.extra") == 1
 

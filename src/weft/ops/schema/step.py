@@ -156,8 +156,9 @@ class Change:
 
     def holds(self, name: str) -> bool:
         """Whether a table that is left alone speaks of this object: it could not go without it."""
+        spoken = re.compile(rf"(?<![\w.]){re.escape(qualified(name))}(?!\w)")
         return any(
-            qualified(name) in str(value)
+            spoken.search(str(value)) is not None
             for facts in self.found.values()
             if facts.get("table") in self.holding
             for value in facts.values()

@@ -99,7 +99,8 @@ def _gone_table(change: Change, facts: Facts) -> Iterator[Step]:
         yield from _attached(change, facts, parent)
     elif facts["name"] in change.holding:
         yield change.by_hand(
-            f"The table {facts['name']} has rows, so it is left alone. Look at them first; then: drop {word} {name};"
+            f"The table {facts['name']} has rows, or had them, so it is left alone. Look at them first; then:"
+            f" drop {word} {name};"
         )
         for index in change.in_the_way(str(facts["name"])):
             kept = quoted(f"{index[:58]}_kept")
