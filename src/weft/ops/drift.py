@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from weft.db import migrate
+from weft.db import fingerprint, migrate
 from weft.db.fingerprint import Difference
 from weft.ops.schema import source
 from weft.ops.schema.authoring import Comparison, compared
@@ -22,7 +22,8 @@ def comparison(dsn: str) -> Comparison:
     with throwaway() as server:
         address = asyncio.run(server.migrations(revision or "head"))
         expected = asyncio.run(source.read(address))
-    return compared(expected, found, Sides())
+    left = asyncio.run(source.holding(dsn, fingerprint.unexpected_tables(expected, found)))
+    return compared(expected, found, Sides(), left)
 
 
 def differences(dsn: str) -> list[Difference]:

@@ -123,8 +123,8 @@ def differing(expected: Mapping[str, Count], found: Mapping[str, Count]) -> list
 
 
 def hash_of(found: Fingerprint) -> str:
-    """One value for a whole schema. Roles are the server's and in no dump: `weft.ops.roles` makes them."""
-    lines = sorted([kind, name, definition] for (kind, name), definition in found.items() if kind != "role")
+    """One value for a whole schema. Roles and their like are in no dump: `weft.ops.roles` makes them."""
+    lines = sorted([kind, name, facts] for (kind, name), facts in fingerprint.without_server(found).items())
     return sha256(json.dumps(lines, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +19,7 @@ from weft.ops.connections import connect
 from weft.ops.schema import generate, revision, source, sql
 from weft.ops.schema.generate import Draft
 from weft.ops.schema.source import Throwaway, throwaway
-from weft.ops.schema.step import Step
+from weft.ops.schema.step import Place, Step
 from weft.ops.schema.words import Sides, report
 
 MODELS, MIGRATIONS, LIVE = "models", "migrations", "live"
@@ -67,7 +67,9 @@ class Comparison:
     sides: Sides
 
     def sentences(self) -> list[str]:
-        return report(self.differences, self.sides)
+        found_out = (Place.roles, Place.rename, Place.attach)  # not what a statement would do, but what the table is
+        remarks = {step.key: step.warning for step in self.steps if step.place in found_out and step.warning}
+        return report(self.differences, self.sides, remarks)
 
     def script(self) -> str:
         return sql.repair(self.steps)
@@ -80,8 +82,11 @@ class Comparison:
         ]
 
 
-def compared(expected: Fingerprint, found: Fingerprint, sides: Sides) -> Comparison:
-    return Comparison(fingerprint.compare(expected, found), sql.steps(expected, found), sides)
+def compared(
+    expected: Fingerprint, found: Fingerprint, sides: Sides, holding: Collection[str] | None = None
+) -> Comparison:
+    """`holding`: for a repair, the tables of `found` that have rows (see `weft.ops.schema.sql.steps`)."""
+    return Comparison(fingerprint.compare(expected, found), sql.steps(expected, found, holding=holding), sides)
 
 
 def drafted(title: str) -> list[Draft]:
@@ -116,21 +121,24 @@ def _server_for(names: tuple[str, ...]) -> Iterator[Throwaway | None]:
         yield None
 
 
-def between(first: str, second: str, live: str | None = None) -> Comparison:
+def between(first: str, second: str, live: str | None = None, *, keeps: bool = True) -> Comparison:
     """What turns the schema `first` into `second`. Names are those that `SourceUnknown` lists; `live` is the address
-    that the name "live" stands for."""
+    that the name "live" stands for. `keeps`: tables with rows that `second` does not have are left for people to drop,
+    for whoever reads the SQL may run it as it stands.
+    """
     for name in (first, second):
         _check(name)
     with _server_for((first, second)) as server:
 
-        async def both() -> tuple[Fingerprint, Fingerprint]:
-            return (
-                await source.read(await _address(first, server, live, "first")),
-                await source.read(await _address(second, server, live, "second")),
-            )
+        async def both() -> tuple[Fingerprint, Fingerprint, frozenset[str] | None]:
+            address = await _address(first, server, live, "first")
+            found = await source.read(address)
+            expected = await source.read(await _address(second, server, live, "second"))
+            extra = fingerprint.unexpected_tables(expected, found)
+            return expected, found, await source.holding(address, extra) if keeps else None
 
-        found, expected = asyncio.run(both())
-    return compared(expected, found, Sides(_shown(first), _shown(second)))
+        expected, found, holding = asyncio.run(both())
+    return compared(expected, found, Sides(_shown(first), _shown(second)), holding)
 
 
 def _check(name: str) -> None:
@@ -163,7 +171,7 @@ def push_plan(live: str) -> Comparison:
     """What `weft db push` would run on a database. Raises `NothingToPushOnto` for an empty one."""
     if not asyncio.run(_has_tables(live)):
         raise NothingToPushOnto
-    return between(LIVE, MODELS, live)
+    return between(LIVE, MODELS, live, keeps=False)
 
 
 async def _has_tables(dsn: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from weft.db.fingerprint import Facts
-from weft.ops.schema.step import Change, Place, Stage, Step, qualified, quoted
+from weft.ops.schema.step import SWITCHES, Change, Place, Stage, Step, qualified, quoted
 from weft.ops.schema.tables import FILLED
 
 _WORDS = re.compile(r"= ANY \(ARRAY\[(?P<many>[^\]]*)\]\)|= (?P<one>'(?:[^']|'')*'::\w+)")
@@ -22,22 +22,49 @@ def constraint(change: Change) -> Iterator[Step]:
         yield from _new(change, expected)
     elif expected is None:
         yield _dropped(change, found)
-    elif change.difference.changed() == ["validated"] and expected["validated"]:
+    else:
+        yield from _changed(change, expected, found)
+
+
+_SWITCH = "enforced by triggers"
+
+
+def _changed(change: Change, expected: Facts, found: Facts) -> Iterator[Step]:
+    differs = set(change.difference.changed()) - {"comment"}
+    if differs - {_SWITCH, "validated"} or ("validated" in differs and not expected["validated"]):
+        yield from _replaced(change, expected, found)
+        return
+    if _SWITCH in differs:
+        yield from _switched_on(change, expected)
+    if "validated" in differs:
         yield Step(
             Place.validate,
             f"alter table {qualified(expected['table'])} validate constraint {quoted(expected['name'])}",
             change.key,
             Stage.validate,
         )
-    elif set(change.difference.changed()) - {"comment"}:
-        yield from _replaced(change, expected, found)
+
+
+def _switched_on(change: Change, facts: Facts) -> Iterator[Step]:
+    """PostgreSQL's own triggers, on both tables of a reference, can only be switched on with all others."""
+    tables = dict.fromkeys(str(name) for name in (facts["table"], facts["references"]) if name)
+    for name in tables:
+        yield change.by_admin(
+            f"alter table {qualified(name)} enable trigger all",
+            warning="This needs a superuser. Rows that came while a reference was off were not checked: to check them, "
+            "drop it and add it anew.",
+        )
+    for (kind, _), trigger in change.expected.items():
+        if kind == "trigger" and trigger["table"] in tables and trigger["enabled"] != "yes":
+            yield change.by_admin(
+                f"alter table {qualified(trigger['table'])} {SWITCHES[trigger['enabled']]} trigger"
+                f" {quoted(trigger['name'])}"
+            )
 
 
 def _goes_with_its_table(change: Change, facts: Facts) -> bool:
     if change.table_goes(facts["table"]):
-        return facts["kind"] != "reference" or (
-            change.difference.expected is None and facts["references"] == facts["table"]
-        )
+        return facts["kind"] != "reference" or facts["references"] == facts["table"] or change.stays(facts["table"])
     return change.table_is_new(facts["table"]) and facts["kind"] != "reference"
 
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import asyncpg
+
 from weft.core.errors import Conflict
 from weft.db import concurrent, fingerprint
 from weft.db.fingerprint import Fingerprint, Key
@@ -110,13 +112,13 @@ async def _proved(
     """Up, down and up again on the draft: the reverse is whatever leads back, and it must lead back exactly."""
     concurrently = stage is Stage.index
     up = sql.script(now)
-    await run(connection, up, concurrently=concurrently)
+    await _tried(connection, up, "the revision", concurrently)
     after = await fingerprint.take(connection)
     down = _reverse(before, after, concurrently)
-    await run(connection, down, concurrently=concurrently)
+    await _tried(connection, down, "what takes the revision back", concurrently)
     if left := fingerprint.compare(before, await fingerprint.take(connection)):
         raise GeneratedWrong("what takes the revision back does not lead back", report(left, _SIDES))
-    await run(connection, up, concurrently=concurrently)
+    await _tried(connection, up, "the revision", concurrently)
     if left := fingerprint.compare(after, await fingerprint.take(connection)):
         raise GeneratedWrong("the revision does not do the same a second time", report(left, _SIDES))
     contracts = any(step.narrows or (stage is Stage.validate and step.key in narrowed) for step in now)
@@ -128,6 +130,13 @@ async def _proved(
         findings=tuple(lint.review(up if concurrently else f"begin;\n{up}commit;\n")),
     )  # fmt: skip
     return draft, after
+
+
+async def _tried(connection: Any, script: str, what: str, concurrently: bool) -> None:
+    try:
+        await run(connection, script, concurrently=concurrently)
+    except asyncpg.PostgresError as error:
+        raise GeneratedWrong(f"PostgreSQL refuses {what}", [f"It says: {error}", f"The SQL was:\n{script}"]) from error
 
 
 def _reverse(before: Fingerprint, after: Fingerprint, concurrently: bool) -> str:

@@ -1,26 +1,26 @@
-"""Statements for policies, triggers, functions, grants, roles and what else a schema has."""
+"""Statements for policies, triggers, sequences, types, comments and what else a schema has."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 
 from weft.db.base import SCHEMA
 from weft.db.fingerprint import Facts
-from weft.ops.schema.step import OWNER, Change, Place, Step, bracketed, qualified, quoted, role, text
-
-_OPTION = " with grant option"
+from weft.ops.schema.step import SWITCHES, Change, Place, Step, as_owner, bracketed, qualified, quoted, role, text
 
 
 def policy(change: Change) -> Iterator[Step]:
     expected, found = change.difference.expected, change.difference.found
     facts = expected or found or {}
     name = f"{quoted(facts['name'])} on {qualified(facts['table'])}"
-    if change.table_goes(facts["table"]):
+    if change.table_goes(facts["table"]) and not change.month_of(facts["table"]):
         return
     if found is None:
         yield change.adds(Place.policy, _create_policy(name, facts))
     elif expected is None:
-        yield change.removes(Place.drop_policy, f"drop policy {name}")
+        if facts["name"] != _KEPT or not change.month_of(facts["table"]):
+            yield change.removes(Place.drop_policy, f"drop policy {name}")
     else:
         differs = set(change.difference.changed()) - {"comment"}
         if differs & {"for", "permissive"} or any(expected[f] is None for f in differs & {"using", "check"}):
@@ -28,7 +28,11 @@ def policy(change: Change) -> Iterator[Step]:
             yield change.adds(Place.policy, _create_policy(name, expected), narrows=True)
         elif differs:
             # Whether another predicate lets older versions work is beyond any rule: it is taken to narrow.
-            yield change.adds(Place.policy, f"alter policy {name}{_clauses(expected)}", narrows=True)
+            yield change.adds(Place.change_policy, f"alter policy {name}{_clauses(expected)}", narrows=True)
+
+
+_KEPT = "owner_maint"
+"""The policy that each partition has of its own."""
 
 
 def _create_policy(name: str, facts: Facts) -> str:
@@ -50,7 +54,7 @@ def trigger(change: Change) -> Iterator[Step]:
     expected, found = change.difference.expected, change.difference.found
     facts = expected or found or {}
     table = qualified(facts["table"])
-    if change.table_goes(facts["table"]):
+    if change.table_goes(facts["table"]) and not change.month_of(facts["table"]):
         return
     if expected is None:
         yield change.removes(Place.drop_trigger, f"drop trigger {quoted(facts['name'])} on {table}")
@@ -63,122 +67,9 @@ def trigger(change: Change) -> Iterator[Step]:
             yield change.removes(Place.drop_trigger, f"drop trigger {quoted(facts['name'])} on {table}")
         yield change.adds(Place.trigger, statement)
     if (found["enabled"] if found else "yes") != expected["enabled"]:
-        word = {"yes": "enable", "no": "disable", "always": "enable always"}.get(expected["enabled"], "enable replica")
+        word = SWITCHES[expected["enabled"]]
         statement = f"alter table {table} {word} trigger {quoted(facts['name'])}"
         yield change.removes(Place.trigger, statement) if word == "disable" else change.adds(Place.trigger, statement)
-
-
-def function(change: Change) -> Iterator[Step]:
-    expected, found = change.difference.expected, change.difference.found
-    facts = expected or found or {}
-    signature = f"{facts['kind']} {qualified(facts['name'])}({facts['arguments']})"
-    if expected is None:
-        yield change.removes(Place.drop_function, f"drop {signature}")
-        return
-    if expected["definition"] is None:
-        yield change.by_hand(f"The aggregate {expected['name']} has to be made by hand.")
-        return
-    differs = set(change.difference.changed()) - {"comment", "owner"}
-    if found is not None and differs & {"returns", "kind"}:
-        yield change.removes(Place.drop_function, f"drop {found['kind']} {signature.partition(' ')[2]}")
-        found = None
-    if found is None:
-        yield change.adds(Place.function, str(expected["definition"]).strip())
-        yield change.adds(Place.function, f"revoke all on {signature} from public")
-        owner = OWNER
-    else:
-        owner = str(found["owner"])
-        if differs:
-            yield change.adds(Place.function, as_owner(owner, str(expected["definition"]).strip(), creates=True))
-    if owner != expected["owner"]:
-        yield _handed_over(change, f"alter {signature} owner to {quoted(expected['owner'])}", owner, expected["owner"])
-
-
-def as_owner(owner: str, statement: str, *, creates: bool = False) -> str:
-    """A statement that only the owner of a function may run; putting a function in the schema needs a right to it."""
-    if owner == OWNER:
-        return statement
-    inside = f"set local role {quoted(owner)};\n{statement};\nreset role"
-    return _while_creating(owner, inside) if creates else inside
-
-
-def _while_creating(owner: str, statement: str) -> str:
-    right = f"create on schema {SCHEMA}"
-    return f"grant {right} to {quoted(owner)};\n{statement};\nrevoke {right} from {quoted(owner)}"
-
-
-def _handed_over(change: Change, statement: str, before: str, after: str) -> Step:
-    if before == OWNER:
-        return change.adds(Place.owner, _while_creating(after, statement))
-    return change.by_admin(statement)
-
-
-def grant(change: Change) -> Iterator[Step]:
-    facts = change.difference.expected or change.difference.found or {}
-    if not change.table_goes(facts["table"]):
-        yield from _grants(change, f"{qualified(facts['table'])}", OWNER)
-
-
-def column_grant(change: Change) -> Iterator[Step]:
-    facts = change.difference.expected or change.difference.found or {}
-    if not change.column_goes(facts["table"], facts["column"]):
-        yield from _grants(change, qualified(facts["table"]), OWNER, column=str(facts["column"]))
-
-
-def function_grant(change: Change) -> Iterator[Step]:
-    facts = change.difference.expected or change.difference.found or {}
-    key = ("function", str(facts["function"]))
-    if key not in change.expected:
-        return
-    wanted, there = change.expected[key], change.found.get(key)
-    if facts["to"] == "public" and change.difference.expected is None and there is None:
-        return
-    signature = f"{wanted['kind']} {qualified(wanted['name'])}({wanted['arguments']})"
-    yield from _grants(change, signature, str(wanted["owner"]))
-
-
-def schema_grant(change: Change) -> Iterator[Step]:
-    yield from _grants(change, f"schema {SCHEMA}", OWNER)
-
-
-def _grants(change: Change, target: str, owner: str, *, column: str | None = None) -> Iterator[Step]:
-    expected, found = change.difference.expected, change.difference.found
-    facts = expected or found or {}
-    there = _privileges(found["privileges"] if found else ())
-    wanted = _privileges(expected["privileges"] if expected else ())
-    everything = "" if column is None else f" ({quoted(column)})"
-    to = role(facts["to"])
-    gone = [name for name in there if name not in wanted]
-    if gone:
-        words = ", ".join(f"{name.lower()}{everything}" for name in gone)
-        yield change.removes(Place.revoke, as_owner(owner, f"revoke {words} on {target} from {to}"))
-    for option in (False, True):
-        new = [name for name, with_option in wanted.items() if with_option is option and there.get(name) is not option]
-        words = ", ".join(f"{name.lower()}{everything}" for name in new)
-        if not new:
-            continue
-        if not option and all(name in there for name in new):
-            yield change.removes(
-                Place.revoke, as_owner(owner, f"revoke grant option for {words} on {target} from {to}")
-            )
-            continue
-        yield change.adds(Place.grant, as_owner(owner, f"grant {words} on {target} to {to}{_OPTION if option else ''}"))
-
-
-def _privileges(listed: Sequence[str]) -> dict[str, bool]:
-    """Privilege to whether it may be passed on."""
-    return {name.removesuffix(_OPTION): name.endswith(_OPTION) for name in listed}
-
-
-def default_privilege(change: Change) -> Iterator[Step]:
-    facts = change.difference.expected or change.difference.found or {}
-    where = "" if facts["everywhere"] else f" in schema {SCHEMA}"
-    begin = f"alter default privileges for role {quoted(facts['owner'])}{where}"
-    words = ", ".join(_privileges(facts["privileges"])).lower()
-    if change.difference.found is not None:
-        yield change.by_admin(f"{begin} revoke {words} on {facts['on']} from {role(facts['to'])}")
-    if change.difference.expected is not None:
-        yield change.by_admin(f"{begin} grant {words} on {facts['on']} to {role(facts['to'])}")
 
 
 def schema(change: Change) -> Iterator[Step]:
@@ -194,39 +85,101 @@ def schema(change: Change) -> Iterator[Step]:
 def sequence(change: Change) -> Iterator[Step]:
     expected, found = change.difference.expected, change.difference.found
     facts = expected or found or {}
+    name = qualified(facts["name"])
     if expected is None:
-        yield change.removes(Place.drop_type, f"drop sequence if exists {qualified(facts['name'])}")
+        yield _dropped(change, Place.drop_sequence, f"drop sequence if exists {name}", str(facts["name"]))
         return
     options = (
         f"increment {expected['increment']} minvalue {expected['least']} maxvalue {expected['most']}"
-        f" start {expected['start']} {'cycle' if expected['cycles'] else 'no cycle'}"
+        f" start {expected['start']} cache {expected['cache']} {'cycle' if expected['cycles'] else 'no cycle'}"
     )
     verb = "create" if found is None else "alter"
-    yield change.adds(Place.type_, f"{verb} sequence {qualified(facts['name'])} as {expected['type']} {options}")
+    yield change.adds(Place.sequence, f"{verb} sequence {name} as {expected['type']} {options}")
     if found is not None and found["owner"] != expected["owner"]:
-        yield change.by_admin(f"alter sequence {qualified(facts['name'])} owner to {quoted(expected['owner'])}")
+        yield change.by_admin(f"alter sequence {name} owner to {quoted(expected['owner'])}")
+
+
+def _dropped(change: Change, place: Place, statement: str, name: str) -> Step:
+    if change.holds(name):
+        return change.by_hand(f"A table that is left alone uses {name}. When that table is gone: {statement};")
+    return change.removes(place, statement)
 
 
 def type_(change: Change) -> Iterator[Step]:
     expected, found = change.difference.expected, change.difference.found
     facts = expected or found or {}
-    name = qualified(facts["name"])
+    name, domain = qualified(facts["name"]), facts["kind"] == "domain"
     if expected is None:
-        yield change.removes(Place.drop_type, f"drop {'domain' if facts['kind'] == 'domain' else 'type'} {name}")
+        statement = f"drop {'domain' if domain else 'type'} {name}"
+        # A domain may stand on a type.
+        yield replace(_dropped(change, Place.drop_type, statement, str(facts["name"])), rank=0 if domain else 1)
     elif expected["kind"] == "enumeration" and found is None:
         yield change.adds(Place.type_, f"create type {name} as enum ({', '.join(map(text, expected['values']))})")
-    elif expected["kind"] == "domain" and found is None:
-        checks = " ".join(expected["checks"] or ())
-        yield change.adds(Place.type_, f"create domain {name} as {expected['base']} {checks}".strip())
+    elif domain and found is None:
+        yield replace(change.adds(Place.type_, _create_domain(name, expected)), rank=1)
     elif found is not None and expected["kind"] == found["kind"] == "enumeration":
-        before, after = list(found["values"]), list(expected["values"])
-        if after[: len(before)] == before:
-            for value in after[len(before) :]:
-                yield change.adds(Place.type_, f"alter type {name} add value {text(value)}")
-        else:
-            yield change.by_hand(f"Values of the enumeration {facts['name']} cannot be taken away: make a new type.")
+        yield from _other_values(change, name, expected, found)
+    elif found is not None and domain and found["kind"] == "domain" and expected["base"] == found["base"]:
+        yield from _other_domain(change, name, expected, found)
     else:
         yield change.by_hand(f"The type {facts['name']} has to be changed by hand.")
+    if expected is not None and found is not None and expected["owner"] != found["owner"]:
+        yield change.by_admin(f"alter type {name} owner to {quoted(expected['owner'])}")
+
+
+def _create_domain(name: str, facts: Facts) -> str:
+    parts = [f"create domain {name} as {facts['base']}"]
+    if facts["default"] is not None:
+        parts.append(f"default {facts['default']}")
+    if facts["not null"]:
+        parts.append("not null")
+    parts += [f"constraint {quoted(key)} {check}" for key, check in (facts["checks"] or {}).items()]
+    return " ".join(parts)
+
+
+def _other_values(change: Change, name: str, expected: Facts, found: Facts) -> Iterator[Step]:
+    before, after = list(found["values"]), list(expected["values"])
+    if after[: len(before)] == before:
+        for value in after[len(before) :]:
+            yield change.adds(Place.type_, f"alter type {name} add value {text(value)}")
+    else:
+        yield change.by_hand(f"Values of the enumeration {expected['name']} cannot be taken away: make a new type.")
+
+
+def _other_domain(change: Change, name: str, expected: Facts, found: Facts) -> Iterator[Step]:
+    alter = f"alter domain {name}"
+    if expected["default"] != found["default"]:
+        default = "drop default" if expected["default"] is None else f"set default {expected['default']}"
+        yield change.adds(Place.type_, f"{alter} {default}")
+    if expected["not null"] != found["not null"]:
+        word = "set" if expected["not null"] else "drop"
+        yield change.adds(Place.type_, f"{alter} {word} not null", narrows=bool(expected["not null"]))
+    wanted, there = expected["checks"] or {}, found["checks"] or {}
+    for key in there:
+        if there[key] != wanted.get(key):
+            yield change.removes(Place.drop_constraint, f"{alter} drop constraint {quoted(key)}")
+    for key, check in wanted.items():
+        if check != there.get(key):
+            yield change.adds(Place.type_, f"{alter} add constraint {quoted(key)} {check}", narrows=True)
+
+
+_OBJECTS = ("text search configuration", "text search dictionary", "operator class", "operator")
+"""What hangs on the others of its like goes first."""
+
+
+def other(change: Change) -> Iterator[Step]:
+    """An operator, a collation, an extension: weft has none, so one that is there goes."""
+    expected, found = change.difference.expected, change.difference.found
+    facts = found or expected or {}
+    if expected is not None:
+        yield change.by_hand(f"The {change.difference.name} has to be made by hand.")
+        return
+    rank = _OBJECTS.index(facts["kind"]) if facts["kind"] in _OBJECTS else len(_OBJECTS)
+    statement = f"drop {facts['kind']} {facts['identity']}"
+    if facts["kind"] == "extension":
+        yield change.by_admin(statement)
+    else:
+        yield replace(change.removes(Place.drop_object, statement), rank=rank)
 
 
 def rule(change: Change) -> Iterator[Step]:
@@ -249,49 +202,6 @@ def statistics(change: Change) -> Iterator[Step]:
         yield change.removes(Place.drop_rule, f"drop statistics {qualified(facts['name'])}")
     if expected is not None:
         yield change.adds(Place.index, str(expected["definition"]))
-
-
-_RIGHTS = {
-    "superuser": "superuser",
-    "bypasses row security": "bypassrls",
-    "inherits": "inherit",
-    "creates roles": "createrole",
-    "creates databases": "createdb",
-    "replicates": "replication",
-    "logs in": "login",
-}
-
-
-def role_(change: Change) -> Iterator[Step]:
-    expected, found = change.difference.expected, change.difference.found
-    facts = expected or found or {}
-    name = quoted(facts["name"])
-    if expected is None:
-        yield change.by_admin(f"drop role {name}")
-        return
-    if found is None:
-        yield change.by_admin(f"create role {name}")
-    before = found or {right: right == "inherits" for right in _RIGHTS}
-    words = [("" if expected[r] else "no") + word for r, word in _RIGHTS.items() if expected[r] != before[r]]
-    if words:
-        yield change.by_admin(f"alter role {name} {' '.join(words)}")
-    there = dict(s.split("=", 1) for s in (found or {}).get("settings", ()))
-    wanted = dict(s.split("=", 1) for s in expected["settings"])
-    for setting in sorted(there.keys() - wanted.keys()):
-        yield change.by_admin(f"alter role {name} reset {setting}")
-    for setting, value in sorted(wanted.items()):
-        if there.get(setting) != value:
-            shown = value if setting == "search_path" else text(value)
-            yield change.by_admin(f"alter role {name} set {setting} = {shown}")
-
-
-def membership(change: Change) -> Iterator[Step]:
-    facts = change.difference.expected or change.difference.found or {}
-    group, member = quoted(facts["in"]), quoted(facts["member"])
-    if change.difference.expected is None:
-        yield change.by_admin(f"revoke {group} from {member}")
-    else:
-        yield change.by_admin(f"grant {group} to {member}")
 
 
 def permission(change: Change) -> Iterator[Step]:
@@ -318,7 +228,8 @@ def permission(change: Change) -> Iterator[Step]:
 def comment(change: Change) -> Iterator[Step]:
     """What is written beside an object; every kind that can have it keeps it in the fact `comment`."""
     expected, found = change.difference.expected, change.difference.found
-    if expected is None or expected.get("comment") == (found.get("comment") if found else None):
+    before = found.get("comment") if found and not change.remade() else None
+    if expected is None or expected.get("comment") == before:
         return
     kind, name = change.difference.kind, quoted(expected["name"])
     target = {

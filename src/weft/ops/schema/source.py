@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,3 +80,27 @@ async def read(dsn: str) -> Fingerprint:
         return await fingerprint.take(connection)
     finally:
         await connection.close()
+
+
+_HOLDING = """/* weft:schema.holding */
+select c.relname::text from pg_class c
+ where c.relnamespace = to_regnamespace($1) and c.relname = any ($2) and (
+       c.relkind = 'f' or pg_relation_size(c.oid) > 0
+       or exists (select from pg_partition_tree(c.oid) t where pg_relation_size(t.relid) > 0))"""
+"""Tables that have rows, or had them: their size is told to every login, and their rows are not."""
+
+
+async def holding(dsn: str, tables: Collection[str]) -> frozenset[str]:
+    """Which of these tables have rows; whoever signs in."""
+    if not tables:
+        return frozenset()
+    connection = await connect(dsn, application="weft db schema")
+    try:
+        return await holding_of(connection, tables)
+    finally:
+        await connection.close()
+
+
+async def holding_of(connection: Any, tables: Collection[str]) -> frozenset[str]:
+    """The same, on a connection that is open."""
+    return frozenset(row[0] for row in await connection.fetch(_HOLDING, SCHEMA, sorted(tables)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -10,12 +11,18 @@ from weft.db.emit import DIALECT
 from weft.db.fingerprint import Difference, Facts, Fingerprint, Key
 
 OWNER = "weft_owner"
+SWITCHES = {"yes": "enable", "no": "disable", "always": "enable always", "on replicas only": "enable replica"}
+"""What `alter table` calls the ways in which a trigger may be on."""
 
 
 class Place(IntEnum):
-    """The order of a script: first what goes, from the outside in; then what comes, in the order of `weft.db.emit`."""
+    """The order of a script. First go those on which nothing hangs; then comes what is new, and what stays is changed
+    back; only then goes what that may have hung on: a policy that was altered may use a new function, a default a new
+    sequence. Functions come before what may call them, but for those that speak of a new table."""
 
     roles = 0
+    members = 1
+    rename = 2
     revoke = 10
     drop_trigger = 11
     drop_policy = 12
@@ -23,28 +30,39 @@ class Place(IntEnum):
     drop_reference = 14
     drop_constraint = 15
     drop_index = 16
-    drop_column = 17
-    drop_table = 18
-    drop_function = 19
-    drop_type = 20
-    type_ = 30
-    table = 31
-    column = 32
-    change_column = 33
+    replace_function = 17
+    make_room = 18
+    sequence = 20
+    type_ = 21
+    function = 22
+    table = 23
+    column = 24
+    row_function = 25
+    change_policy = 30
+    drop_view = 31
+    change_column = 32
+    view = 33
     constraint = 34
     index = 35
     reference = 36
     validate = 37
     not_null = 38
     row_security = 40
-    function = 41
     policy = 42
     trigger = 43
-    owner = 44
+    attach = 44
+    owner = 45
     grant = 50
     partitions = 60
-    comment = 61
-    rows = 62
+    drop_column = 70
+    drop_row_function = 71
+    drop_table = 72
+    drop_object = 73
+    drop_type = 74
+    drop_function = 75
+    drop_sequence = 76
+    comment = 80
+    rows = 81
 
 
 class Stage(IntEnum):
@@ -69,6 +87,8 @@ class Step:
     admin: bool = False
     """The owner of the schema may not; an administrator of the server may."""
     warning: str = ""
+    rank: int = 0
+    """The order within a place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,8 @@ class Change:
     careful: bool
     since: Fingerprint
     """What an older version of weft knows: `found`, or what was found when the series of revisions began."""
+    holding: frozenset[str] = frozenset()
+    """Tables with rows that nobody expects: they are left for people to look at."""
 
     @property
     def key(self) -> Key:
@@ -91,6 +113,52 @@ class Change:
 
     def table_goes(self, table: str) -> bool:
         return ("table", table) not in self.expected
+
+    def stays(self, table: str) -> bool:
+        """Whether nobody expects a table, and yet it is not dropped."""
+        return table in self.holding or self.month_of(table) is not None
+
+    def month_of(self, table: str) -> str | None:
+        """The partitioned table that this one was detached from, by its name and columns."""
+        parent = table[:-7]
+        there = self.expected.get(("table", parent), {})
+        if self.careful or not _MONTH.search(table) or "RANGE" not in str(there.get("partitioned by")):
+            return None
+        if not self.table_goes(table) or ("table", table) not in self.found:
+            return None
+        return parent if _types(self.expected, parent) == _types(self.found, table) else None
+
+    def in_the_way(self, table: str) -> list[str]:
+        """Keys of a table that nobody expects, whose names belong to others; other indexes go by themselves."""
+        return [
+            name
+            for (kind, name), facts in self.found.items()
+            if kind == "index" and facts["table"] == table and facts["constraint"]
+            and self.expected.get((kind, name), facts)["table"] != table
+        ]  # fmt: skip
+
+    def is_view(self, table: str) -> bool:
+        facts = self.expected.get(("table", table)) or self.found.get(("table", table)) or {}
+        return str(facts.get("kind", "")).endswith("view")
+
+    def remade(self) -> bool:
+        """Whether a function has to go and come again: PostgreSQL replaces neither its result nor its arguments."""
+        expected, found = self.difference.expected, self.difference.found
+        if self.difference.kind != "function" or expected is None or found is None:
+            return False
+        differs = set(self.difference.changed())
+        fixed = {fact for fact in ("argument names", "defaults") if found[fact] is not None}
+        return bool(differs & ({"returns", "kind"} | fixed))
+
+    def holds(self, name: str) -> bool:
+        """Whether a table that is left alone speaks of this object: it could not go without it."""
+        spoken = re.compile(rf"(?<![\w.]){re.escape(qualified(name))}(?!\w)")
+        return any(
+            spoken.search(str(value)) is not None
+            for facts in self.found.values()
+            if facts.get("table") in self.holding
+            for value in facts.values()
+        )
 
     def only_on_new_columns(self, facts: Facts) -> bool:
         """Whether older versions cannot offend against this: they do not write a column that it is about."""
@@ -109,8 +177,19 @@ class Change:
     def by_hand(self, warning: str) -> Step:
         return Step(Place.roles, "", self.key, warning=warning)
 
-    def by_admin(self, sql: str) -> Step:
-        return Step(Place.roles, sql, self.key, admin=True)
+    def by_admin(self, sql: str, *, place: Place = Place.roles, warning: str = "") -> Step:
+        return Step(place, sql, self.key, admin=True, warning=warning)
+
+
+_MONTH = re.compile(r"_[0-9]{4}(0[1-9]|1[0-2])$")
+
+
+def _types(schema: Fingerprint, table: str) -> dict[str, str]:
+    return {
+        str(facts["name"]): str(facts["type"])
+        for (kind, _), facts in schema.items()
+        if kind == "column" and facts["table"] == table
+    }
 
 
 def quoted(name: str) -> str:
@@ -130,11 +209,30 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+_LITERAL = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+"""A string or a quoted name, whose brackets mean nothing; PostgreSQL prints quotes inside doubled."""
+
+
 def bracketed(expression: str) -> str:
     """An expression in one pair of brackets; PostgreSQL prints most of them with one already."""
     depth = 0
-    for place, letter in enumerate(expression):
+    plain = _LITERAL.sub(lambda literal: "x" * len(literal[0]), expression)
+    for place, letter in enumerate(plain):
         depth += {"(": 1, ")": -1}.get(letter, 0)
-        if depth == 0 and place < len(expression) - 1:
+        if depth == 0 and place < len(plain) - 1:
             return f"({expression})"
     return expression if expression.startswith("(") else f"({expression})"
+
+
+def as_owner(owner: str, statement: str, *, creates: bool = False) -> str:
+    """A statement that only the owner of a function may run; putting a function in the schema needs a right to it."""
+    if owner == OWNER:
+        return statement
+    inside = f"set local role {quoted(owner)};\n{statement};\nreset role"
+    return while_creating(owner, inside) if creates else inside
+
+
+def while_creating(owner: str, statement: str) -> str:
+    """A statement after which the owner of a function may put it in the schema, for as long as that takes."""
+    right = f"create on schema {SCHEMA}"
+    return f"grant {right} to {quoted(owner)};\n{statement};\nrevoke {right} from {quoted(owner)}"

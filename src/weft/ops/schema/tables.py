@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from weft.db.emit import MAINTENANCE
-from weft.db.fingerprint import Facts
-from weft.ops.schema.step import OWNER, Change, Place, Stage, Step, bracketed, qualified, quoted, role
+from weft.db.fingerprint import Facts, Fingerprint
+from weft.ops.schema.step import OWNER, Change, Place, Stage, Step, bracketed, qualified, quoted
 
 FILLED = "{table}_{column}_filled_check"
 """The helper that lets NOT NULL come without reading the table under a lock."""
@@ -24,15 +24,15 @@ def table(change: Change) -> Iterator[Step]:
         assert expected is not None  # noqa: S101  a difference has a side
         yield from _new_table(change, expected)
     elif expected is None:
-        yield _dropped_table(change, found)
+        yield from _gone_table(change, found)
     else:
         yield from _changed_table(change, expected, found)
 
 
 def _new_table(change: Change, facts: Facts) -> Iterator[Step]:
     name = str(facts["name"])
-    if "table" not in str(facts["kind"]):
-        yield change.adds(Place.table, f"create {facts['kind']} {qualified(name)} as {str(facts['query']).rstrip(';')}")
+    if change.is_view(name):
+        yield _create_view(change, facts)
         return
     if facts["kind"] == "foreign table":
         yield change.by_hand(f"The foreign table {name} has to be made by hand.")
@@ -54,6 +54,8 @@ def _new_table(change: Change, facts: Facts) -> Iterator[Step]:
     yield change.adds(Place.table, statement)
     yield from _storage(change, name)
     yield from _row_security(change, facts, None)
+    if facts["replica identity"] != "default":
+        yield from _replica_identity(change, facts)
     if facts["partitioned by"] and ("function", "ensure_partitions(integer)") in change.expected:
         yield change.adds(Place.partitions, "select weft.ensure_partitions(3)")
 
@@ -68,10 +70,60 @@ def _storage(change: Change, table_name: str) -> Iterator[Step]:
             )
 
 
-def _dropped_table(change: Change, facts: Facts) -> Step:
-    word = "table" if "table" in str(facts["kind"]) else str(facts["kind"])
-    warning = f"All rows of {facts['name']} go." if word == "table" else ""
-    return change.removes(Place.drop_table, f"drop {word} {qualified(facts['name'])}", warning=warning)
+def _create_view(change: Change, facts: Facts) -> Step:
+    """With its options at once: a view that is not yet `security_invoker` shows what its owner sees."""
+    options = f" with ({', '.join(facts['options'])})" if facts["options"] else ""
+    statement = f"create {facts['kind']} {qualified(facts['name'])}{options} as {str(facts['query']).rstrip(';')}"
+    rank = _views_beneath(change.expected, str(facts["name"]))
+    return replace(change.adds(Place.view, statement), rank=rank)
+
+
+def _views_beneath(schema: Fingerprint, name: str) -> int:
+    """How many views deep a view stands on others; they come before it, and go after it."""
+    said = str(schema["table", name]["query"])
+    below = [
+        facts["name"]
+        for (kind, key), facts in schema.items()
+        if kind == "table" and key != name and facts["query"] is not None
+        and re.search(rf"(?<![\w.]){re.escape(qualified(key))}(?!\w)", said)
+    ]  # fmt: skip
+    return 1 + max((_views_beneath(schema, str(view)) for view in below), default=-1)
+
+
+def _gone_table(change: Change, facts: Facts) -> Iterator[Step]:
+    name, word = qualified(facts["name"]), str(facts["kind"]).removeprefix("partitioned ")
+    if change.is_view(str(facts["name"])):
+        drop = change.removes(Place.drop_view, f"drop {word} {name}")
+        yield replace(drop, rank=-_views_beneath(change.found, str(facts["name"])))
+    elif parent := change.month_of(str(facts["name"])):
+        yield from _attached(change, facts, parent)
+    elif facts["name"] in change.holding:
+        yield change.by_hand(
+            f"The table {facts['name']} has rows, or had them, so it is left alone. Look at them first; then:"
+            f" drop {word} {name};"
+        )
+        for index in change.in_the_way(str(facts["name"])):
+            kept = quoted(f"{index[:58]}_kept")
+            yield change.adds(Place.make_room, f"alter index {qualified(index)} rename to {kept}")
+    else:
+        place = Place.make_room if change.in_the_way(str(facts["name"])) else Place.drop_table
+        warning = f"All rows of {facts['name']} go." if word == "table" else ""
+        yield change.removes(place, f"drop {word} {name}", warning=warning)
+
+
+def _attached(change: Change, facts: Facts, parent: str) -> Iterator[Step]:
+    year, month = int(facts["name"][-6:-2]), int(facts["name"][-2:])
+    first, last = f"{year}-{month:02d}-01", f"{year + month // 12}-{month % 12 + 1:02d}-01"
+    if facts["owner"] != OWNER:
+        yield change.by_admin(f"alter table {qualified(facts['name'])} owner to {OWNER}")
+    yield from _row_security(change, {**facts, "row security": True, "row security forced": True}, facts)
+    yield change.adds(
+        Place.attach,
+        f"alter table {qualified(parent)} attach partition {qualified(facts['name'])}"
+        f" for values from ('{first} 00:00:00+00') to ('{last} 00:00:00+00')",
+        warning=f"{facts['name']} is a month of {parent} that was detached, and is attached again. If it was copied "
+        "and may go, drop it instead. Check once more afterwards: a partition is looked at more closely.",
+    )
 
 
 def _changed_table(change: Change, expected: Facts, found: Facts) -> Iterator[Step]:
@@ -84,7 +136,7 @@ def _changed_table(change: Change, expected: Facts, found: Facts) -> Iterator[St
                 "table, copy the rows, and take its name."
             )
     if "query" in differs:
-        yield change.adds(Place.table, f"create or replace view {name} as {str(expected['query']).rstrip(';')}")
+        yield change.adds(Place.view, f"create or replace view {name} as {str(expected['query']).rstrip(';')}")
     if "owner" in differs:
         yield change.by_admin(f"alter table {name} owner to {quoted(expected['owner'])}")
     if "logged" in differs:
@@ -94,7 +146,21 @@ def _changed_table(change: Change, expected: Facts, found: Facts) -> Iterator[St
         )  # fmt: skip
     if "options" in differs:
         yield from _options(change, name, expected["options"], found["options"])
+    if "replica identity" in differs:
+        yield from _replica_identity(change, expected)
     yield from _row_security(change, expected, found)
+
+
+def _replica_identity(change: Change, facts: Facts) -> Iterator[Step]:
+    identity = str(facts["replica identity"])
+    if change.careful and identity.startswith("using") and not _has_index(change, identity):
+        return  # the index comes in a revision of its own
+    statement = f"alter table {qualified(facts['name'])} replica identity {identity}"
+    yield change.adds(Place.row_security, statement)
+
+
+def _has_index(change: Change, identity: str) -> bool:
+    return any(identity == f"using index {quoted(name)}" for kind, name in change.found if kind == "index")
 
 
 def _options(change: Change, name: str, expected: list[str], found: list[str]) -> Iterator[Step]:
@@ -129,7 +195,7 @@ def definition(facts: Facts, *, nullable: bool | None = None) -> str:
         expression, _, word = str(facts["generated"]).rpartition(" ")
         parts.append(f"generated always as {bracketed(expression)} {word}")
     if facts["identity"]:
-        parts.append(f"generated {facts['identity']} as identity")
+        parts.append(f"generated {facts['identity']} as identity ({' '.join(facts['identity options'])})")
     if facts["default"] is not None:
         parts.append(f"default {facts['default']}")
     if not (facts["nullable"] if nullable is None else nullable):
@@ -139,13 +205,15 @@ def definition(facts: Facts, *, nullable: bool | None = None) -> str:
 
 def column(change: Change) -> Iterator[Step]:
     expected, found = change.difference.expected, change.difference.found
+    facts = expected or found or {}
+    if change.is_view(facts["table"]):
+        return  # its query says what it has
     if expected is None:
-        assert found is not None  # noqa: S101 - a difference has a side
-        if not change.table_goes(found["table"]):
+        if not change.table_goes(facts["table"]):
             yield change.removes(
                 Place.drop_column,
-                f"alter table {qualified(found['table'])} drop column {quoted(found['name'])}",
-                warning=f"What is in {found['table']}.{found['name']} goes. A renamed column looks like this too: "
+                f"alter table {qualified(facts['table'])} drop column {quoted(facts['name'])}",
+                warning=f"What is in {facts['table']}.{facts['name']} goes. A renamed column looks like this too: "
                 "then add the new one, copy, and drop the old one two versions later.",
             )
     elif found is None:
@@ -194,26 +262,38 @@ def _changed_column(change: Change, expected: Facts, found: Facts) -> Iterator[S
     if "generated" in differs:
         yield change.by_hand(f"How {name} is generated cannot be changed in place: drop the column and add it anew.")
         return
-    if differs & {"type", "collation"}:
+    retyped = bool(differs & {"type", "collation"})
+    if retyped and found["default"] is not None:
+        # Nobody can say what the old default is in the new type.
+        yield change.adds(Place.change_column, f"{alter} drop default", narrows=True)
+    if retyped:
         yield _other_type(change, alter, expected, found)
-    if "identity" in differs:
-        yield change.adds(Place.change_column, f"{alter} drop identity if exists")
-        if expected["identity"]:
-            yield change.adds(Place.change_column, f"{alter} add generated {expected['identity']} as identity")
+    if differs & {"identity", "identity options"}:
+        yield from _other_identity(change, alter, expected, found)
     if "storage" in differs:
         yield change.adds(
             Place.change_column, f"{alter} set storage {expected['storage'] or expected['usual storage']}"
         )
-    if "default" in differs:
-        if expected["default"] is None:
-            yield change.removes(Place.change_column, f"{alter} drop default")
-        else:
-            yield change.adds(Place.change_column, f"{alter} set default {expected['default']}")
+    if expected["default"] is not None and ("default" in differs or retyped):
+        yield change.adds(Place.change_column, f"{alter} set default {expected['default']}", narrows=retyped)
+    elif "default" in differs and not retyped:
+        yield change.removes(Place.change_column, f"{alter} drop default")
     if "nullable" in differs:
         if expected["nullable"]:
             yield change.adds(Place.change_column, f"{alter} drop not null")
         else:
             yield from _not_null(change, alter, expected)
+
+
+def _other_identity(change: Change, alter: str, expected: Facts, found: Facts) -> Iterator[Step]:
+    if expected["identity"] and found["identity"]:
+        options = " ".join(f"set {option}" for option in expected["identity options"])
+        yield change.adds(Place.change_column, f"{alter} set generated {expected['identity']} {options}")
+    elif expected["identity"]:
+        options = " ".join(expected["identity options"])
+        yield change.adds(Place.change_column, f"{alter} add generated {expected['identity']} as identity ({options})")
+    else:
+        yield change.adds(Place.change_column, f"{alter} drop identity if exists")
 
 
 def _other_type(change: Change, alter: str, expected: Facts, found: Facts) -> Step:
@@ -249,28 +329,3 @@ def _not_null(change: Change, alter: str, facts: Facts) -> Iterator[Step]:
         (Place.not_null, f"alter table {table_name} drop constraint {quoted(name)}"),
     ):
         yield Step(place, sql, change.key, Stage.validate, narrows=True)
-
-
-def partition(change: Change) -> Iterator[Step]:
-    """A partition with a fault: what it should be is the same for all of them."""
-    found = change.difference.found
-    if found is None:
-        return
-    name = qualified(found["name"])
-    owner = str(change.expected.get(("table", str(found["table"])), {}).get("owner", OWNER))
-    if found["owner"] != owner:
-        yield change.by_admin(f"alter table {name} owner to {quoted(owner)}")
-    if not found["row security"]:
-        yield change.adds(Place.row_security, f"alter table {name} enable row level security")
-    if not found["row security forced"]:
-        yield change.adds(Place.row_security, f"alter table {name} force row level security")
-    if found["grants"]:
-        holders = ", ".join(role(holder) for holder in found["grants"])
-        yield change.removes(Place.revoke, f"revoke all on {name} from {holders}")
-    for policy in found["policies"]:
-        yield change.removes(Place.drop_policy, f"drop policy {quoted(policy)} on {name}")
-    if not found["kept for the owner"]:
-        kept = f"using ({MAINTENANCE}) with check ({MAINTENANCE})"
-        yield change.adds(Place.policy, f"create policy owner_maint on {name} to {quoted(owner)} {kept}")
-    for trigger in found["silent triggers"]:
-        yield change.adds(Place.trigger, f"alter table {name} enable trigger {quoted(trigger)}")

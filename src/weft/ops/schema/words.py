@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from weft.db.fingerprint import Difference, Facts
+from weft.db.fingerprint import Difference, Facts, Key
 
 _SILENT = frozenset({"table", "name", "column", "function", "usual storage", "columns", "constraint", "partitioned"})
 _LONG = frozenset({"definition", "body", "query"})
 _OF_TABLE = frozenset(
-    {"column", "constraint", "index", "policy", "trigger", "grant", "column grant", "rule", "statistics"}
+    {"column", "constraint", "index", "policy", "trigger", "grant", "column grant", "rule", "statistics", "partition"}
 )
 _MOST = 160
+_NOTHING: tuple[object, ...] = (None, False, [], "", "default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,11 @@ class Sides:
     expected: str = ""
 
 
-def report(differences: Sequence[Difference], sides: Sides | None = None) -> list[str]:
-    """A sentence for each difference; what belongs to a table that is missing as a whole is told with the table."""
+def report(
+    differences: Sequence[Difference], sides: Sides | None = None, remarks: Mapping[Key, str] | None = None
+) -> list[str]:
+    """A sentence for each difference, with what there is to remark on it; what belongs to a table that is missing as a
+    whole is told with the table."""
     whole = {d.name: d for d in differences if d.kind == "table" and (d.found is None or d.expected is None)}
     lines = []
     for difference in differences:
@@ -36,6 +40,8 @@ def report(differences: Sequence[Difference], sides: Sides | None = None) -> lis
         line = sentence(difference, sides or Sides())
         if difference.kind == "table" and difference.name in whole:
             line += _parts(difference.name, differences)
+        if remarks and difference.key in remarks:
+            line += f" {remarks[difference.key]}"
         lines.append(line)
     return lines
 
@@ -67,10 +73,13 @@ def sentence(difference: Difference, sides: Sides) -> str:
     return f"The {what} differs: {_changes(difference)}."
 
 
+_MUST = ("row security", "row security forced", "kept for the owner", "logged", "references enforced")
+_MUST_NOT = ("grants", "policies", "triggers", "silent triggers", "constraints")
+
+
 def _faults(found: Facts) -> list[str]:
-    faults = [fact for fact in ("row security", "row security forced", "kept for the owner") if not found[fact]]
-    faults += [fact for fact in ("grants", "policies", "silent triggers") if found[fact]]
-    return faults or ["owner"]
+    faults = [fact for fact in _MUST if not found[fact]] + [fact for fact in _MUST_NOT if found[fact]]
+    return faults + (["kind"] if found["kind"] != "table" else []) or ["owner"]
 
 
 def _facts(facts: Facts, names: Sequence[str] | None = None) -> str:
@@ -78,7 +87,7 @@ def _facts(facts: Facts, names: Sequence[str] | None = None) -> str:
     if names is None:
         if definition := facts.get("definition"):
             return _short(str(definition).rstrip(";"))
-        names = [n for n, value in facts.items() if n not in _SILENT | _LONG and value not in (None, False, [], "")]
+        names = [n for n, value in facts.items() if n not in _SILENT | _LONG and value not in _NOTHING]
     return ", ".join(f"{name} {_value(facts[name])}" for name in names) or "nothing more is known of it"
 
 
@@ -103,6 +112,8 @@ def _value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {said}" for name, said in value.items())
     return _short(str(value))
 
 
