@@ -486,4 +486,4 @@ async def test_an_execution_that_was_undone_cannot_be_retried(
     assert begun.json()["status"] == "FAILED"
     answer = await http.post(f"/v1/executions/{begun.json()['id']}/retry", headers=signed)
     assert (answer.status_code, answer.json()["type"]) == (409, "/errors/execution_compensated")
-    assert "start a new execution" in answer.json()["detail"]
+    assert "Replay it from the start" in answer.json()["detail"]
