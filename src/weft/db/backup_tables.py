@@ -15,7 +15,7 @@ from weft.db.base import READ, Base, marks
 
 
 class Backup(Base):
-    """A backup that lies somewhere. `verified_at`: when a restore of it agreed, unless another found it wrong since."""
+    """One backup that lies somewhere. `verified_at` is when a restore of it agreed, unless one found it wrong since."""
 
     __tablename__ = "backups"
     __table_args__ = (marks(scope="catalogue", local=True, audit=False, touch=False, grants=READ),)
