@@ -35,8 +35,8 @@ async def test_a_start_takes_what_was_let_run(engine: Engine, workflow: UUID) ->
         await engine.start(workflow, version=4)
 
 
-async def test_a_sub_workflow_too(engine: Engine, workflow: UUID) -> None:
-    assert workflow
+@pytest.mark.usefixtures("workflow")
+async def test_a_sub_workflow_too(engine: Engine) -> None:
     parent = await engine.workflow(chain(step("call", "sub_workflow", {"workflow": "pay", "version": 2})))
     started = await engine.start(parent)
     await engine.settle()
