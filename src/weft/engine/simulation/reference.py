@@ -51,7 +51,8 @@ A script says what the world answers. It is YAML or JSON, and has three parts, e
 Answers are one answer or a list. They are tried from the top: one whose `when` does not hold is passed over, one with
 a `probability` is given in that share of the cases, one without is given always. What is left over, and every step
 that no script names, is answered by default: by the step's kind, or with a sample of what its outputs' schema allows.
-Defaults succeed, at once, and cost nothing.
+A default is always one that the step could give: a question's is among its choices. Defaults succeed, at once, and cost
+nothing; only a config that the step itself would refuse fails here, too.
 
 | field | what it says |
 |---|---|
