@@ -93,6 +93,24 @@ def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["version", "--loud"], "No such option: --loud. `weft version --help` shows how it is used."),
+        (["execution", "start"], "Missing argument 'WORKFLOW'. `weft execution start --help` shows how it is used."),
+        (["workflow", "trigger", "runs", "a", "b", "--soon"], "`weft workflow trigger runs --help` shows"),
+        (["execution", "stop"], "`weft execution --help` shows"),
+    ],
+)
+def test_a_wrong_line_names_the_help_that_shows_how_it_is_right(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.run(words) == 2
+    assert said in capsys.readouterr().err
+    assert command_line.run([*words, "--json"]) == 2
+    assert said in json.loads(capsys.readouterr().err)["detail"]
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (Invalid, 2),

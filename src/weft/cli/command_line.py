@@ -166,7 +166,8 @@ def _dispatch(words: list[str]) -> int:
         sys.stderr.write("Nothing was done.\n")
         return 1
     except TyperException as error:
-        return output.misused(error.format_message(), help_command=f"weft {name} --help")
+        context = getattr(error, "ctx", None)  # that of the command itself, where the option would be explained
+        return output.misused(error.format_message(), command=context.command_path if context else f"weft {name}")
     return returned if isinstance(returned, int) else 0
 
 

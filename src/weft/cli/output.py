@@ -97,12 +97,14 @@ def refuse(error: WeftError) -> int:
     return code
 
 
-def misused(message: str, *, help_command: str) -> int:
-    """The command line itself is wrong."""
+def misused(message: str, *, command: str) -> int:
+    """The command line itself is wrong; the help of `command` says how it is right."""
+    ended = message.rstrip()
+    detail = f"{ended}{'' if ended.endswith(('.', '!', '?')) else '.'} `{command} --help` shows how it is used."
     if as_json():
-        _problem({"type": "command_line_invalid", "kind": Kind.invalid.value, "detail": message})
+        _problem({"type": "command_line_invalid", "kind": Kind.invalid.value, "detail": detail})
     else:
-        sys.stderr.write(f"weft: {message} `{help_command}` shows how it is used.\n")
+        sys.stderr.write(f"weft: {detail}\n")
     return EXIT_CODES[Kind.invalid]
 
 
