@@ -31,8 +31,10 @@ class NotConfirmed(Invalid):
 class ReferenceMissing(NotFound):
     code = "reference_missing"
 
-    def __init__(self, what: str, reference: str) -> None:
-        super().__init__(f"There is no {what} '{reference}' here. `weft {what} list` shows those that exist.")
+    def __init__(self, what: str, reference: str, *, listing: str | None = None) -> None:
+        """`listing` is the command that lists them, where it is not that of a group of its own."""
+        command = listing or f"weft {what} list"
+        super().__init__(f"There is no {what} '{reference[:80]}' here. `{command}` shows those that exist.")
 
 
 class ReferenceAmbiguous(Conflict):

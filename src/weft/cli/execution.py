@@ -243,7 +243,9 @@ def logs(
 @app.command()
 def payload(
     which: Which,
-    payload: Annotated[str, typer.Argument(metavar="PAYLOAD", help="The payload's id, as `show` and `logs` name it.")],
+    payload: Annotated[
+        str, typer.Argument(metavar="PAYLOAD", help="The payload's id, as `weft execution show` and `logs` name it.")
+    ],
     url: Url = None,
     tenant: TenantName = None,
 ) -> None:

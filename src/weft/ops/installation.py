@@ -1,4 +1,4 @@
-"""The database of this installation, for commands that work on it directly (`weft db`, `weft tenant`, `weft seed`).
+"""The database of this installation, for commands that work on it directly (`weft db`, `weft tenant`).
 
 Three cases: an operator's own server (`WEFT_DATABASE_URL`); the embedded one that a running `weft up` keeps; the
 embedded one, started for the time of the command because nothing runs.
