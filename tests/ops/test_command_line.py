@@ -6,7 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from uuid import UUID
@@ -212,7 +212,55 @@ def test_rows_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(capsys.readouterr().out) == [{"id": str(UUID(int=1)), "roles": ["a", "b"]}]
 
 
-def test_what_a_tenant_wrote_is_not_markup(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    output.rows([{"name": "[red]x[/red]"}], ["name"])
-    assert "[red]x[/red]" in capsys.readouterr().out
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """The lines of a list in a terminal of that width."""
+
+    def shown(width: int, items: list[dict[str, object]], columns: list[str]) -> list[str]:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", str(width))
+        output.rows(items, columns)
+        return capsys.readouterr().out.splitlines()
+
+    return shown
+
+
+def test_what_a_tenant_wrote_is_neither_markup_nor_an_order_to_the_terminal(
+    terminal: Callable[..., list[str]],
+) -> None:
+    assert terminal(80, [{"name": "[red]x[/red]\x1b[2J\ny"}], ["name"])[-1] == "[red]x[/red] [2J y"
+
+
+ROW: dict[str, object] = {
+    "number": 12,
+    "workflow": "Invoice approval of the whole house",
+    "status": "COMPLETED",
+    "created": "2026-03-01 12:00:07",
+    "trigger": "SCHEDULE",
+    "id": "0198c1c4-6e1c-7000-8000-0123456789ab",
+}
+
+
+def test_a_table_that_is_too_wide_folds_words_only(terminal: Callable[..., list[str]]) -> None:
+    wide = terminal(200, [ROW], list(ROW))
+    assert [len(wide), wide[0].split()] == [3, list(ROW)]
+    narrower = terminal(112, [ROW, ROW], list(ROW))
+    assert max(map(len, narrower)) <= 112
+    assert len(narrower) == 6, "head, rule, and two lines for each"
+    assert all(str(ROW[name]) in narrower[2] for name in ("status", "created", "trigger", "id"))
+    assert "Invoice approval of" in narrower[2]
+
+
+@pytest.mark.parametrize("width", [1, 60, 80, 100])
+def test_where_no_table_fits_each_row_is_a_block_and_nothing_is_broken(
+    width: int, terminal: Callable[..., list[str]]
+) -> None:
+    lines = terminal(width, [ROW, {**ROW, "id": None}], list(ROW))
+    assert lines[: len(ROW) + 1] == [*(f"{name:<8}  {value}" for name, value in ROW.items()), ""]
+    assert lines[-1] == "id        -"
+    assert len(lines) == 2 * len(ROW) + 1
+
+
+def test_characters_of_double_width_keep_the_columns_straight(terminal: Callable[..., list[str]]) -> None:
+    lines = terminal(80, [{"a": "漢字", "b": "x"}, {"a": "abcd", "b": "y"}], ["a", "b"])
+    assert lines == ["a     b", "───────", "漢字  x", "abcd  y"]

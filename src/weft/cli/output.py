@@ -67,7 +67,7 @@ def rows(
     heads = dict(columns) if isinstance(columns, Mapping) else {key: key.replace("_", " ") for key in columns}
     cells = [[_cell(item.get(key)) for key in heads] for item in items]
     if sys.stdout.isatty():
-        _rich_table(list(heads.values()), cells)
+        _fitted_table(list(heads.values()), cells)
     else:
         _plain_table(list(heads.values()), cells)
 
@@ -167,15 +167,14 @@ def _plain_table(heads: list[str], cells: list[list[str]]) -> None:
         sys.stdout.write("  ".join(f"{cell:<{widths[i]}}" for i, cell in enumerate(line)).rstrip() + "\n")
 
 
-def _rich_table(heads: list[str], cells: list[list[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _fitted_table(heads: list[str], cells: list[list[str]]) -> None:
+    """In a terminal: what does not fit its width as a table comes row by row."""
+    from shutil import get_terminal_size
 
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for line in cells:
-        table.add_row(*map(Text, line))  # Text: what a tenant wrote is not markup
-    Console().print(table)
+    from weft.cli import tables
+
+    # What a tenant wrote is no order to the terminal.
+    clean = [["".join(c if c.isprintable() else " " for c in cell) for cell in row] for row in cells]
+    table = tables.drawn(heads, clean, get_terminal_size().columns)
+    lines = tables.blocks(heads, clean) if table is None else table
+    sys.stdout.write("\n".join(lines) + "\n")
