@@ -91,7 +91,7 @@ async def test_a_large_output_is_hinted_at_and_fetched(database: Database, actor
     assert f"bytes: weft execution payload {execution} {payload}" in shown
     assert weft("execution", "payload", execution, payload).json() == [value] * 3
     assert weft("execution", "payload", execution, execution).code == NOT_FOUND
-    assert "is no payload's id" in weft("execution", "payload", execution, "x").err
+    assert "is not the id of a payload" in weft("execution", "payload", execution, "x").err
     used = weft("tenant", "usage", "--json").json()
     assert used["payloads"] == 2
     assert weft("tenant", "usage").out.startswith(f"2 values above 256 KB, {used['size']:,} bytes as JSON.\nThey take ")
@@ -160,6 +160,41 @@ async def test_what_does_not_exist(actor: Actor, weft: Weft) -> None:
     assert weft("execution", "list", "--workflow", "Nothing").code == NOT_FOUND
     unnamed = weft("execution", "show", "../workflows")
     assert (unnamed.code, "`weft execution list`" in unnamed.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("event show nope", "'nope' is not the id of an event. `weft event list` shows the ids."),
+        ("question answer nope yes", "'nope' is not the id of a question. `weft question list` shows the ids."),
+        ("question list --execution nope", "'nope' is not the id of an execution. `weft execution list` shows the ids"),
+        ("dead show nope", "'nope' is not the id of a dead job. `weft dead list` shows the ids."),
+        ("dead list --execution nope", "'nope' is not the id of an execution."),
+        ("execution list --client nope", "'nope' is not the id of a client. `weft client list` shows the ids."),
+        ("workflow list --client nope", "'nope' is not the id of a client."),
+        ("workflow backtest x --to 1 --execution nope", "'nope' is not the id of an execution."),
+        ("event send order.paid --payload {bad", "--payload is not valid JSON"),
+        ("execution start x --simulate --script nofile.yaml", "--script: 'nofile.yaml' cannot be read"),
+        ("execution start x --input nofile.yaml", "--input: 'nofile.yaml' cannot be read"),
+        ("event send a,b", "`type`: must be words with dots between them, as in order.paid"),
+        ("db diff models migrations@0009", "This version of weft has no revision '0009'."),
+    ],
+)
+async def test_what_is_written_wrong_is_said_in_the_words_of_the_line(
+    line: str, sentence: str, actor: Actor, weft: Weft
+) -> None:
+    said = weft(*line.split())
+    assert (said.code in (2, 5), sentence in said.err) == (True, True), said.err
+
+
+async def test_a_priority_says_which_there_are(database: Database, actor: Actor, weft: Weft) -> None:
+    await executions.workflow(database, actor, name="Ledger", steps=[CALL])
+    for said, sentence in (("500", "at most 100"), ("loud", "a whole number")):
+        refused = weft("limit", "set", "ledger", "--priority", said)
+        assert (refused.code, refused.err) == (
+            2,
+            f"weft: `priority`: must be {sentence}, or 'low', 'normal' or 'high'.\n",
+        )
 
 
 def test_an_input_is_json_a_file_or_nothing(tmp_path: Path) -> None:

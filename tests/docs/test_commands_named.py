@@ -71,7 +71,7 @@ def _problems(text: str) -> Iterator[str]:
             yield f"weft {code}"
     for words in _BARE.findall(text):
         first = words.partition(" ")[0]
-        if first in {"db"} and not _exists(words):  # other words are prose as often as commands
+        if first == "db" and not _exists(words):  # other words are prose as often as commands
             yield f"weft {words}"
 
 

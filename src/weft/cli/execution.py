@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from weft.cli import execution_text, output
+from weft.cli import common, execution_text, output
 from weft.cli.client import Client, connect
 from weft.cli.common import Everything, Limit, TenantName, Url, is_id
 from weft.cli.limit import priority_from
@@ -58,11 +58,12 @@ def start(
     if watch and wait is not None:
         raise Invalid("Say --wait or --watch: watching waits for the end.")
     body: dict[str, Any] = {"workflow": workflow, "input": read_input(given)}
-    said: dict[str, Any] = {"client_id": client, "version": version, "correlation_id": correlation}
+    said: dict[str, Any] = {"client_id": common.client_id(client), "version": version, "correlation_id": correlation}
     said["priority"] = priority_from(priority)
     body |= {name: value for name, value in said.items() if value is not None}
     if simulate:
-        body["metadata"] = {"simulation": True} | ({"script": read_input(script)} if script is not None else {})
+        answers = {} if script is None else {"script": read_input(script, "--script")}
+        body["metadata"] = {"simulation": True, **answers}
     elif script is not None:
         raise Invalid("--script says what a simulation answers: add --simulate.")
     headers = {"Idempotency-Key": key} if key is not None else {}
@@ -108,22 +109,25 @@ def _outcome(api: Client, body: dict[str, Any], headers: dict[str, str], seconds
 class InputUnreadable(NotFound):
     code = "input_unreadable"
 
-    def __init__(self, given: str, said: str) -> None:
-        super().__init__(f"The input '{given[:80]}' cannot be read ({said}). Give JSON, a JSON or YAML file, or -.")
+    def __init__(self, given: str, said: str, what: str = "--input") -> None:
+        super().__init__(f"{what}: '{given[:80]}' cannot be read ({said}). Give JSON, a JSON or YAML file, or -.")
 
 
-def read_input(given: str | None) -> Any:
-    """What `--input` means: JSON as it stands, - for standard input, else the name of a JSON or YAML file."""
+def read_input(given: str | None, what: str = "--input") -> Any:
+    """What a document's option means: JSON as it stands, - for standard input, else the name of a JSON or YAML file.
+
+    `what` is the option, for whoever has to mend it.
+    """
     if given is None:
         return None
     if given == "-":
         return _document(sys.stdin.read(), "standard input")
     if given.lstrip()[:1] in ("{", "[", '"'):
-        return _document(given, "--input")
+        return _document(given, what)
     try:
         text = Path(given).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputUnreadable(given, getattr(error, "strerror", None) or type(error).__name__) from error
+        raise InputUnreadable(given, getattr(error, "strerror", None) or type(error).__name__, what) from error
     return _document(text, given, is_yaml=Path(given).suffix.lower() in (".yaml", ".yml"))
 
 
@@ -172,7 +176,7 @@ def list_(
         limit=None if everything else limit,
         workflow_id=find(api, workflow)["id"] if workflow is not None else None,
         status=status.upper() if status is not None else None,
-        client_id=client,
+        client_id=common.client_id(client),
         correlation_id=correlation,
         simulation=simulation,
         created_from=_since(since) if since is not None else None,
@@ -198,17 +202,8 @@ def _since(text: str) -> str:
 
 
 def identified(which: str) -> str:
-    """The id, as a path has it. Raises `ExecutionUnnamed` for anything else."""
-    if not is_id(which):
-        raise ExecutionUnnamed(which)
-    return which
-
-
-class ExecutionUnnamed(Invalid):
-    code = "execution_unnamed"
-
-    def __init__(self, which: str) -> None:
-        super().__init__(f"'{which[:80]}' is no execution's id. `weft execution list` shows the ids.")
+    """The execution's id, as a path has it. Raises `IdUnclear` for anything else."""
+    return common.identified(which, "an execution", "weft execution list")
 
 
 @app.command()
@@ -251,7 +246,7 @@ def payload(
 ) -> None:
     """Print a value that is too large for `show` and `logs`, as JSON."""
     if not is_id(payload):
-        raise Invalid(f"'{payload[:80]}' is no payload's id. `weft execution show` names those that there are.")
+        raise common.IdUnclear("a payload", payload, "weft execution show")
     value = connect(url, tenant).get(f"/executions/{identified(which)}/payloads/{payload}", timeout=_LONGEST)
     output.result(value, lambda: execution_text.document(value))
 

@@ -20,10 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from weft.core.errors import Invalid, Issue, Kind, NotFound, WeftError
+from weft.core.errors import Invalid, Kind, NotFound, WeftError
 from weft.db.database import dumps
 from weft.http.refusals import DATABASE_ERRORS, refusal
 from weft.http.state import correlation_of
+from weft.http.validation import issues_of
 
 log = structlog.get_logger("weft.http")
 
@@ -173,9 +174,9 @@ def internal_problem(request: HTTPConnection) -> Response:
     return of_protocol(request, INTERNAL_ERROR)
 
 
-def invalid_request(errors: Iterable[Mapping[str, Any]]) -> WeftError:
+def invalid_request(errors: Iterable[Mapping[str, Any]], body: object = None) -> WeftError:
     """FastAPI's list of validation errors as one error of ours. What was sent is never repeated."""
-    issues = [_issue(error) for error in errors]
+    issues = issues_of(errors, body)
     if any(issue.code == "json_invalid" for issue in issues):
         return BodyMalformed(PROTOCOL[BodyMalformed.code][1], issues=issues)
     head = issues[0].message
@@ -183,26 +184,6 @@ def invalid_request(errors: Iterable[Mapping[str, Any]]) -> WeftError:
     if more:
         head += f" {more} more {'thing is' if more == 1 else 'things are'} wrong; see `errors`."
     return RequestInvalid(head, issues=issues)
-
-
-def _issue(error: Mapping[str, Any]) -> Issue:
-    location, *path = error["loc"]
-    code = str(error["type"])
-    if code == "json_invalid":
-        sentence = f"The body is not JSON: {error['ctx']['error']} at character {path[0]}."
-        return Issue(sentence, (), code, {"location": "body"})
-    name = ".".join(str(part) for part in path)
-    subject = f"`{name}`" if name else f"The {location}"
-    return Issue(f"{subject}: {_sentence(code, str(error['msg']))}", tuple(path), code, {"location": location})
-
-
-def _sentence(code: str, message: str) -> str:
-    if code == "missing":
-        return "is required."
-    if code == "extra_forbidden":
-        return "is not known here; leave it out or correct its name."
-    text = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").strip()
-    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def install(app: Starlette) -> None:
@@ -224,7 +205,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     if isinstance(error.body, bytes) and any(tuple(part["loc"]) == ("body",) for part in error.errors()):
         # FastAPI hands over the bytes as they are when they are not declared as JSON.
         return of_protocol(request, "media_type_refused")
-    return of_error(request, invalid_request(error.errors()))
+    return of_error(request, invalid_request(error.errors(), error.body))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

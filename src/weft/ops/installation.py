@@ -26,7 +26,7 @@ class OwnerAddressMissing(Invalid):
 
     def __init__(self) -> None:
         super().__init__(
-            "This changes the schema, which only its owner may. Set WEFT_DATABASE_OWNER_URL (role 'weft_owner'); "
+            "This needs the rights of the schema's owner. Set WEFT_DATABASE_OWNER_URL (role 'weft_owner'); "
             "`weft db init --admin-url ...` makes the role and prints the address."
         )
 
