@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -152,6 +154,39 @@ async def test_executions_are_listed_shown_cancelled_and_retried(database: Datab
     again = weft("execution", "retry", ids[0], "--json").json()
     assert UUID(again["id"]) == UUID(ids[0])
     assert weft("execution", "retry", ids[1]).code == CONFLICT
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who presses Ctrl-C as soon as a command waits."""
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weft.cli.execution.time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_whoever_stops_waiting_is_told_how_to_find_it(database: Database, actor: Actor, weft: Weft) -> None:
+    await executions.workflow(database, actor, name="Slow", steps=[CALL])
+    said = weft("execution", "start", "Slow", "--wait", "30s")
+    running = weft("execution", "list", "--json").json()[0]["id"]
+    assert said.code == GOES_ON
+    assert said.err.startswith(f"Execution {running} has begun; waiting for its end ...\n")
+    assert f"It goes on. `weft execution watch {running}` follows it." in said.err
+    told = weft("execution", "start", "Slow", "--wait", "30s", "--json")
+    assert (told.code, json.loads(told.out)["status"]) == (GOES_ON, "RUNNING")
+
+
+async def test_whoever_stops_before_the_answer_is_told_where_to_look(
+    database: Database, actor: Actor, weft: Weft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weft.cli.client.Client.post", interrupt)
+    said = weft("execution", "start", "Slow one", "--wait", "30s")
+    assert (said.code, "`weft execution list --workflow 'Slow one'` shows it" in said.err) == (GOES_ON, True)
 
 
 async def test_what_does_not_exist(actor: Actor, weft: Weft) -> None:

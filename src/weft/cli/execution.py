@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -24,7 +25,8 @@ FAILED: Final = 1
 GOES_ON: Final = 8
 """Exit code of a start that was waited for in vain: what it asked for is not there yet."""
 _FINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-_LONGEST: Final = 30.0  # seconds that the API holds a request open
+_AT_FIRST: Final = 1.0  # seconds that the start itself may take: most are over by then, and its id is not known before
+_LONGEST: Final = 30.0
 _LOOK_EVERY: Final = 1.0
 
 Which = Annotated[str, typer.Argument(metavar="EXECUTION", help="The execution's id.")]
@@ -53,7 +55,7 @@ def start(
     """Start an execution.
 
     With --wait: show its outcome. Then the exit code is 0 if it completed, 1 if it failed or was cancelled, and 8 if
-    it goes on. With --watch: as `weft execution watch`.
+    it goes on, also when you stopped waiting. With --watch: as `weft execution watch`.
     """
     if watch and wait is not None:
         raise Invalid("Say --wait or --watch: watching waits for the end.")
@@ -75,8 +77,49 @@ def start(
             return
         output.result(started, lambda: execution_text.started(started, workflow))
         return
-    outcome = _outcome(api, body, headers, _seconds(wait))
-    output.result(outcome, lambda: execution_text.outcome(outcome, workflow))
+    _waited(_Waiting(api, workflow, body, headers), _seconds(wait))
+
+
+class _Waiting:
+    """A start that is waited for. What has begun is known as soon as the API has said so, whatever comes then."""
+
+    def __init__(self, api: Client, workflow: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+        self.workflow = workflow
+        self.seen: dict[str, Any] | None = None
+        self._api, self._body, self._headers = api, body, headers
+
+    def until_it_ends(self, seconds: float) -> dict[str, Any]:
+        """How far it has come when it has ended, or when the time is over."""
+        until = time.monotonic() + seconds
+        first = min(seconds, _AT_FIRST)
+        query = {"wait": f"{round(first * 1000)}ms"}
+        self.seen = answer = self._api.post(
+            "/executions", self._body, headers=self._headers, query=query, timeout=first + 30
+        )
+        if answer["status"] not in _FINAL:
+            output.note(f"Execution {answer['id']} has begun; waiting for its end ...")
+        while answer["status"] not in _FINAL and (left := until - time.monotonic()) > 0:
+            time.sleep(min(_LOOK_EVERY, left))
+            self.seen = answer = self._api.get(f"/executions/{answer['id']}")
+        return dict(answer)
+
+
+def _waited(waiting: _Waiting, seconds: float) -> None:
+    """Show the outcome, and exit with its code; a person who stops waiting is told how to find it again."""
+    try:
+        outcome = waiting.until_it_ends(seconds)
+    except KeyboardInterrupt:
+        if waiting.seen is None:
+            output.note(
+                f"\nIt may have begun all the same: `weft execution list --workflow {shlex.quote(waiting.workflow)}` "
+                "shows it."
+            )
+            raise typer.Exit(GOES_ON) from None
+        outcome = waiting.seen
+        if not output.as_json():
+            output.note(f"\nIt goes on. `weft execution watch {outcome['id']}` follows it.")
+            raise typer.Exit(GOES_ON) from None
+    output.result(outcome, lambda: execution_text.outcome(outcome, waiting.workflow))
     if outcome["status"] not in _FINAL:
         output.note(f"It goes on. `weft execution show {outcome['id']}` tells how far it has come.")
         raise typer.Exit(GOES_ON)
@@ -91,19 +134,6 @@ def _seconds(wait: str) -> float:
         return parse_duration(float(wait) if wait.isdecimal() else wait)
     except DurationUnclear as error:
         raise Invalid(f"--wait: {error}.") from error
-
-
-def _outcome(api: Client, body: dict[str, Any], headers: dict[str, str], seconds: float) -> dict[str, Any]:
-    """How far it has come when it has ended, or when the time is over."""
-    until = time.monotonic() + seconds
-    first = min(seconds, _LONGEST)
-    answer: dict[str, Any] = api.post(
-        "/executions", body, headers=headers, query={"wait": f"{round(first * 1000)}ms"}, timeout=first + 30
-    )
-    while answer["status"] not in _FINAL and (left := until - time.monotonic()) > 0:
-        time.sleep(min(_LOOK_EVERY, left))
-        answer = api.get(f"/executions/{answer['id']}")
-    return answer
 
 
 class InputUnreadable(NotFound):
