@@ -166,6 +166,27 @@ def test_a_bug_shows_no_traceback_unless_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_with_json_a_refusal_is_the_only_document_and_holds_the_notes(
+    raising: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raising.errors.append(Conflict("No."))
+    dispatch = command_line._dispatch
+
+    def noting(words: list[str]) -> int:
+        output.note("Looking ...")
+        return dispatch(words)
+
+    monkeypatch.setattr(command_line, "_dispatch", noting)
+    assert command_line.run(["try", "--json"]) == 6
+    said = capsys.readouterr()
+    assert (json.loads(said.err)["notes"], said.out) == (["Looking ..."], "")
+    assert command_line.run(["try", "--json"]) == 0
+    assert capsys.readouterr().err == "Looking ...\n"
+    raising.errors.append(Conflict("No."))
+    assert command_line.run(["try"]) == 6
+    assert capsys.readouterr().err == "Looking ...\nweft: No.\n"
+
+
 def test_interruption_and_own_exit_codes(raising: ModuleType) -> None:
     assert command_line.run(["try", "--code", "9"]) == 9
     raising.errors.append(KeyboardInterrupt())

@@ -115,6 +115,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = _dispatch(words)
         sys.stdout.flush()
+        output.flush_notes()
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. What is still buffered must not fail at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -163,7 +164,7 @@ def _dispatch(words: list[str]) -> int:
     try:
         returned = group.main(line, prog_name=program, standalone_mode=False)
     except Abort:
-        sys.stderr.write("Nothing was done.\n")
+        output.note("Nothing was done.")
         return 1
     except TyperException as error:
         context = getattr(error, "ctx", None)  # that of the command itself, where the option would be explained

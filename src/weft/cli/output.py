@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,11 +30,13 @@ EXIT_CODES: dict[Kind, int] = {
 BUG = 70
 
 _state = {"json": False}
+_notes: deque[str] = deque(maxlen=200)
 
 
 def use_json(wanted: bool) -> None:
     """Set once by the command line."""
     _state["json"] = wanted
+    _notes.clear()
 
 
 def as_json() -> bool:
@@ -73,8 +76,20 @@ def rows(
 
 
 def note(text: str) -> None:
-    """Something for people to know meanwhile; never part of the answer."""
-    sys.stderr.write(text + "\n")
+    """Something for people to know meanwhile; never part of the answer.
+
+    With `--json` it is held back until the end: a refusal is the only document on standard error, and holds it.
+    """
+    if as_json():
+        _notes.append(text)
+    else:
+        sys.stderr.write(text + "\n")
+
+
+def flush_notes() -> None:
+    """The command has ended, and was not refused."""
+    while _notes:
+        sys.stderr.write(_notes.popleft() + "\n")
 
 
 def refuse(error: WeftError) -> int:
@@ -127,6 +142,9 @@ def is_debugging() -> bool:
 
 
 def _problem(document: dict[str, Any]) -> None:
+    if _notes:
+        document = {**document, "notes": list(_notes)}
+        _notes.clear()
     sys.stderr.write(json.dumps(document, ensure_ascii=False, default=_plain) + "\n")
 
 
