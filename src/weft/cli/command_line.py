@@ -125,8 +125,15 @@ def run(arguments: Sequence[str]) -> int:
     except WeftError as error:
         return output.refuse(error)
     except Exception as error:
-        return output.bug(error)
+        return output.refuse(missing) if (missing := _without_schema(error)) is not None else output.bug(error)
     return code
+
+
+def _without_schema(error: Exception) -> WeftError | None:
+    """A database without its schema is nobody's bug. Looked at only now: it is not imported for every command."""
+    from weft.db.missing import schema_missing
+
+    return schema_missing(error)
 
 
 def load(name: str) -> TyperGroup:

@@ -20,6 +20,7 @@ import asyncpg
 import structlog
 
 import weft
+from weft.core.errors import Conflict
 from weft.core.ids import new_id
 from weft.db.database import Database
 from weft.db.history import LIVE_SECONDS
@@ -56,11 +57,30 @@ class Instance:
     is_live: bool
 
 
+class InstallationRuns(Conflict):
+    code = "installation_runs"
+
+    def __init__(self, live: list[Instance]) -> None:
+        listed_ = ", ".join(f"{one.kind} on {one.host}" for one in live[:5])
+        super().__init__(
+            f"Processes of weft work on this database ({listed_}). Stop them first (`weft up`: Ctrl-C); one that was "
+            "killed is forgotten after a minute. Nothing was changed."
+        )
+
+
 async def listed(connection: Any) -> list[Instance]:
     """Every process that was heard of in the last ten minutes. As the application or, under maintenance, the owner."""
     async with connection.transaction():
         await connection.execute("set local app.maintenance = 'on'")
         return [Instance(*row) for row in await connection.fetch(_LIST)]
+
+
+async def refuse_while_running(connection: Any) -> None:
+    """Before something is dropped under them. Raises `InstallationRuns`."""
+    if await connection.fetchval("select to_regclass('weft.app_instances') is not null"):
+        live = [one for one in await listed(connection) if one.is_live]
+        if live:
+            raise InstallationRuns(live)
 
 
 @contextlib.asynccontextmanager
