@@ -18,12 +18,20 @@ from weft.cli.client import (
     Client,
     ConnectionLost,
     NothingListens,
+    NothingRuns,
+    NotSignedIn,
     ServerFailed,
     address_of,
     connect,
     segment,
 )
 from weft.core.errors import Conflict, Exhausted, Forbidden, Invalid, NotFound, Stale, Unauthenticated, Unavailable
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 def answer(status: str, body: str, *headers: str, kind: str = "application/problem+json") -> bytes:
@@ -162,6 +170,18 @@ def test_what_is_sent_is_what_the_api_expects() -> None:
     assert body == b'{"a": null}'
 
 
+def test_where_nothing_runs_nobody_is_asked_to_sign_in(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    monkeypatch.setenv("WEFT_PORT", str(free_port))
+    with pytest.raises(NothingRuns, match=f"http://127.0.0.1:{free_port}.*`weft up`"):
+        connect()
+    with socket.create_server(("127.0.0.1", free_port)), pytest.raises(NotSignedIn):
+        connect()
+    with pytest.raises(NotSignedIn):
+        connect("http://127.0.0.1:1")
+
+
 def test_the_address_comes_from_the_option_the_environment_or_what_runs_here(
     nobody: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -169,6 +189,11 @@ def test_the_address_comes_from_the_option_the_environment_or_what_runs_here(
     from weft.ops.processes import started_at
 
     assert address_of(None) == "http://127.0.0.1:8080"
+    monkeypatch.setenv("WEFT_PORT", "8931")
+    assert address_of(None) == "http://127.0.0.1:8931"
+    monkeypatch.delenv("WEFT_PORT")
+    Path("weft.toml").write_text('[api]\nhost = "::"\nport = 8932\n')
+    assert address_of(None) == "http://127.0.0.1:8932"
     home = Home(tmp_path / "data" / "weft")
     home.ensure()
     home.write_run({"url": "http://127.0.0.1:9999", "pid": os.getpid(), "started": started_at(os.getpid())})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -91,7 +93,7 @@ async def test_a_large_output_is_hinted_at_and_fetched(database: Database, actor
     assert f"bytes: weft execution payload {execution} {payload}" in shown
     assert weft("execution", "payload", execution, payload).json() == [value] * 3
     assert weft("execution", "payload", execution, execution).code == NOT_FOUND
-    assert "is no payload's id" in weft("execution", "payload", execution, "x").err
+    assert "is not the id of a payload" in weft("execution", "payload", execution, "x").err
     used = weft("tenant", "usage", "--json").json()
     assert used["payloads"] == 2
     assert weft("tenant", "usage").out.startswith(f"2 values above 256 KB, {used['size']:,} bytes as JSON.\nThey take ")
@@ -154,12 +156,80 @@ async def test_executions_are_listed_shown_cancelled_and_retried(database: Datab
     assert weft("execution", "retry", ids[1]).code == CONFLICT
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who presses Ctrl-C as soon as a command waits."""
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weft.cli.execution.time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_whoever_stops_waiting_is_told_how_to_find_it(database: Database, actor: Actor, weft: Weft) -> None:
+    await executions.workflow(database, actor, name="Slow", steps=[CALL])
+    said = weft("execution", "start", "Slow", "--wait", "30s")
+    running = weft("execution", "list", "--json").json()[0]["id"]
+    assert said.code == GOES_ON
+    assert said.err.startswith(f"Execution {running} has begun; waiting for its end ...\n")
+    assert f"It goes on. `weft execution watch {running}` follows it." in said.err
+    told = weft("execution", "start", "Slow", "--wait", "30s", "--json")
+    assert (told.code, json.loads(told.out)["status"]) == (GOES_ON, "RUNNING")
+
+
+async def test_whoever_stops_before_the_answer_is_told_where_to_look(
+    database: Database, actor: Actor, weft: Weft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weft.cli.client.Client.post", interrupt)
+    said = weft("execution", "start", "Slow one", "--wait", "30s")
+    assert (said.code, "`weft execution list --workflow 'Slow one'` shows it" in said.err) == (GOES_ON, True)
+
+
 async def test_what_does_not_exist(actor: Actor, weft: Weft) -> None:
     assert weft("execution", "start", "Nothing").code == NOT_FOUND
     assert weft("execution", "show", "018f0000-0000-7000-8000-000000000000").code == NOT_FOUND
     assert weft("execution", "list", "--workflow", "Nothing").code == NOT_FOUND
     unnamed = weft("execution", "show", "../workflows")
     assert (unnamed.code, "`weft execution list`" in unnamed.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("event show nope", "'nope' is not the id of an event. `weft event list` shows the ids."),
+        ("question answer nope yes", "'nope' is not the id of a question. `weft question list` shows the ids."),
+        ("question list --execution nope", "'nope' is not the id of an execution. `weft execution list` shows the ids"),
+        ("dead show nope", "'nope' is not the id of a dead job. `weft dead list` shows the ids."),
+        ("dead list --execution nope", "'nope' is not the id of an execution."),
+        ("execution list --client nope", "'nope' is not the id of a client. `weft client list` shows the ids."),
+        ("workflow list --client nope", "'nope' is not the id of a client."),
+        ("workflow backtest x --to 1 --execution nope", "'nope' is not the id of an execution."),
+        ("event send order.paid --payload {bad", "--payload is not valid JSON"),
+        ("execution start x --simulate --script nofile.yaml", "--script: 'nofile.yaml' cannot be read"),
+        ("execution start x --input nofile.yaml", "--input: 'nofile.yaml' cannot be read"),
+        ("event send a,b", "`type`: must be words with dots between them, as in order.paid"),
+        ("db diff models migrations@0009", "This version of weft has no revision '0009'."),
+    ],
+)
+async def test_what_is_written_wrong_is_said_in_the_words_of_the_line(
+    line: str, sentence: str, actor: Actor, weft: Weft
+) -> None:
+    said = weft(*line.split())
+    assert (said.code in (2, 5), sentence in said.err) == (True, True), said.err
+
+
+async def test_a_priority_says_which_there_are(database: Database, actor: Actor, weft: Weft) -> None:
+    await executions.workflow(database, actor, name="Ledger", steps=[CALL])
+    for said, sentence in (("500", "at most 100"), ("loud", "a whole number")):
+        refused = weft("limit", "set", "ledger", "--priority", said)
+        assert (refused.code, refused.err) == (
+            2,
+            f"weft: `priority`: must be {sentence}, or 'low', 'normal' or 'high'.\n",
+        )
 
 
 def test_an_input_is_json_a_file_or_nothing(tmp_path: Path) -> None:

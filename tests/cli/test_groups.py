@@ -244,7 +244,7 @@ def test_secrets_are_set_listed_and_deleted_and_never_shown(signed_in: Weft, tmp
 def test_a_secret_comes_from_a_pipe_or_a_file_and_from_nowhere_else(signed_in: Weft, tmp_path: Path) -> None:
     weft = signed_in
     as_argument = weft("secret", "set", "ledger", "tok_live_123456")
-    assert (as_argument.code, "secret --help" in as_argument.err) == (INVALID, True)
+    assert (as_argument.code, "secret set --help" in as_argument.err) == (INVALID, True)
     assert "standard input" in weft("secret", "set", "ledger").err
     assert "cannot be read" in weft("secret", "set", "ledger", "--file", str(tmp_path / "missing")).err
     (tmp_path / "binary").write_bytes(b"\xff\xfe\xfd")

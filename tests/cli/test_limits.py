@@ -47,7 +47,8 @@ async def test_rates_of_targets(actor: Actor, weft: Weft) -> None:
     assert (wrong.code, "is no target" in wrong.err) == (INVALID, True)
     assert weft("limit", "unrate", "*.example.com").code == INVALID, "it asks first"
     assert weft("limit", "unrate", "*.example.com", "--yes").code == 0
-    assert weft("limit", "unrate", "*.example.com", "--yes").code == NOT_FOUND
+    gone = weft("limit", "unrate", "*.example.com", "--yes")
+    assert (gone.code, "`weft limit rates` shows" in gone.err) == (NOT_FOUND, True)
     assert "No target has a rate limit" in weft("limit", "rates").out
 
 

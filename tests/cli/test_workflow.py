@@ -302,8 +302,9 @@ async def test_triggers(signed_in: Served, weft: Weft, write: Write) -> None:
     assert "whsec_" in (await calling(weft, "workflow", "trigger", "rotate-secret", "Invoice", "shop", "-y")).out
     assert (await calling(weft, "workflow", "trigger", "delete", "Invoice", "shop", "--yes")).code == 0
     empty = await calling(weft, "workflow", "trigger", "list", "Invoice")
-    assert empty.out == "No triggers. `trigger create` makes one.\n"
-    assert (await calling(weft, "workflow", "trigger", "delete", "Invoice", "shop", "--yes")).code == 5
+    assert empty.out == "No triggers. `weft workflow trigger create` makes one.\n"
+    gone = await calling(weft, "workflow", "trigger", "delete", "Invoice", "shop", "--yes")
+    assert (gone.code, "`weft workflow trigger list Invoice` shows" in gone.err) == (5, True)
 
 
 async def test_nobody_signed_in(served: Served, weft: Weft, write: Write) -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from uuid import UUID
@@ -93,6 +93,24 @@ def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["version", "--loud"], "No such option: --loud. `weft version --help` shows how it is used."),
+        (["execution", "start"], "Missing argument 'WORKFLOW'. `weft execution start --help` shows how it is used."),
+        (["workflow", "trigger", "runs", "a", "b", "--soon"], "`weft workflow trigger runs --help` shows"),
+        (["execution", "stop"], "`weft execution --help` shows"),
+    ],
+)
+def test_a_wrong_line_names_the_help_that_shows_how_it_is_right(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.run(words) == 2
+    assert said in capsys.readouterr().err
+    assert command_line.run([*words, "--json"]) == 2
+    assert said in json.loads(capsys.readouterr().err)["detail"]
+
+
+@pytest.mark.parametrize(
     ("error", "code"),
     [
         (Invalid, 2),
@@ -148,6 +166,27 @@ def test_a_bug_shows_no_traceback_unless_asked(
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_with_json_a_refusal_is_the_only_document_and_holds_the_notes(
+    raising: ModuleType, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raising.errors.append(Conflict("No."))
+    dispatch = command_line._dispatch
+
+    def noting(words: list[str]) -> int:
+        output.note("Looking ...")
+        return dispatch(words)
+
+    monkeypatch.setattr(command_line, "_dispatch", noting)
+    assert command_line.run(["try", "--json"]) == 6
+    said = capsys.readouterr()
+    assert (json.loads(said.err)["notes"], said.out) == (["Looking ..."], "")
+    assert command_line.run(["try", "--json"]) == 0
+    assert capsys.readouterr().err == "Looking ...\n"
+    raising.errors.append(Conflict("No."))
+    assert command_line.run(["try"]) == 6
+    assert capsys.readouterr().err == "Looking ...\nweft: No.\n"
+
+
 def test_interruption_and_own_exit_codes(raising: ModuleType) -> None:
     assert command_line.run(["try", "--code", "9"]) == 9
     raising.errors.append(KeyboardInterrupt())
@@ -194,7 +233,55 @@ def test_rows_for_people_and_for_programs(capsys: pytest.CaptureFixture[str]) ->
     assert json.loads(capsys.readouterr().out) == [{"id": str(UUID(int=1)), "roles": ["a", "b"]}]
 
 
-def test_what_a_tenant_wrote_is_not_markup(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    output.rows([{"name": "[red]x[/red]"}], ["name"])
-    assert "[red]x[/red]" in capsys.readouterr().out
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """The lines of a list in a terminal of that width."""
+
+    def shown(width: int, items: list[dict[str, object]], columns: list[str]) -> list[str]:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", str(width))
+        output.rows(items, columns)
+        return capsys.readouterr().out.splitlines()
+
+    return shown
+
+
+def test_what_a_tenant_wrote_is_neither_markup_nor_an_order_to_the_terminal(
+    terminal: Callable[..., list[str]],
+) -> None:
+    assert terminal(80, [{"name": "[red]x[/red]\x1b[2J\ny"}], ["name"])[-1] == "[red]x[/red] [2J y"
+
+
+ROW: dict[str, object] = {
+    "number": 12,
+    "workflow": "Invoice approval of the whole house",
+    "status": "COMPLETED",
+    "created": "2026-03-01 12:00:07",
+    "trigger": "SCHEDULE",
+    "id": "0198c1c4-6e1c-7000-8000-0123456789ab",
+}
+
+
+def test_a_table_that_is_too_wide_folds_words_only(terminal: Callable[..., list[str]]) -> None:
+    wide = terminal(200, [ROW], list(ROW))
+    assert [len(wide), wide[0].split()] == [3, list(ROW)]
+    narrower = terminal(112, [ROW, ROW], list(ROW))
+    assert max(map(len, narrower)) <= 112
+    assert len(narrower) == 6, "head, rule, and two lines for each"
+    assert all(str(ROW[name]) in narrower[2] for name in ("status", "created", "trigger", "id"))
+    assert "Invoice approval of" in narrower[2]
+
+
+@pytest.mark.parametrize("width", [1, 60, 80, 100])
+def test_where_no_table_fits_each_row_is_a_block_and_nothing_is_broken(
+    width: int, terminal: Callable[..., list[str]]
+) -> None:
+    lines = terminal(width, [ROW, {**ROW, "id": None}], list(ROW))
+    assert lines[: len(ROW) + 1] == [*(f"{name:<8}  {value}" for name, value in ROW.items()), ""]
+    assert lines[-1] == "id        -"
+    assert len(lines) == 2 * len(ROW) + 1
+
+
+def test_characters_of_double_width_keep_the_columns_straight(terminal: Callable[..., list[str]]) -> None:
+    lines = terminal(80, [{"a": "漢字", "b": "x"}, {"a": "abcd", "b": "y"}], ["a", "b"])
+    assert lines == ["a     b", "───────", "漢字  x", "abcd  y"]

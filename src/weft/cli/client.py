@@ -68,6 +68,16 @@ class NothingListens(Unavailable):
         )
 
 
+class NothingRuns(Unavailable):
+    code = "nothing_runs"
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"Nothing runs here: nobody answers at {url}. Start it with `weft up`, or name another address with --url "
+            "or WEFT_URL."
+        )
+
+
 class AnswerLate(Unavailable):
     code = "answer_late"
 
@@ -174,7 +184,7 @@ class Client:
 
     def opened(self, path: str, *, headers: Mapping[str, str], timeout: float) -> http.client.HTTPResponse:
         """The answer to a GET while it still comes, for whoever reads it line by line; close it."""
-        connection = self._connected(timeout)
+        connection = self.connected(timeout)
         try:
             connection.request("GET", self._target(path, None), None, self._headers(None, headers))
             response = connection.getresponse()
@@ -202,7 +212,7 @@ class Client:
         timeout: float,
     ) -> tuple[int, Mapping[str, str], bytes]:
         data = None if body is None else json.dumps(body).encode()
-        connection = self._connected(timeout)
+        connection = self.connected(timeout)
         try:
             connection.request(method, self._target(path, query), data, self._headers(data, headers))
             response = connection.getresponse()
@@ -216,7 +226,7 @@ class Client:
         finally:
             connection.close()
 
-    def _connected(self, timeout: float) -> http.client.HTTPConnection:
+    def connected(self, timeout: float) -> http.client.HTTPConnection:
         """A connection for one request: a command makes few, and none may fail because an idle one was closed.
 
         Connecting comes first and apart, so that an absent server is told from a silent one.
@@ -248,23 +258,27 @@ class Client:
 
 
 def connect(url: str | None = None, tenant: str | None = None, *, signed_in: bool = True) -> Client:
-    """A client for `url` or, in this order, WEFT_URL, the weft that runs here, the usual address.
+    """A client for `url` or, in this order, WEFT_URL, the weft that runs here, the address in the settings.
 
     It acts with WEFT_API_KEY or WEFT_TOKEN, else as who signed in there with `weft login`; raises `NotSignedIn` if
-    nobody did, unless `signed_in` is False. `tenant` (or WEFT_TENANT) names another tenant of the same person.
+    nobody did (`NothingRuns` if nobody could), unless `signed_in` is False. `tenant` (or WEFT_TENANT) names another
+    tenant of the same person.
     """
-    address = address_of(url)
+    named = url or os.environ.get("WEFT_URL") or _running_here()
+    address = address_of(named)
     token = os.environ.get("WEFT_API_KEY") or os.environ.get("WEFT_TOKEN") or None
     if token is None and (found := sign_ins.remembered(address)) is not None:
         token = found.token
     if token is None and signed_in:
+        if not named and not _answers(address):
+            raise NothingRuns(address)
         raise NotSignedIn(address)
     return Client(address, token, tenant or os.environ.get("WEFT_TENANT") or None)
 
 
 def address_of(url: str | None) -> str:
     """The address that commands talk to, without a slash at its end."""
-    address = (url or os.environ.get("WEFT_URL") or _running_here() or DEFAULT_URL).strip().rstrip("/")
+    address = (url or os.environ.get("WEFT_URL") or _running_here() or _in_the_settings()).strip().rstrip("/")
     try:
         parts = urlsplit(address)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -293,6 +307,26 @@ def _running_here() -> str | None:
     facts = Home(home.absolute()).running()
     url = facts.get("url") if facts else None
     return url if isinstance(url, str) else None
+
+
+def _in_the_settings() -> str:
+    """Where `weft up` would listen."""
+    if not any(name in os.environ for name in ("WEFT_HOST", "WEFT_PORT", "WEFT_PUBLIC_URL")):
+        from pathlib import Path
+
+        if not Path("weft.toml").exists():
+            return DEFAULT_URL  # without reading the settings, which takes longer than many a command
+    from weft.settings import load_settings
+
+    return load_settings(os.environ).api.address
+
+
+def _answers(url: str) -> bool:
+    try:
+        Client(url).connected(timeout=2).close()
+    except NothingListens:
+        return False
+    return True
 
 
 def _refusal(url: str, status: int, headers: Mapping[str, str], content: bytes) -> WeftError:

@@ -121,6 +121,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = _dispatch(words)
         sys.stdout.flush()
+        output.flush_notes()
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. What is still buffered must not fail at interpreter exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -130,8 +131,15 @@ def run(arguments: Sequence[str]) -> int:
     except WeftError as error:
         return output.refuse(error)
     except Exception as error:
-        return output.bug(error)
+        return output.refuse(missing) if (missing := _without_schema(error)) is not None else output.bug(error)
     return code
+
+
+def _without_schema(error: Exception) -> WeftError | None:
+    """A database without its schema is nobody's bug. Looked at only now: it is not imported for every command."""
+    from weft.db.missing import schema_missing
+
+    return schema_missing(error)
 
 
 def load(name: str) -> TyperGroup:
@@ -169,10 +177,11 @@ def _dispatch(words: list[str]) -> int:
     try:
         returned = group.main(line, prog_name=program, standalone_mode=False)
     except Abort:
-        sys.stderr.write("Nothing was done.\n")
+        output.note("Nothing was done.")
         return 1
     except TyperException as error:
-        return output.misused(error.format_message(), help_command=f"weft {name} --help")
+        context = getattr(error, "ctx", None)  # that of the command itself, where the option would be explained
+        return output.misused(error.format_message(), command=context.command_path if context else f"weft {name}")
     return returned if isinstance(returned, int) else 0
 
 

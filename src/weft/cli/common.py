@@ -31,8 +31,17 @@ class NotConfirmed(Invalid):
 class ReferenceMissing(NotFound):
     code = "reference_missing"
 
-    def __init__(self, what: str, reference: str) -> None:
-        super().__init__(f"There is no {what} '{reference}' here. `weft {what} list` shows those that exist.")
+    def __init__(self, what: str, reference: str, *, listing: str | None = None) -> None:
+        """`listing` is the command that lists them, where it is not that of a group of its own."""
+        command = listing or f"weft {what} list"
+        super().__init__(f"There is no {what} '{reference[:80]}' here. `{command}` shows those that exist.")
+
+
+class IdUnclear(Invalid):
+    code = "id_unclear"
+
+    def __init__(self, what: str, said: str, listing: str) -> None:
+        super().__init__(f"'{said[:80]}' is not the id of {what}. `{listing}` shows the ids.")
 
 
 class ReferenceAmbiguous(Conflict):
@@ -68,6 +77,18 @@ def is_id(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def identified(which: str, what: str, listing: str) -> str:
+    """The id, as a path has it; `listing` is the command that shows the ids. Raises `IdUnclear` for anything else."""
+    if not is_id(which):
+        raise IdUnclear(what, which, listing)
+    return which
+
+
+def client_id(said: str | None) -> str | None:
+    """What `--client` names, if it was said."""
+    return None if said is None else identified(said, "a client", "weft client list")
 
 
 def given(**fields: Any) -> dict[str, Any]:

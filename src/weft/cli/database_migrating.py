@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import textwrap
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weft.cli import output
 from weft.cli.common import NotConfirmed, Yes, confirm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from weft.ops.migrating.losing import Loss
+    from weft.ops.migrating.rollback import Way
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -35,14 +42,16 @@ def validate() -> None:
 
 @app.command()
 def rollback(
-    to: Annotated[
-        str, typer.Option(help="The revision to go back to; -1 is one back, base is an empty database.")
-    ] = "-1",
+    to: Annotated[str, typer.Option(help="The revision to go back to; -1 is one back, base an empty database.")] = "-1",
     yes: Yes = False,
 ) -> None:
-    """Take back revisions, with everything in their tables and columns. Contract revisions want a restore instead."""
+    """Take back revisions, with everything in their tables and columns. Contract revisions want a restore instead.
+
+    Refused while processes of weft work on what would be dropped. The first revision goes only with --to base.
+    """
     from weft.cli.database_text import Ticker
     from weft.ops.installation import reach
+    from weft.ops.migrating import losing
     from weft.ops.migrating import rollback as going_back
     from weft.settings import load_settings
 
@@ -53,11 +62,8 @@ def rollback(
         if not way.returns:
             output.result({"before": way.at, "after": way.at, "taken": []}, "Nothing to take back.")
             return
-        output.note(f"This takes back revisions from {way.at} down to {to}:")
-        for one in way.returns:
-            output.note(f"  {one.revision.id}  {one.revision.kind}  {one.revision.title}")
-            for drop in one.drops:
-                output.note(f"      {drop if len(drop) < 100 else drop[:97] + '...'}")
+        _say_what_goes(way, asyncio.run(losing.losses(owner, way)))
+        asyncio.run(losing.allow(owner, way))
         going_back.allow(way, lambda: confirm("Go on?", yes=yes))
         with Ticker() as ticker:
             taken, after = asyncio.run(going_back.take_back(settings, owner, way, tell=ticker.tell))
@@ -65,6 +71,26 @@ def rollback(
         {"before": way.at, "after": after, "taken": [revision.id for revision in taken]},
         f"The database is at revision {after or 'base'}.",
     )
+
+
+def _say_what_goes(way: Way, lost: Sequence[Loss]) -> None:
+    """All of it: whoever is asked has to know what the answer costs."""
+    from weft.ops.migrating import losing
+
+    output.note(f"This takes back revisions from {way.at} down to {losing.target(way)}:")
+    for one in way.returns:
+        output.note(f"  {one.revision.id}  {one.revision.kind}  {one.revision.title}")
+        for drop in one.drops:
+            if not losing.tables_of(drop):
+                output.note(f"      {drop}")
+    filled, empty = [loss for loss in lost if loss.rows], [loss.table for loss in lost if not loss.rows]
+    if filled:
+        output.note("These tables go, with what is in them:")
+        for loss in filled:
+            output.note(f"      {loss.table}: about {loss.rows:,} rows")
+    if empty:
+        output.note("These tables go, which seem to be empty:")
+        output.note(textwrap.fill(", ".join(empty), 100, initial_indent=" " * 6, subsequent_indent=" " * 6))
 
 
 @app.command()

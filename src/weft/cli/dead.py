@@ -8,7 +8,8 @@ import typer
 
 from weft.cli import output
 from weft.cli.client import Client, connect
-from weft.cli.common import Everything, Limit, TenantName, Url, Yes, confirm, is_id
+from weft.cli.common import Everything, Limit, TenantName, Url, Yes, confirm, identified
+from weft.cli.execution import identified as execution_id
 from weft.cli.execution_text import moment
 from weft.cli.workflow_names import find
 from weft.core.errors import Invalid
@@ -116,16 +117,14 @@ def drop(
 
 
 def _identified(which: str) -> str:
-    if not is_id(which):
-        raise DeadJobsUnnamed
-    return which
+    return identified(which, "a dead job", "weft dead list")
 
 
 def _filters(api: Client, kind: str | None, workflow: str | None, execution: str | None) -> dict[str, Any]:
     said = {
         "kind": kind,
         "workflow_id": find(api, workflow)["id"] if workflow is not None else None,
-        "execution_id": execution,
+        "execution_id": execution_id(execution) if execution is not None else None,
     }
     return {name: value for name, value in said.items() if value is not None}
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from weft.cli import output
-from weft.cli.client import connect, segment
-from weft.cli.common import Everything, Limit, TenantName, Url, card
+from weft.cli.client import connect
+from weft.cli.common import Everything, Limit, TenantName, Url, card, identified
 from weft.cli.execution import read_input
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -26,7 +26,7 @@ def send(
     tenant: TenantName = None,
 ) -> None:
     """Tell of something that happened: steps that wait for it go on, triggers start their workflows."""
-    body: dict[str, Any] = {"type": kind, "payload": read_input(payload)}
+    body: dict[str, Any] = {"type": kind, "payload": read_input(payload, "--payload")}
     if correlation is not None:
         body["correlation"] = correlation
     if id_ is not None:
@@ -67,5 +67,5 @@ def show(
     tenant: TenantName = None,
 ) -> None:
     """Show an event, and what came of it: who was woken, what was started, what was refused and why."""
-    found = connect(url, tenant).get(f"/events/{segment(event)}")
+    found = connect(url, tenant).get(f"/events/{identified(event, 'an event', 'weft event list')}")
     output.result(found, lambda: card(found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from weft.cli import execution_text, output
+from weft.cli import common, execution_text, output
 from weft.cli.client import Client, connect
 from weft.cli.common import Everything, Limit, TenantName, Url, is_id
 from weft.cli.limit import priority_from
@@ -24,7 +25,8 @@ FAILED: Final = 1
 GOES_ON: Final = 8
 """Exit code of a start that was waited for in vain: what it asked for is not there yet."""
 _FINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED"})
-_LONGEST: Final = 30.0  # seconds that the API holds a request open
+_AT_FIRST: Final = 1.0  # seconds that the start itself may take: most are over by then, and its id is not known before
+_LONGEST: Final = 30.0
 _LOOK_EVERY: Final = 1.0
 
 Which = Annotated[str, typer.Argument(metavar="EXECUTION", help="The execution's id.")]
@@ -53,16 +55,17 @@ def start(
     """Start an execution.
 
     With --wait: show its outcome. Then the exit code is 0 if it completed, 1 if it failed or was cancelled, and 8 if
-    it goes on. With --watch: as `weft execution watch`.
+    it goes on, also when you stopped waiting. With --watch: as `weft execution watch`.
     """
     if watch and wait is not None:
         raise Invalid("Say --wait or --watch: watching waits for the end.")
     body: dict[str, Any] = {"workflow": workflow, "input": read_input(given)}
-    said: dict[str, Any] = {"client_id": client, "version": version, "correlation_id": correlation}
+    said: dict[str, Any] = {"client_id": common.client_id(client), "version": version, "correlation_id": correlation}
     said["priority"] = priority_from(priority)
     body |= {name: value for name, value in said.items() if value is not None}
     if simulate:
-        body["metadata"] = {"simulation": True} | ({"script": read_input(script)} if script is not None else {})
+        answers = {} if script is None else {"script": read_input(script, "--script")}
+        body["metadata"] = {"simulation": True, **answers}
     elif script is not None:
         raise Invalid("--script says what a simulation answers: add --simulate.")
     headers = {"Idempotency-Key": key} if key is not None else {}
@@ -74,8 +77,49 @@ def start(
             return
         output.result(started, lambda: execution_text.started(started, workflow))
         return
-    outcome = _outcome(api, body, headers, _seconds(wait))
-    output.result(outcome, lambda: execution_text.outcome(outcome, workflow))
+    _waited(_Waiting(api, workflow, body, headers), _seconds(wait))
+
+
+class _Waiting:
+    """A start that is waited for. What has begun is known as soon as the API has said so, whatever comes then."""
+
+    def __init__(self, api: Client, workflow: str, body: dict[str, Any], headers: dict[str, str]) -> None:
+        self.workflow = workflow
+        self.seen: dict[str, Any] | None = None
+        self._api, self._body, self._headers = api, body, headers
+
+    def until_it_ends(self, seconds: float) -> dict[str, Any]:
+        """How far it has come when it has ended, or when the time is over."""
+        until = time.monotonic() + seconds
+        first = min(seconds, _AT_FIRST)
+        query = {"wait": f"{round(first * 1000)}ms"}
+        self.seen = answer = self._api.post(
+            "/executions", self._body, headers=self._headers, query=query, timeout=first + 30
+        )
+        if answer["status"] not in _FINAL:
+            output.note(f"Execution {answer['id']} has begun; waiting for its end ...")
+        while answer["status"] not in _FINAL and (left := until - time.monotonic()) > 0:
+            time.sleep(min(_LOOK_EVERY, left))
+            self.seen = answer = self._api.get(f"/executions/{answer['id']}")
+        return dict(answer)
+
+
+def _waited(waiting: _Waiting, seconds: float) -> None:
+    """Show the outcome, and exit with its code; a person who stops waiting is told how to find it again."""
+    try:
+        outcome = waiting.until_it_ends(seconds)
+    except KeyboardInterrupt:
+        if waiting.seen is None:
+            output.note(
+                f"\nIt may have begun all the same: `weft execution list --workflow {shlex.quote(waiting.workflow)}` "
+                "shows it."
+            )
+            raise typer.Exit(GOES_ON) from None
+        outcome = waiting.seen
+        if not output.as_json():
+            output.note(f"\nIt goes on. `weft execution watch {outcome['id']}` follows it.")
+            raise typer.Exit(GOES_ON) from None
+    output.result(outcome, lambda: execution_text.outcome(outcome, waiting.workflow))
     if outcome["status"] not in _FINAL:
         output.note(f"It goes on. `weft execution show {outcome['id']}` tells how far it has come.")
         raise typer.Exit(GOES_ON)
@@ -92,38 +136,28 @@ def _seconds(wait: str) -> float:
         raise Invalid(f"--wait: {error}.") from error
 
 
-def _outcome(api: Client, body: dict[str, Any], headers: dict[str, str], seconds: float) -> dict[str, Any]:
-    """How far it has come when it has ended, or when the time is over."""
-    until = time.monotonic() + seconds
-    first = min(seconds, _LONGEST)
-    answer: dict[str, Any] = api.post(
-        "/executions", body, headers=headers, query={"wait": f"{round(first * 1000)}ms"}, timeout=first + 30
-    )
-    while answer["status"] not in _FINAL and (left := until - time.monotonic()) > 0:
-        time.sleep(min(_LOOK_EVERY, left))
-        answer = api.get(f"/executions/{answer['id']}")
-    return answer
-
-
 class InputUnreadable(NotFound):
     code = "input_unreadable"
 
-    def __init__(self, given: str, said: str) -> None:
-        super().__init__(f"The input '{given[:80]}' cannot be read ({said}). Give JSON, a JSON or YAML file, or -.")
+    def __init__(self, given: str, said: str, what: str = "--input") -> None:
+        super().__init__(f"{what}: '{given[:80]}' cannot be read ({said}). Give JSON, a JSON or YAML file, or -.")
 
 
-def read_input(given: str | None) -> Any:
-    """What `--input` means: JSON as it stands, - for standard input, else the name of a JSON or YAML file."""
+def read_input(given: str | None, what: str = "--input") -> Any:
+    """What a document's option means: JSON as it stands, - for standard input, else the name of a JSON or YAML file.
+
+    `what` is the option, for whoever has to mend it.
+    """
     if given is None:
         return None
     if given == "-":
         return _document(sys.stdin.read(), "standard input")
     if given.lstrip()[:1] in ("{", "[", '"'):
-        return _document(given, "--input")
+        return _document(given, what)
     try:
         text = Path(given).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise InputUnreadable(given, getattr(error, "strerror", None) or type(error).__name__) from error
+        raise InputUnreadable(given, getattr(error, "strerror", None) or type(error).__name__, what) from error
     return _document(text, given, is_yaml=Path(given).suffix.lower() in (".yaml", ".yml"))
 
 
@@ -172,7 +206,7 @@ def list_(
         limit=None if everything else limit,
         workflow_id=find(api, workflow)["id"] if workflow is not None else None,
         status=status.upper() if status is not None else None,
-        client_id=client,
+        client_id=common.client_id(client),
         correlation_id=correlation,
         simulation=simulation,
         created_from=_since(since) if since is not None else None,
@@ -198,17 +232,8 @@ def _since(text: str) -> str:
 
 
 def identified(which: str) -> str:
-    """The id, as a path has it. Raises `ExecutionUnnamed` for anything else."""
-    if not is_id(which):
-        raise ExecutionUnnamed(which)
-    return which
-
-
-class ExecutionUnnamed(Invalid):
-    code = "execution_unnamed"
-
-    def __init__(self, which: str) -> None:
-        super().__init__(f"'{which[:80]}' is no execution's id. `weft execution list` shows the ids.")
+    """The execution's id, as a path has it. Raises `IdUnclear` for anything else."""
+    return common.identified(which, "an execution", "weft execution list")
 
 
 @app.command()
@@ -243,13 +268,15 @@ def logs(
 @app.command()
 def payload(
     which: Which,
-    payload: Annotated[str, typer.Argument(metavar="PAYLOAD", help="The payload's id, as `show` and `logs` name it.")],
+    payload: Annotated[
+        str, typer.Argument(metavar="PAYLOAD", help="The payload's id, as `weft execution show` and `logs` name it.")
+    ],
     url: Url = None,
     tenant: TenantName = None,
 ) -> None:
     """Print a value that is too large for `show` and `logs`, as JSON."""
     if not is_id(payload):
-        raise Invalid(f"'{payload[:80]}' is no payload's id. `weft execution show` names those that there are.")
+        raise common.IdUnclear("a payload", payload, "weft execution show")
     value = connect(url, tenant).get(f"/executions/{identified(which)}/payloads/{payload}", timeout=_LONGEST)
     output.result(value, lambda: execution_text.document(value))
 

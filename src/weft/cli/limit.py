@@ -121,7 +121,7 @@ def _rate(api: Client, target: str) -> dict[str, Any]:
     for row in api.listed("/rate-limits"):
         if target.strip().lower() in (row["target"], row["id"]):
             return row
-    raise ReferenceMissing("rate limit", target)
+    raise ReferenceMissing("rate limit", target, listing="weft limit rates")
 
 
 def _path(api: Client, workflow: str) -> str:

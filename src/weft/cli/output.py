@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -29,11 +30,13 @@ EXIT_CODES: dict[Kind, int] = {
 BUG = 70
 
 _state = {"json": False}
+_notes: deque[str] = deque(maxlen=200)
 
 
 def use_json(wanted: bool) -> None:
     """Set once by the command line."""
     _state["json"] = wanted
+    _notes.clear()
 
 
 def as_json() -> bool:
@@ -67,14 +70,26 @@ def rows(
     heads = dict(columns) if isinstance(columns, Mapping) else {key: key.replace("_", " ") for key in columns}
     cells = [[_cell(item.get(key)) for key in heads] for item in items]
     if sys.stdout.isatty():
-        _rich_table(list(heads.values()), cells)
+        _fitted_table(list(heads.values()), cells)
     else:
         _plain_table(list(heads.values()), cells)
 
 
 def note(text: str) -> None:
-    """Something for people to know meanwhile; never part of the answer."""
-    sys.stderr.write(text + "\n")
+    """Something for people to know meanwhile; never part of the answer.
+
+    With `--json` it is held back until the end: a refusal is the only document on standard error, and holds it.
+    """
+    if as_json():
+        _notes.append(text)
+    else:
+        sys.stderr.write(text + "\n")
+
+
+def flush_notes() -> None:
+    """The command has ended, and was not refused."""
+    while _notes:
+        sys.stderr.write(_notes.popleft() + "\n")
 
 
 def refuse(error: WeftError) -> int:
@@ -97,12 +112,14 @@ def refuse(error: WeftError) -> int:
     return code
 
 
-def misused(message: str, *, help_command: str) -> int:
-    """The command line itself is wrong."""
+def misused(message: str, *, command: str) -> int:
+    """The command line itself is wrong; the help of `command` says how it is right."""
+    ended = message.rstrip()
+    detail = f"{ended}{'' if ended.endswith(('.', '!', '?')) else '.'} `{command} --help` shows how it is used."
     if as_json():
-        _problem({"type": "command_line_invalid", "kind": Kind.invalid.value, "detail": message})
+        _problem({"type": "command_line_invalid", "kind": Kind.invalid.value, "detail": detail})
     else:
-        sys.stderr.write(f"weft: {message} `{help_command}` shows how it is used.\n")
+        sys.stderr.write(f"weft: {detail}\n")
     return EXIT_CODES[Kind.invalid]
 
 
@@ -125,6 +142,9 @@ def is_debugging() -> bool:
 
 
 def _problem(document: dict[str, Any]) -> None:
+    if _notes:
+        document = {**document, "notes": list(_notes)}
+        _notes.clear()
     sys.stderr.write(json.dumps(document, ensure_ascii=False, default=_plain) + "\n")
 
 
@@ -165,15 +185,14 @@ def _plain_table(heads: list[str], cells: list[list[str]]) -> None:
         sys.stdout.write("  ".join(f"{cell:<{widths[i]}}" for i, cell in enumerate(line)).rstrip() + "\n")
 
 
-def _rich_table(heads: list[str], cells: list[list[str]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _fitted_table(heads: list[str], cells: list[list[str]]) -> None:
+    """In a terminal: what does not fit its width as a table comes row by row."""
+    from shutil import get_terminal_size
 
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for line in cells:
-        table.add_row(*map(Text, line))  # Text: what a tenant wrote is not markup
-    Console().print(table)
+    from weft.cli import tables
+
+    # What a tenant wrote is no order to the terminal.
+    clean = [["".join(c if c.isprintable() else " " for c in cell) for cell in row] for row in cells]
+    table = tables.drawn(heads, clean, get_terminal_size().columns)
+    lines = tables.blocks(heads, clean) if table is None else table
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from weft.cli import output
-from weft.cli.client import connect, segment
-from weft.cli.common import Everything, Limit, TenantName, Url
+from weft.cli.client import connect
+from weft.cli.common import Everything, Limit, TenantName, Url, identified
+from weft.cli.execution import identified as execution_id
 from weft.cli.execution import read_input
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -25,8 +26,9 @@ def list_(
     tenant: TenantName = None,
 ) -> None:
     """List questions, newest first; the open ones, unless you say otherwise."""
+    of = None if execution is None else execution_id(execution)
     rows = connect(url, tenant).listed(
-        "/questions", limit=None if everything else limit, status=status.upper(), execution_id=execution, to=to
+        "/questions", limit=None if everything else limit, status=status.upper(), execution_id=of, to=to
     )
     columns = ["asked_at", "question", "choices", "to", "answer", "id"]
     output.rows(rows, columns, empty="Nobody asks anything.")
@@ -42,8 +44,9 @@ def answer(
     tenant: TenantName = None,
 ) -> None:
     """Answer an open question, once; its execution goes on."""
-    body: dict[str, Any] = {"answer": read_input(given) if as_json else given}
+    body: dict[str, Any] = {"answer": read_input(given, "ANSWER") if as_json else given}
     if comment is not None:
         body["comment"] = comment
-    done = connect(url, tenant).post(f"/questions/{segment(question)}/answer", body)
+    which = identified(question, "a question", "weft question list")
+    done = connect(url, tenant).post(f"/questions/{which}/answer", body)
     output.result(done, f"Answered: '{done['question']}' with {done['answer']!r}. The execution goes on.")

@@ -12,6 +12,7 @@ import typer
 from weft.cli import output, simulation_files, simulation_text, workflow_files
 from weft.cli.client import connect
 from weft.cli.common import TenantName, Url
+from weft.cli.execution import identified
 from weft.cli.workflow_names import find
 from weft.core.errors import Invalid
 
@@ -131,7 +132,7 @@ def backtest(
     """Say which past executions would end differently under another version, where they part, and what it changes."""
     if fail_on not in (None, "different", "skipped"):
         raise Invalid(f"--fail-on '{fail_on}': say different or skipped.")
-    body: dict[str, Any] = {"last": last, "executions": executions or []}
+    body: dict[str, Any] = {"last": last, "executions": [identified(one) for one in executions or ()]}
     body |= {"to_version": int(to)} if to.isdecimal() else {"definition": workflow_files.read(to).parsed.document}
     said = {
         "from_version": source,

@@ -25,8 +25,8 @@ def inputs(one: str | None, many: str | None) -> list[Any]:
     if place.is_dir():
         files = sorted(path for path in place.iterdir() if path.suffix.lower() in _KINDS)
         if not files:
-            raise InputUnreadable(many, "it holds no JSON or YAML file")
-        return [read_input(str(path)) for path in files[:MOST_INPUTS]]
+            raise InputUnreadable(many, "it holds no JSON or YAML file", "--inputs")
+        return [read_input(str(path), "--inputs") for path in files[:MOST_INPUTS]]
     return _lines(many, place)
 
 
@@ -34,7 +34,7 @@ def _lines(name: str, place: Path) -> list[Any]:
     try:
         text = place.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputUnreadable(name, getattr(error, "strerror", None) or type(error).__name__) from error
+        raise InputUnreadable(name, getattr(error, "strerror", None) or type(error).__name__, "--inputs") from error
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
@@ -43,13 +43,13 @@ def _lines(name: str, place: Path) -> list[Any]:
             except (ValueError, RecursionError) as error:
                 raise Invalid(f"{name}, line {number}: this is not valid JSON ({error}).") from error
     if not found:
-        raise InputUnreadable(name, "it is empty")
+        raise InputUnreadable(name, "it is empty", "--inputs")
     return found[:MOST_INPUTS]
 
 
 def script(path: str | None, beside: list[str]) -> dict[str, Any] | None:
     """The script as a document; definitions that it names by file, and those of `--with`, are read into it."""
-    document = read_input(path) if path is not None else None
+    document = read_input(path, "--script") if path is not None else None
     if document is not None and not isinstance(document, Mapping):
         raise Invalid(f"{path} is no script: it must be an object with `steps`, `kinds` or `workflows`.")
     found: dict[str, Any] = dict(document or {})

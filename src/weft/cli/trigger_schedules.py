@@ -123,7 +123,7 @@ def show_runs(rows: Sequence[Mapping[str, Any]]) -> None:
     output.rows(
         rows,
         {"due_at": "due", "status": "status", "times": "times", "execution_id": "execution", "reason": "reason"},
-        empty="No runs yet. `trigger preview` shows when it is due.",
+        empty="No runs yet. `weft workflow trigger preview` shows when it is due.",
     )
 
 

@@ -8,7 +8,7 @@ import typer
 
 from weft.cli import output, workflow_files, workflow_trigger
 from weft.cli.client import Client, connect
-from weft.cli.common import Everything, Limit, TenantName, Url, Yes, card, confirm, is_id
+from weft.cli.common import Everything, Limit, TenantName, Url, Yes, card, client_id, confirm, is_id
 from weft.cli.workflow_names import find
 from weft.core.errors import Invalid, Issue
 
@@ -43,7 +43,7 @@ def list_(
         limit=None if everything else limit,
         status=[word.upper() for word in status or ()],
         tag=tag,
-        client_id=client,
+        client_id=client_id(client),
         name=search,
         deleted=deleted or None,
     )
@@ -121,7 +121,7 @@ def apply(
     source = workflow_files.read(file)
     api = connect(url, tenant)
     target = find(api, workflow)["id"] if workflow is not None else None
-    query = {"workflow_id": target, "client_id": client, "note": note or None}
+    query = {"workflow_id": target, "client_id": client_id(client), "note": note or None}
     try:
         done = api.post("/workflows/import", source.parsed.document, query=query)
     except Invalid as refused:

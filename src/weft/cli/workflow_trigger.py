@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -45,7 +46,7 @@ def list_(workflow: Workflow, url: Url = None, tenant: TenantName = None) -> Non
     api = connect(url, tenant)
     rows = api.listed(_path(api, workflow))
     columns = ["name", "kind", "enabled", "next_run_at", "config", "id"]
-    output.rows(rows, columns, empty="No triggers. `trigger create` makes one.")
+    output.rows(rows, columns, empty="No triggers. `weft workflow trigger create` makes one.")
 
 
 @app.command()
@@ -272,7 +273,7 @@ def _trigger(api: Client, workflow: str, which: str) -> tuple[str, dict[str, Any
         return path, dict(api.get(f"{path}/{which}"))
     same = [row for row in api.listed(path) if row["name"] == which]
     if not same:
-        raise ReferenceMissing("trigger", which)
+        raise ReferenceMissing("trigger", which, listing=f"weft workflow trigger list {shlex.quote(workflow)}")
     if len(same) > 1:
         raise ReferenceAmbiguous("trigger", which, [row["id"] for row in same])
     return path, same[0]

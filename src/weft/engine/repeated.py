@@ -19,9 +19,10 @@ select e.id, e.number, e.status, e.input, e.output, e.error, e.workflow_id, e.ve
        $6::integer is null or exists (
          select 1 from weft.workflow_triggers t
           where t.tenant_id = $1 and t.id = $5::uuid and t.enabled and t.row_version = $6) as stands,
-       $6::integer is null or (w.status = 'ACTIVE' and w.deleted_at is null) as active
+       $6::integer is null or exists (
+         select 1 from weft.workflows w
+          where w.tenant_id = $1 and w.id = $2 and w.status = 'ACTIVE' and w.deleted_at is null) as active
   from weft.workflow_executions e
-  join weft.workflows w on w.tenant_id = $1 and w.id = e.workflow_id
  where e.tenant_id = $1 and e.workflow_id = $2 and e.idempotency_key = $3
 """
 

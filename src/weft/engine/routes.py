@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from starlette.applications import Starlette
 
 from weft.core.actor import Actor
+from weft.core.forms import VISIBLE_KEY
 from weft.db.scope import enter
 from weft.domain.executions import rules
 from weft.domain.executions import service as executions
@@ -76,7 +77,7 @@ Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,200}$",
+        pattern=VISIBLE_KEY,
         description="Repeat a request under the same key, and it starts nothing again: the same execution answers.",
     ),
 ]

@@ -38,8 +38,8 @@ class StreamsExhausted(Exhausted):
 
     def __init__(self, limit: int, whose: str) -> None:
         super().__init__(
-            f"{limit} streams of events are open {whose}, and there may be no more. Close one, or ask "
-            "`GET /v1/executions/{id}` from time to time.",
+            f"{limit} streams of events are open {whose}, and there may be no more. Close one, or look "
+            "from time to time: `weft execution show`, `GET /v1/executions/{id}`.",
             retry_after=10,
         )
 

@@ -73,9 +73,9 @@ def _as_json(node: Any, handler: GetCoreSchemaHandler) -> Any:
 
 def _no_number(value: Any) -> Any:
     if isinstance(value, int | float | bytes):
-        raise PydanticCustomError("time_type", "Input should be a date or time as text, in ISO 8601")
+        raise PydanticCustomError("time_type", "must be a time as text, as in 2026-03-01T12:00:00Z")
     if isinstance(value, str) and value.lstrip("+-").replace(".", "", 1).isdigit():
-        raise PydanticCustomError("time_type", "Input should be a date or time in ISO 8601, not a number")
+        raise PydanticCustomError("time_type", "must be a time, as in 2026-03-01T12:00:00Z, and not a number")
     return value
 
 

@@ -21,10 +21,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from weft.core.errors import Invalid, Issue, Kind, NotFound, WeftError
+from weft.core.errors import Invalid, Kind, NotFound, WeftError
 from weft.db.database import dumps
 from weft.http.refusals import DATABASE_ERRORS, refusal
 from weft.http.state import correlation_of
+from weft.http.validation import issues_of
 
 log = structlog.get_logger("weft.http")
 
@@ -43,7 +44,6 @@ STATUS: Final[Mapping[Kind, int]] = {
 }
 MOST_ISSUES: Final = 50
 """Of a request that is wrong in more places, the first of them are listed: an answer is no larger for it."""
-_LONGEST_NAME: Final = 100
 _SECRET_PATH: Final = re.compile(r"/hooks/.*", re.IGNORECASE | re.DOTALL)
 """The address of a webhook is its credential: no answer repeats it, whoever gives it."""
 RETRY_AFTER: Final = 1.0
@@ -179,10 +179,10 @@ def internal_problem(request: HTTPConnection) -> Response:
     return of_protocol(request, INTERNAL_ERROR)
 
 
-def invalid_request(errors: Sequence[Mapping[str, Any]]) -> WeftError:
+def invalid_request(errors: Sequence[Mapping[str, Any]], body: object = None) -> WeftError:
     """FastAPI's list of validation errors as one error of ours. What was sent is never repeated."""
-    count = len(errors)
-    issues = [_issue(error) for error in errors[:MOST_ISSUES]]
+    issues = issues_of(errors[:MOST_ISSUES], body)
+    count = len(issues) + len(errors[MOST_ISSUES:])
     if any(issue.code == "json_invalid" for issue in issues):
         return BodyMalformed(PROTOCOL[BodyMalformed.code][1], issues=issues)
     head = issues[0].message
@@ -191,28 +191,6 @@ def invalid_request(errors: Sequence[Mapping[str, Any]]) -> WeftError:
         shown = "see `errors`" if count <= MOST_ISSUES else f"the first {MOST_ISSUES} are in `errors`"
         head += f" {more} more {'thing is' if more == 1 else 'things are'} wrong; {shown}."
     return RequestInvalid(head, issues=issues)
-
-
-def _issue(error: Mapping[str, Any]) -> Issue:
-    location, *path = error["loc"]
-    code = str(error["type"])
-    if code == "json_invalid":
-        sentence = f"The body is not JSON: {error['ctx']['error']} at character {path[0]}."
-        return Issue(sentence, (), code, {"location": "body"})
-    name = ".".join(str(part) for part in path)
-    if len(name) > _LONGEST_NAME:
-        name = f"{name[:_LONGEST_NAME]}..."
-    subject = f"`{name}`" if name else f"The {location}"
-    return Issue(f"{subject}: {_sentence(code, str(error['msg']))}", tuple(path), code, {"location": location})
-
-
-def _sentence(code: str, message: str) -> str:
-    if code == "missing":
-        return "is required."
-    if code == "extra_forbidden":
-        return "is not known here; leave it out or correct its name."
-    text = message.removeprefix("Value error, ").removeprefix("Assertion failed, ").strip()
-    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def install(app: Starlette) -> None:
@@ -234,7 +212,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     if isinstance(error.body, bytes) and any(tuple(part["loc"]) == ("body",) for part in error.errors()):
         # FastAPI hands over the bytes as they are when they are not declared as JSON.
         return of_protocol(request, "media_type_refused")
-    return of_error(request, invalid_request(error.errors()))
+    return of_error(request, invalid_request(error.errors(), error.body))
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from sqlalchemy.sql.schema import ColumnCollectionConstraint
 from weft.core.errors import Conflict, Invalid, Issue, Unavailable, WeftError
 from weft.db.base import SCHEMA, Base
 from weft.db.database import DatabaseUnavailable
+from weft.db.missing import schema_missing
 from weft.db.pools import RETRY_SOON, DatabaseBusy
 
 
@@ -176,7 +177,7 @@ def _by_state(error: Any) -> WeftError | None:
         return QueryTimeout()
     if state.startswith(_DOWN):
         return DatabaseUnavailable()
-    return DatabaseBusy() if state.startswith(_FULL) else None
+    return DatabaseBusy() if state.startswith(_FULL) else schema_missing(error)
 
 
 def fields_of(table: str | None, constraint: str | None) -> tuple[str, ...]:

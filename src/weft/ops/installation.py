@@ -1,4 +1,4 @@
-"""The database of this installation, for commands that work on it directly (`weft db`, `weft tenant`, `weft seed`).
+"""The database of this installation, for commands that work on it directly (`weft db`, `weft tenant`).
 
 Three cases: an operator's own server (`WEFT_DATABASE_URL`); the embedded one that a running `weft up` keeps; the
 embedded one, started for the time of the command because nothing runs.
@@ -26,7 +26,7 @@ class OwnerAddressMissing(Invalid):
 
     def __init__(self) -> None:
         super().__init__(
-            "This changes the schema, which only its owner may. Set WEFT_DATABASE_OWNER_URL (role 'weft_owner'); "
+            "This needs the rights of the schema's owner. Set WEFT_DATABASE_OWNER_URL (role 'weft_owner'); "
             "`weft db init --admin-url ...` makes the role and prints the address."
         )
 

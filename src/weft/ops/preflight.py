@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import weft
 import weft.migrations
 from weft.core.errors import Conflict, Unavailable
+from weft.db.missing import SchemaMissing
 from weft.ops.connections import ServerUnreachable, connect
 from weft.ops.roles import APP, OLDEST_MAJOR, ROLES
 
@@ -37,6 +38,12 @@ select l.revision, l.needs
   from (select distinct on (h.revision) h.revision, h.direction, h.needs from weft.migration_history h
          order by h.revision, h.applied_at desc) l
  where l.direction = 'up'"""
+
+
+_EMPTY = """/* weft:schema.empty */
+select not exists (
+  select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+   where n.nspname = $1 and c.relkind in ('r', 'p') and c.relname <> 'alembic_version')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,16 @@ async def present_finding(dsn: str) -> Finding | None:
         async with connection.transaction():
             await connection.execute("set local app.maintenance = 'on'")  # for the owner, who sees no row without
             return await schema_finding(connection)
+    finally:
+        await connection.close()
+
+
+async def require_schema(dsn: str) -> None:
+    """Raises `SchemaMissing` where nobody has migrated yet, and `ServerUnreachable`."""
+    connection = await connect(dsn, application="weft preflight")
+    try:
+        if await connection.fetchval(_EMPTY, SCHEMA):
+            raise SchemaMissing
     finally:
         await connection.close()
 
@@ -233,6 +250,9 @@ async def _schema_findings(connection: asyncpg.Connection) -> list[Finding]:
 
 
 async def _revision(connection: asyncpg.Connection) -> str | None:
+    """Where the schema stands; None if nothing of weft's is there, whatever the role may look into."""
+    if await connection.fetchval(_EMPTY, SCHEMA):
+        return None
     if not await connection.fetchval("select to_regclass($1) is not null", f"{SCHEMA}.alembic_version"):
         return None
     current: str | None = await connection.fetchval(f"select version_num from {SCHEMA}.alembic_version")

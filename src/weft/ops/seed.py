@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from weft.db.database import Database
-from weft.ops import environments, profiles
+from weft.ops import environments, preflight, profiles
 from weft.ops.environments import ProfileUnknown
 from weft.ops.seeds import permissions
 from weft.ops.seeds.checking import examine
@@ -53,6 +53,7 @@ async def run(
     sources = [_system(name, environ) for name in chosen] + [load(path, environ=environ) for path in files]
     _examine(sources, profile)
     told = echo or (lambda _: None)
+    await preflight.require_schema(dsn)
     database = await Database.open(dsn, application_name="weft seed", size=2, hot_size=2, master_key=master_key)
     try:
         report = SeedReport(profile, chosen, list(files), is_dry=dry)

@@ -384,6 +384,9 @@ class Worker:
                 kept = await self._queue.extend(held)
             except AWAY:
                 continue
+            except Exception:  # a heart that stops would give everything in hand to others, and say nothing
+                log.exception("leases could not be extended")
+                continue
             for job_id, epoch in held:
                 if job_id not in kept and self._held.epoch(job_id) == epoch:
                     self._lose(job_id)

@@ -17,6 +17,8 @@ from tests.conftest import TestDatabase
 from tests.ops.migrating.revisions import REVISIONS, write
 
 from weft.cli import command_line, output
+from weft.ops import preflight
+from weft.ops.migrating import losing
 from weft.ops.preflight import newest_revision
 
 
@@ -242,3 +244,73 @@ def test_validate_says_what_is_wrong(weft: Weft, tmp_path: Path, monkeypatch: py
     assert refused.code == 6
     assert "fail  every revision says what it must" in refused.out
     assert "9101: a contract revision names the oldest version" in refused.out
+
+
+LIVES = (
+    "insert into weft.app_instances (id, kind, host, version, revision)"
+    " values (gen_random_uuid(), 'worker', 'elm', '0.1.0', '0001')"
+)
+
+
+def test_nothing_is_dropped_under_what_runs(weft: Weft, test_database: TestDatabase) -> None:
+    weft("migrate", "--to", "9001")
+    execute(test_database, LIVES)
+    for to in (newest_revision(), "base"):
+        refused = weft("rollback", "--to", to, "--yes")
+        assert (refused.code, "worker on elm" in refused.err) == (6, True)
+    assert execute(test_database, "select version_num from weft.alembic_version") == "9001"
+    weft("migrate", "--to", "9002")
+    assert weft("rollback", "--to", "9001", "--yes").code == 0, "an index may go while they work"
+
+
+def test_the_first_revision_goes_only_by_its_name(weft: Weft, test_database: TestDatabase) -> None:
+    execute(test_database, "insert into weft.tenants (id, slug, name) values (gen_random_uuid(), 'kept', 'Kept')")
+    execute(test_database, "analyze weft.tenants")
+    for words in ((), ("--to", "-7")):
+        refused = weft("rollback", *words, "--yes")
+        assert (refused.code, "`weft db rollback --to base`" in refused.err) == (6, True)
+        assert execute(test_database, "select count(*) from weft.tenants") == 1
+    asked = weft("rollback", "--to", "base")
+    assert asked.code == 2
+    assert f"down to base:\n  {newest_revision()}  " in asked.err
+    assert "      tenants: about 1 rows\n" in asked.err
+    assert "workflow_executions" in asked.err
+    assert "..." not in asked.err
+    told = weft("rollback", "--to", "base", "--json")
+    problem = json.loads(told.err)
+    assert (problem["type"], told.out) == ("not_confirmed", "")
+    assert any("tenants" in note for note in problem["notes"])
+    assert weft("rollback", "--to", "base", "--yes").code == 0
+
+
+@pytest.mark.parametrize("emptied", [True, False], ids=["taken back", "never migrated"])
+def test_without_a_schema_every_command_says_so(
+    emptied: bool, weft: Weft, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEFT_MIGRATE_DIRECTORIES")
+    if emptied:
+        assert weft("rollback", "--to", "base", "--yes").code == 0
+    else:
+        execute(test_database, "drop schema weft cascade")
+    for line in (["seed"], ["backup"], ["instances"]):
+        refused = weft(*line)
+        assert (refused.code in (6, 8), "`weft db migrate`" in refused.err) == (True, True), (line, refused.err)
+        assert "bug" not in refused.err
+    findings = asyncio.run(preflight.check(test_database.app))
+    assert [finding.code for finding in findings] == ["schema_missing"]
+    assert weft("migrate").code == 0
+    assert asyncio.run(preflight.check(test_database.app)) == []
+
+
+@pytest.mark.parametrize(
+    ("drop", "tables"),
+    [
+        ("drop table weft.a, weft.b cascade", ["weft.a", "weft.b"]),
+        ("DROP TABLE IF EXISTS weft.a;", ["weft.a"]),
+        ("truncate table weft.a restart identity", ["weft.a"]),
+        ("alter table weft.a drop column b", []),
+        ("drop table ? (its SQL cannot be read beforehand)", []),
+    ],
+)
+def test_the_tables_that_a_statement_drops(drop: str, tables: list[str]) -> None:
+    assert losing.tables_of(drop) == tables

@@ -17,9 +17,8 @@ from weft.db import migrate
 from weft.ops import environments
 from weft.ops.environments import EnvironmentRefuses
 from weft.ops.installation import Addresses
+from weft.ops.migrating import instances, reset, rollback, run, status
 from weft.ops.migrating import plan as planning
-from weft.ops.migrating import reset, rollback, run, status
-from weft.ops.migrating.instances import InstallationRuns
 from weft.ops.migrating.locks import Lock
 from weft.ops.migrating.run import BackupMissing, BackupUnverified, MigrationHindered
 from weft.ops.preflight import newest_revision
@@ -276,7 +275,7 @@ class TestReset:
             "insert into weft.app_instances (id, kind, host, version, revision)"
             " values (gen_random_uuid(), 'worker', 'elm', '0.1.0', '0001')"
         )
-        with pytest.raises(InstallationRuns, match="worker on elm"):
+        with pytest.raises(instances.InstallationRuns, match="worker on elm"):
             await reset.reset(settings_for(), addresses)
         assert await admin.fetchval("select count(*) from weft.tenants") == 1
 

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from weft.core.forms import NOT_BLANK
 from weft.http.bodies import Input, Output
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"\S")]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NOT_BLANK)]
 Email = Annotated[
     str, Field(min_length=3, max_length=320, examples=["office@example.com"], json_schema_extra={"format": "email"})
 ]

@@ -12,7 +12,7 @@ class EventNotFound(NotFound):
     code = "event_not_found"
 
     def __init__(self, event_id: UUID) -> None:
-        super().__init__(f"There is no event {event_id} in this tenant. `GET /v1/events` lists those that are kept.")
+        super().__init__(f"There is no event {event_id} in this tenant. `weft event list` shows those that are kept.")
 
 
 class EventTypeReserved(Invalid):
@@ -39,7 +39,9 @@ class QuestionNotFound(NotFound):
     code = "question_not_found"
 
     def __init__(self, question_id: UUID) -> None:
-        super().__init__(f"There is no question {question_id} in this tenant. `GET /v1/questions` lists the open ones.")
+        super().__init__(
+            f"There is no question {question_id} in this tenant. `weft question list` shows the open ones."
+        )
 
 
 class QuestionClosed(Conflict):
@@ -47,7 +49,7 @@ class QuestionClosed(Conflict):
 
     def __init__(self, status: str) -> None:
         why = "was answered already" if status == "ANSWERED" else "is not waited for any more"
-        super().__init__(f"The question {why}. `GET /v1/questions` lists those that are open.")
+        super().__init__(f"The question {why}. `weft question list` shows those that are open.")
 
 
 class AnswerNotAmongChoices(Invalid):

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Body, Header, Query, Response
 
+from weft.core.forms import VISIBLE_KEY
 from weft.db.scope import Scope
 from weft.domain.events import service as events
 from weft.domain.events.models import QuestionStatus
@@ -34,7 +35,7 @@ Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern=r"^[\x21-\x7e]{1,200}$",
+        pattern=VISIBLE_KEY,
         description="Repeat a request under the same key, and nothing happens again. An event's own `id` goes first.",
     ),
 ]

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-TYPE_PATTERN: Final = r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$"
+from weft.core.forms import form
+
+TYPE_PATTERN: Final = form(
+    r"^[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$",
+    "words with dots between them, as in order.paid: letters, digits, _ and -, beginning with a letter",
+)
 MAX_TYPE: Final = 100
 MAX_TYPES: Final = 20
 """Types that one step or trigger listens to."""

@@ -8,13 +8,14 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from weft.core.forms import VISIBLE_KEY
 from weft.domain.events.models import EventSource, QuestionStatus
 from weft.domain.events.rules import MAX_CORRELATION, MAX_TYPE, TYPE_PATTERN
 from weft.http.bodies import Input, Output
 
 Type = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TYPE, pattern=TYPE_PATTERN)]
 Correlation = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CORRELATION)]
-EventKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+EventKey = Annotated[str, StringConstraints(pattern=VISIBLE_KEY)]
 
 
 class EventSend(Input):

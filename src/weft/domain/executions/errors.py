@@ -12,7 +12,7 @@ class ExecutionNotFound(NotFound):
     code = "execution_not_found"
 
     def __init__(self, execution_id: UUID) -> None:
-        super().__init__(f"There is no execution {execution_id} in this tenant. `GET /v1/executions` lists them.")
+        super().__init__(f"There is no execution {execution_id} in this tenant. `weft execution list` shows them.")
 
 
 class ExecutionFinal(Conflict):
@@ -53,7 +53,7 @@ class ReplayStepUnknown(Invalid):
         advice = (
             f"It is inside of '{around}'; replay from there."
             if around
-            else "Name one of the workflow's own steps (`GET /v1/workflows/{id}/versions/{number}/steps`)."
+            else f"Name one of the workflow's own steps (`weft workflow export NAME --version {version}` shows them)."
         )
         super().__init__(f"Version {version} has no step '{step}' to begin at. {advice}")
 
@@ -157,7 +157,7 @@ class PayloadNotFound(NotFound):
 
     def __init__(self, payload_id: UUID) -> None:
         super().__init__(
-            f"The execution has no payload {payload_id}. `GET /v1/executions/{{id}}` and its logs name those it has."
+            f"The execution has no payload {payload_id}. `weft execution show` and `logs` name those it has."
         )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, computed_field
 
+from weft.core.forms import form
 from weft.domain.executions.models import LogStatus
 from weft.domain.executions.rules import milliseconds
 from weft.domain.limits.schemas import Priority
@@ -17,6 +18,7 @@ from weft.interpreter.state import Phase, Status
 
 Document = Annotated[Any, Field(description="Any JSON.")]
 Metadata = Annotated[dict[str, Any], Field(max_length=100)]
+_CORRELATION = form(r"^[A-Za-z0-9._:-]{1,100}$", "1 to 100 letters, digits and any of . _ : -")
 
 
 class ExecutionStart(Input):
@@ -33,7 +35,7 @@ class ExecutionStart(Input):
     )
     client_id: UUID | None = Field(default=None, description="The client it is for; by default the workflow's own.")
     priority: Priority | None = Field(default=None, description="By itself the workflow's.")
-    correlation_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,100}$")] | None = Field(
+    correlation_id: Annotated[str, StringConstraints(pattern=_CORRELATION)] | None = Field(
         default=None, description="Ties it to something of yours; by default the request's `X-Correlation-Id`."
     )
 

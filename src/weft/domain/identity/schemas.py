@@ -8,11 +8,12 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, JsonValue, StrictBool, StringConstraints
 
+from weft.core.forms import NOT_BLANK
 from weft.domain.identity import rules
 from weft.domain.identity.models import GrantEffect, MemberStatus, Tier
 from weft.http.bodies import Input, Output
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"\S")]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=NOT_BLANK)]
 Email = Annotated[
     str, Field(min_length=3, max_length=320, examples=["ada@example.com"], json_schema_extra={"format": "email"})
 ]

@@ -23,4 +23,4 @@ class ArchiveNotFound(NotFound):
     code = "archive_not_found"
 
     def __init__(self, archive_id: UUID) -> None:
-        super().__init__(f"There is no archive {archive_id} in this tenant. `GET /v1/archives` lists them.")
+        super().__init__(f"There is no archive {archive_id} in this tenant. `weft archive list` lists them.")

@@ -14,8 +14,8 @@ class WorkflowNotFound(NotFound):
 
     def __init__(self, workflow: UUID | str) -> None:
         super().__init__(
-            f"There is no workflow '{workflow}' here. `GET /v1/workflows` lists those of this tenant; "
-            "a deleted one can be restored with `POST /v1/workflows/{id}/restore`."
+            f"There is no workflow '{workflow}' here. `weft workflow list` shows those of this "
+            "tenant; a deleted one can be restored with `weft workflow restore`."
         )
 
 
@@ -23,14 +23,14 @@ class VersionNotFound(NotFound):
     code = "version_not_found"
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"The workflow has no version {number}. Its versions are listed under `/versions`.")
+        super().__init__(f"The workflow has no version {number}. `weft workflow versions` lists them.")
 
 
 class TriggerNotFound(NotFound):
     code = "trigger_not_found"
 
     def __init__(self, trigger_id: UUID) -> None:
-        super().__init__(f"The workflow has no trigger {trigger_id}. Its triggers are listed under `/triggers`.")
+        super().__init__(f"The workflow has no trigger {trigger_id}. `weft workflow trigger list` shows them.")
 
 
 class NameMissing(Invalid):

@@ -98,7 +98,7 @@ SCHEMA: Final[dict[str, Any]] = {
         },
     },
 }
-"""What a script looks like; `weft workflow simulate --script-schema` writes it."""
+"""What a script looks like."""
 
 _VALIDATOR: Final = jsonschema_rs.validator_for(SCHEMA, offline=True)
 

@@ -133,4 +133,6 @@ async def schema_of(connection: asyncpg.Connection) -> tuple[str, str | None]:
     if await connection.fetchval("select to_regclass('weft.alembic_version')") is None:
         raise NothingToBackUp(await connection.fetchval("select current_database()"))
     revision: Any = await connection.fetchval("select version_num from weft.alembic_version")
+    if revision is None:  # every revision was taken back
+        raise NothingToBackUp(await connection.fetchval("select current_database()"))
     return hash_of(await fingerprint.take(connection)), revision

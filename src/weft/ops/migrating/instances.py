@@ -57,13 +57,6 @@ class Instance:
     is_live: bool
 
 
-async def listed(connection: Any) -> list[Instance]:
-    """Every process that was heard of in the last ten minutes. As the application or, under maintenance, the owner."""
-    async with connection.transaction():
-        await connection.execute("set local app.maintenance = 'on'")
-        return [Instance(*row) for row in await connection.fetch(_LIST)]
-
-
 class InstallationRuns(Conflict):
     code = "installation_runs"
 
@@ -73,6 +66,13 @@ class InstallationRuns(Conflict):
             f"Processes of weft work on this database ({listed_}). Stop them first (`weft up`: Ctrl-C); one that was "
             "killed is forgotten after a minute. Nothing was changed."
         )
+
+
+async def listed(connection: Any) -> list[Instance]:
+    """Every process that was heard of in the last ten minutes. As the application or, under maintenance, the owner."""
+    async with connection.transaction():
+        await connection.execute("set local app.maintenance = 'on'")
+        return [Instance(*row) for row in await connection.fetch(_LIST)]
 
 
 async def require_stopped(connection: Any) -> None:

@@ -15,6 +15,7 @@ from weft.core.errors import Conflict, Invalid
 from weft.db import fingerprint, migrate
 from weft.db.base import SCHEMA
 from weft.db.fingerprint import Difference, Fingerprint
+from weft.db.revisions import RevisionUnknown
 from weft.ops.connections import connect
 from weft.ops.schema import generate, revision, source, sql
 from weft.ops.schema.generate import Draft
@@ -147,7 +148,7 @@ def _check(name: str) -> None:
     if not known and not name.startswith(("postgresql://", "postgres://", "postgresql+asyncpg://")):
         raise SourceUnknown(name)
     if word == MIGRATIONS and at and not migrate.knows(at):
-        raise SourceUnknown(name)
+        raise RevisionUnknown(at)
 
 
 def _shown(name: str) -> str:
