@@ -1,7 +1,8 @@
 """Who may look at which table, and change it. Pure.
 
 An operator, who holds the database anyway, may look at everything. A member needs the right to read the audit log to
-come in at all, and then sees what the API would show: a table is shown by the permission of its room.
+come in at all, and then sees what the API would show him: each table has the permission of the addresses that show
+the same.
 """
 
 from __future__ import annotations
@@ -10,32 +11,64 @@ from collections.abc import Mapping
 from typing import Final
 
 ENTRANCE: Final = "audit:read"
+OPERATING: Final = "system:read"
 
 READING: Final[Mapping[str, str]] = {
-    "workflows": "workflows:read",
-    "executions": "executions:read",
-    "dead_jobs": "executions:read",
-    "clients": "clients:read",
-    "events": "events:read",
-    "secrets": "secrets:read",
-    "templates": "templates:read",
-    "limits": "limits:read",
-    "audit": "audit:read",
-}
-"""By room. Others, the engine's own tables among them, need no more than the entrance."""
-
-READING_TABLE: Final[Mapping[str, str]] = {
-    "tenants": "tenants:read",
-    "users": "members:read",
-    "tenant_users": "members:read",
-    "roles": "roles:read",
-    "role_permissions": "roles:read",
-    "user_permissions": "roles:read",
-    "api_keys": "keys:read",
     "api_key_uses": "keys:read",
+    "api_keys": "keys:read",
+    "app_instances": "system:read",
+    "archives": "tenants:read",
+    "audit_logs": "audit:read",
+    "backups": "system:read",
+    "clients": "clients:read",
+    "data_migrations": "system:read",
+    "dispatch_dead": "executions:read",
+    "dispatch_jobs": "executions:read",
+    "dispatch_limits": "limits:read",
+    "event_interests": "events:read",
+    "event_waits": "events:read",
+    "events": "events:read",
+    "execution_logs": "executions:read",
+    "execution_places": "limits:read",
+    "installation": "system:read",
+    "item_chunks": "executions:read",
+    "item_results": "executions:read",
+    "last_runs": "system:read",
+    "message_templates": "templates:read",
+    "migration_history": "system:read",
+    "payload_usage": "tenants:read",
+    "payloads": "executions:read",
+    "permissions": ENTRANCE,
+    "questions": "executions:read",
+    "rate_limit_states": "limits:read",
+    "rate_limits": "limits:read",
+    "recovery_archives": "system:read",
+    "recovery_drills": "system:read",
+    "recovery_markers": "system:read",
+    "role_permissions": "roles:read",
+    "roles": "roles:read",
+    "schedule_runs": "workflows:read",
+    "secrets": "secrets:read",
     "sessions": "keys:read",
+    "tenant_keys": "secrets:read",
+    "tenant_limits": "limits:read",
+    "tenant_users": "members:read",
+    "tenants": "tenants:read",
+    "user_permissions": "roles:read",
+    "users": "members:read",
+    "workflow_counters": "workflows:read",
+    "workflow_executions": "executions:read",
+    "workflow_limits": "limits:read",
+    "workflow_publications": "workflows:read",
+    "workflow_schedules": "workflows:read",
+    "workflow_steps": "workflows:read",
+    "workflow_transitions": "workflows:read",
+    "workflow_triggers": "workflows:read",
+    "workflow_versions": "workflows:read",
+    "workflows": "workflows:read",
 }
-"""The room of identity holds several things, each with a permission of its own."""
+"""Every table by name: the permission for which the API shows what stands in it. What belongs to the installation
+and to no tenant needs the one of its operators, and so does a table that is not named here."""
 
 WRITING: Final[Mapping[str, str]] = {
     "workflows": "workflows:write",
@@ -61,9 +94,9 @@ KEPT_COLUMNS: Final[Mapping[str, frozenset[str]]] = {
 """The same for single columns."""
 
 
-def to_read(table: str, room: str) -> str:
+def to_read(table: str) -> str:
     """The permission that a member needs to look at a table."""
-    return READING_TABLE.get(table) or READING.get(room, ENTRANCE)
+    return READING.get(table, OPERATING)
 
 
 def to_write(room: str) -> str | None:
