@@ -16,7 +16,7 @@ from weft.db.database import Connection, Database, DatabaseUnavailable
 from weft.db.hot import transaction
 from weft.studio import statements
 from weft.studio.catalogue import Reference, TableFacts
-from weft.studio.errors import RowChanged, RowMissing, TooSlow
+from weft.studio.errors import QuestionInvalid, RowChanged, RowMissing, TooSlow
 from weft.studio.keyset import cursor, row_name
 from weft.studio.refusals import in_words
 from weft.studio.statements import Question, Statement
@@ -35,6 +35,10 @@ _GONE: Final = (
 _SEARCHING: Final = (
     "Filter by a column that an index begins with (an id, a status, a time), or search for a whole id: "
     "in a table of this size the rest means reading all of it."
+)
+_UNREADABLE: Final = (
+    "PostgreSQL cannot compare the rows with a value of this address: it is too large, or nothing that the column "
+    "can hold. Correct the filter, or take it away."
 )
 _CHANGING: Final = "Something else may hold the rows. Try again in a moment."
 
@@ -91,6 +95,11 @@ async def looking(
         raise in_words(error, {}) from error
     except _GONE as error:
         raise DatabaseUnavailable from error
+    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.InterfaceError) as error:
+        # The driver's own refusal of a value is an InterfaceError, as are faults of a connection; those are no values.
+        if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
+            raise
+        raise QuestionInvalid(_UNREADABLE) from error
 
 
 @asynccontextmanager
