@@ -70,28 +70,42 @@ READING: Final[Mapping[str, str]] = {
 """Every table by name: the permission for which the API shows what stands in it. What belongs to the installation
 and to no tenant needs the one of its operators, and so does a table that is not named here."""
 
-WRITING: Final[Mapping[str, str]] = {
-    "workflows": "workflows:write",
-    "clients": "clients:write",
+WRITING: Final[Mapping[str, str]] = {"clients": "clients:write"}
+"""What members may change, by room. Workflows, who may do what, keys and secrets are not among it: weft's own commands
+check more than the database does (who publishes; nobody gives away what he does not have), so only operators may."""
+
+
+KEPT_TABLES: Final = frozenset(
+    {"message_templates", "rate_limits", "workflow_limits", "workflow_triggers", "workflows"}
+)
+"""Audited tables whose rows belong together with counters or other rows, which a change by hand would leave behind: a
+workflow's name, description and tags stand in its draft too, and its schedules follow its status."""
+
+KEPT_ROWS: Final = frozenset({"role_permissions", "tenant_users"})
+"""Tables whose rows are not deleted here: `weft member remove` sees to it that a tenant keeps an owner, and
+`weft role` that built-in roles stay as they are."""
+
+KEPT_IF: Final[Mapping[str, tuple[str, str]]] = {
+    "roles": ("is_builtin", "Built-in roles stay as they are. Make one of your own: `weft role create`.")
 }
-"""What members may change, by room. Who may do what, keys and secrets are not among it: weft's own commands check
-more than the database does (nobody gives away what he does not have), so here only operators may touch them."""
-
-
-KEPT_TABLES: Final = frozenset({"message_templates", "rate_limits", "workflow_limits", "workflow_triggers"})
-"""Audited tables whose rows belong together with counters or other rows, which a change by hand would leave behind."""
-
-KEPT_ROWS: Final = frozenset({"tenant_users"})
-"""Tables whose rows are not deleted here: `weft member remove` sees to it that a tenant keeps an owner."""
+"""Rows that stay as they are when the column says so, and the sentence that refuses."""
 
 KEPT_COLUMNS: Final[Mapping[str, frozenset[str]]] = {
-    "tenants": frozenset({"slug"}),
-    "roles": frozenset({"is_builtin"}),
+    # Whose a credential is, what it opens and that it is over: none of it is changed once it is made.
+    "api_keys": frozenset({"prefix", "user_id", "scopes", "revoked_at"}),
+    "sessions": frozenset({"user_id", "expires_at", "ip", "user_agent", "revoked_at"}),
+    # Names differ in more than letter case, and a built-in one is found by its name.
+    "roles": frozenset({"is_builtin", "name"}),
     "secrets": frozenset({"name", "version", "rotated_at", "created_by"}),
-    "workflows": frozenset({"status", "version", "current_version_id", "created_by"}),
-    "api_keys": frozenset({"prefix"}),
+    # A tenant keeps an active owner, and whoever is no longer active is signed out. The address is the account's.
+    "tenant_users": frozenset({"user_id", "role_id", "email", "status"}),
+    # The services of limits and of retention check what stands in them.
+    "tenants": frozenset({"slug", "limits", "retention"}),
+    # Another permission is another grant, and an owner is denied nothing.
+    "user_permissions": frozenset({"user_id", "resource", "action", "effect"}),
 }
-"""The same for single columns."""
+"""The same for single columns: the services ask more of them than the database does. That a row was put away
+(`deleted_at`) is kept in every table."""
 
 
 def to_read(table: str) -> str:

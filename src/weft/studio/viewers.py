@@ -95,7 +95,10 @@ class Viewer:
         if not self.writes:
             return "The studio only shows. Start it with --write to change rows."
         if not (table.may_update or table.may_delete):
-            return "These rows are written by weft alone: changing them by hand would break what weft promises of them."
+            return (
+                "These rows are written by weft alone: changing them by hand would break what weft promises of them. "
+                "What can be changed of them is changed by weft's own commands."
+            )
         permission = rules.to_write(table.room)
         if not self.is_operator and (permission is None or not self.actor.may(permission)):
             return (
