@@ -271,3 +271,14 @@ async def test_errors_are_pages_that_say_what_to_do(browser_of_ada: Browser) -> 
     ):
         page = await browser_of_ada.get(path)
         assert (page.status_code, words in page.text) == (status, True), path
+
+
+async def test_a_refusal_leads_back_to_the_table_for_whoever_may_see_it(database: Database, studio: Open) -> None:
+    acme = await identity.tenant(database, "acme")
+    auditor = await identity.somebody(database, acme, "audit:read")
+    browser = await studio("acme", auditor.email)
+    wrong = await browser.get("/audit_logs/list", filter="x")
+    assert (wrong.status_code, "All rows of Audit logs" in wrong.text) == (400, True)
+    closed = await browser.get("/clients/list", filter="x")
+    assert (closed.status_code, "All rows of" in closed.text) == (403, False)
+    assert "All rows of" not in (await browser.get("/nothing/list")).text

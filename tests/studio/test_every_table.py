@@ -191,6 +191,12 @@ def test_every_table_says_which_permission_shows_it() -> None:
     assert rules.to_read("a_new_one") == rules.OPERATING
 
 
+def test_what_a_model_says_of_itself_is_a_sentence() -> None:
+    for table in TABLES.values():
+        assert "`" not in table.sentence
+        assert table.sentence == "" or (table.sentence[0].isupper() and table.sentence.endswith(".")), table.name
+
+
 def test_only_audited_rows_can_be_changed() -> None:
     for table in TABLES.values():
         info = METADATA.tables[f"weft.{table.name}"].info

@@ -282,5 +282,6 @@ def _sentences(metadata: MetaData) -> dict[str, tuple[str, str]]:
         own = vars(model).get("__doc__") or ""
         # A dataclass without a docstring is given its signature.
         said = "" if own.startswith(f"{model.__name__}(") else " ".join(own.split())
-        found[str(model.__tablename__)] = (room, re.split(r"(?<=[.!?])\s", said, maxsplit=1)[0])
+        first = re.split(r"(?<=[.!?])\s", said, maxsplit=1)[0].replace("`", "")
+        found[str(model.__tablename__)] = (room, first[:1].upper() + first[1:])
     return {name: found[name] for name in (t.name for t in metadata.sorted_tables) if name in found}
