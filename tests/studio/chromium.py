@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -95,12 +96,15 @@ async def page(directory: Path) -> AsyncIterator[Page]:
     )
     try:
         assert process.stderr is not None
+        said = b""
         async for line in process.stderr:
-            if b"DevTools listening on" in line:
+            said += line
+            if (found := re.search(rb"DevTools listening on ws://127\.0\.0\.1:(\d+)/", line)) is not None:
                 break
+        else:
+            raise AssertionError(f"Chromium ended: {said.decode(errors='replace')}")
         draining = asyncio.create_task(process.stderr.read())
-        port = (directory / "DevToolsActivePort").read_text().split("\n")[0]
-        target = await _target(port)
+        target = await _target(found[1].decode())
         async with connect(target, max_size=50_000_000, proxy=None) as socket:
             opened = Page(socket)
             listening = asyncio.create_task(opened.listen())

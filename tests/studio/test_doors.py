@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.factories import identity
-from tests.studio.conftest import HOST, Browser, Open, Planter
+from tests.studio.conftest import HOST, TABLES, Browser, Open, Planter
 
 from weft.core.actor import system_actor
 from weft.core.errors import WeftError
@@ -140,6 +140,31 @@ async def test_members_see_what_they_may(database: Database, studio: Open) -> No
     assert (refused.status_code, "audit:read" in refused.text) == (403, True)
 
 
+async def test_the_entrance_alone_opens_neither_the_engines_tables_nor_the_installations(
+    database: Database, studio: Open
+) -> None:
+    acme = await identity.tenant(database, "acme")
+    auditor = await identity.somebody(database, acme, "audit:read")
+    browser = await studio("acme", auditor.email)
+    menu = (await browser.get("/")).text
+    for table in TABLES.values():
+        may = table.name in ("audit_logs", "permissions")
+        for page in ("list", "detail", "export", "value"):
+            answer = await browser.get(f"/{table.name}/{page}", format="csv")
+            assert (answer.status_code == 403) is not may, (table.name, page)
+        assert (f'/{table.name}/list"' in menu) is may, table.name
+    for permission, opens, closes in (
+        ("executions:read", ("dispatch_dead", "dispatch_jobs", "questions"), "backups"),
+        ("tenants:read", ("archives", "payload_usage"), "dispatch_dead"),
+        ("system:read", ("backups", "app_instances", "last_runs", "migration_history"), "archives"),
+    ):
+        somebody = await identity.somebody(database, acme, "audit:read", permission)
+        browser = await studio("acme", somebody.email)
+        for name in opens:
+            assert (await browser.get(f"/{name}/list")).status_code == 200, name
+        assert (await browser.get(f"/{closes}/list")).status_code == 403, closes
+
+
 async def test_a_role_sees_what_it_may(database: Database, studio: Open, planter: Planter) -> None:
     acme = await identity.tenant(database, "acme")
     bolt = await planter.tenant("bolt")
@@ -246,3 +271,14 @@ async def test_errors_are_pages_that_say_what_to_do(browser_of_ada: Browser) -> 
     ):
         page = await browser_of_ada.get(path)
         assert (page.status_code, words in page.text) == (status, True), path
+
+
+async def test_a_refusal_leads_back_to_the_table_for_whoever_may_see_it(database: Database, studio: Open) -> None:
+    acme = await identity.tenant(database, "acme")
+    auditor = await identity.somebody(database, acme, "audit:read")
+    browser = await studio("acme", auditor.email)
+    wrong = await browser.get("/audit_logs/list", filter="x")
+    assert (wrong.status_code, "All rows of Audit logs" in wrong.text) == (400, True)
+    closed = await browser.get("/clients/list", filter="x")
+    assert (closed.status_code, "All rows of" in closed.text) == (403, False)
+    assert "All rows of" not in (await browser.get("/nothing/list")).text

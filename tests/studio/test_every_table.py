@@ -176,10 +176,25 @@ def test_statements_never_read_a_secret_itself() -> None:
 
 def test_rules_name_tables_and_rooms_that_exist() -> None:
     rooms = {t.room for t in TABLES.values()}
-    assert set(rules.READING_TABLE) | rules.KEPT_TABLES | rules.KEPT_ROWS | set(rules.KEPT_COLUMNS) <= set(TABLES)
+    assert rules.KEPT_TABLES | rules.KEPT_ROWS | set(rules.KEPT_COLUMNS) <= set(TABLES)
     assert set(rules.WRITING) <= rooms
     for table, names in rules.KEPT_COLUMNS.items():
         assert names <= set(TABLES[table].columns)
+
+
+def test_every_table_says_which_permission_shows_it() -> None:
+    """A new table must be named in `rules.READING`, with the permission of the addresses that show the same."""
+    assert set(rules.READING) == set(TABLES)
+    for table in TABLES.values():
+        if table.is_global and table.name != "permissions":
+            assert rules.to_read(table.name) == rules.OPERATING, table.name
+    assert rules.to_read("a_new_one") == rules.OPERATING
+
+
+def test_what_a_model_says_of_itself_is_a_sentence() -> None:
+    for table in TABLES.values():
+        assert "`" not in table.sentence
+        assert table.sentence == "" or (table.sentence[0].isupper() and table.sentence.endswith(".")), table.name
 
 
 def test_only_audited_rows_can_be_changed() -> None:

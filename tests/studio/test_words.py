@@ -116,5 +116,5 @@ def test_every_room_has_a_permission_that_exists() -> None:
     from weft.domain.identity.rules import known
 
     for table in TABLES.values():
-        assert known(rules.to_read(table.name, table.room))
+        assert known(rules.to_read(table.name))
     assert all(known(permission) for permission in rules.WRITING.values())

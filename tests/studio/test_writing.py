@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
+from uuid import UUID
 
 import pytest
-from tests.factories import identity
+from tests.factories import executions, identity
 from tests.studio.conftest import TABLES, Browser, Open, Planter
 
 from weft.core.actor import system_actor
 from weft.db.database import Database
 from weft.db.scope import enter
 from weft.domain.clients.models import Client
+from weft.studio import rows, rules
+from weft.studio.errors import ChangeRefused
 
 
 async def made(database: Database, acme: identity.Person, **given: Any) -> str:
@@ -116,50 +120,70 @@ async def test_somebody_elses_change_is_not_overwritten(
 WRONG = [
     ("clients", "is_active", "perhaps", "Say true or false"),
     ("clients", "is_active.null", "on", "cannot be left empty"),
-    ("workflows", "draft", "{", "This is not JSON"),
-    ("workflows", "draft", "NaN", "no NaN"),
-    ("workflows", "draft", '"\\u0000"', "code 0"),
-    ("workflows", "draft", "[" * 100_000, "nested too deeply"),
-    ("workflows", "tags", '{"a": 1}', "A list is needed"),
-    ("workflows", "tags", "[1]", "A list is needed"),
-    ("workflows", "client_id", "x", "An id looks like"),
-    ("tenant_users", "status", "GONE", "Choose one of"),
+    ("clients", "name", "  ", "at least 1 character"),
+    ("clients", "company", "x" * 201, "at most 200 characters"),
+    ("clients", "email", "nobody", "@-sign"),
+    ("tenants", "settings", "{", "This is not JSON"),
+    ("tenants", "settings", "NaN", "no NaN"),
+    ("tenants", "settings", '{"a": "\\u0000"}', "NUL character"),
+    ("tenants", "settings", '{"a": "\\ud800"}', "Half of a surrogate pair"),
+    ("tenants", "settings", '{"a": 1e999999}', "sensible size"),
+    ("tenants", "settings", "[" * 100_000, "nested too deeply"),
+    ("tenants", "settings", "[1]", "valid dictionary"),
+    ("tenants", "feature_flags", '{"beta": 1}', "beta: Input should be a valid boolean"),
+    ("tenants", "tier", "GOLD", "Choose one of"),
+    ("tenant_users", "name", "", "at least 1 character"),
+    ("secrets", "description", "x" * 501, "at most 500 characters"),
+    ("roles", "description", "x" * 1001, "at most 1000 characters"),
+    ("api_keys", "name", " ", "at least 1 character"),
     ("api_keys", "expires_at", "tomorrow", "A time looks like"),
+    ("api_keys", "expires_at", "0001-01-01 00:00:00+14:00", "A time looks like"),
+    ("api_keys", "expires_at", "3500-01-01", "2999"),
 ]
 
 
 async def test_values_are_checked_before_they_are_sent(planter: Planter, studio: Open) -> None:
+    """As weft's own services check them, by their schemas."""
     tenant = await planter.tenant("ada")
     browser = await studio(tenant="ada", writes=True)
     for table, column, text, said in WRONG:
-        pk = (await planter.plant(table, tenant))["id"].strip("'")
+        pk = str(tenant) if table == "tenants" else (await planter.plant(table, tenant, **PLAIN.get(table, {})))["id"]
+        pk = pk.strip("'")
         sent = {"#version": await version(browser, table, pk), column: text}
         refused = await browser.post(f"/{table}/edit?pk={pk}", **sent)
-        assert (refused.status_code, said in refused.text) == (400, True), (table, column, text[:20])
+        assert (refused.status_code, said in html.unescape(refused.text)) == (400, True), (table, column, text[:20])
+
+
+PLAIN = {"roles": {"is_builtin": "false"}}
+
+
+async def test_values_are_written_as_weft_writes_them(database: Database, acme: identity.Person, studio: Open) -> None:
+    pk = await made(database, acme)
+    browser = await studio(tenant="acme", writes=True)
+    sent = {"name": "  ÄRGER  ", "email": " Grace@EXAMPLE.com ", "#version": await version(browser, "clients", pk)}
+    assert (await browser.post(f"/clients/edit?pk={pk}", **sent)).status_code == 303
+    async with enter(database, system_actor(acme.tenant_id)) as scope:
+        row = await scope.raw.fetchrow("select name, name_key, email from weft.clients where id = $1", UUID(pk))
+    assert tuple(row) == ("ÄRGER", "ärger", "Grace@example.com")
 
 
 async def test_what_the_database_refuses_is_said_in_words(
     database: Database, acme: identity.Person, studio: Open
 ) -> None:
-    browser = await studio(tenant="acme", writes=True)
     async with enter(database, system_actor(acme.tenant_id)) as scope:
         first, second = await scope.raw.fetch(
-            "select id, name from weft.roles where tenant_id = $1 limit 2", acme.tenant_id
+            "select id, name, row_version::text as version from weft.roles where tenant_id = $1 limit 2",
+            acme.tenant_id,
         )
-    taken = await browser.post(
-        f"/roles/edit?pk={first['id']}",
-        **{"#version": await version(browser, "roles", str(first["id"])), "name": second["name"]},
-    )
-    assert (taken.status_code, "Another row has these values already" in taken.text) == (409, True)
-    member = str(acme.member_id)
-    nowhere = await browser.post(
-        f"/tenant_users/edit?pk={member}",
-        **{
-            "#version": await version(browser, "tenant_users", member),
-            "role_id": "0199c0aa-0000-7000-8000-000000000000",
-        },
-    )
-    assert (nowhere.status_code, "does not exist in this tenant" in nowhere.text) == (409, True)
+    nowhere = UUID("0199c0aa-0000-7000-8000-000000000000")
+    for table, key, values, said in (
+        ("roles", first["id"], {"name": second["name"]}, "Another row has these values already"),
+        ("tenant_users", acme.member_id, {"role_id": nowhere}, "does not exist in this tenant"),
+        ("tenant_users", acme.member_id, {"status": "GONE"}, "does not allow these values"),
+    ):
+        with pytest.raises(ChangeRefused, match=said):
+            async with rows.writing(database, system_actor(acme.tenant_id), 5, TABLES) as connection:
+                await rows.update(connection, TABLES[table], acme.tenant_id, [key], values, "1")
 
 
 async def test_another_tenants_row_can_neither_be_edited_nor_deleted_nor_referred_to(
@@ -185,36 +209,51 @@ async def test_deleting_asks_with_counts_and_is_all_or_none(
     database: Database, acme: identity.Person, studio: Open
 ) -> None:
     free = await identity.role(database, acme, "audit:read", "keys:read")
+    await identity.somebody(database, acme, "audit:read")
     async with enter(database, system_actor(acme.tenant_id)) as scope:
-        rows = await scope.raw.fetch(
-            "select id::text, name from weft.roles where tenant_id = $1 and name = any($2)",
+        found = await scope.raw.fetch(
+            "select r.id::text, r.name, r.is_builtin, m.id is not null as in_use"
+            " from weft.roles r left join weft.tenant_users m on m.role_id = r.id where r.tenant_id = $1",
             acme.tenant_id,
-            [free, "OWNER"],
         )
-    ids = {row["name"]: row["id"] for row in rows}
+    mine = next(row["id"] for row in found if row["name"] == free)
+    used = next(row["id"] for row in found if row["in_use"] and not row["is_builtin"])
+    builtin = next(row["id"] for row in found if row["is_builtin"] and not row["in_use"])
     browser = await studio(tenant="acme", writes=True)
-    chosen = await browser.post(f"/roles/selected?name=delete&pks={ids[free]}&pks={ids['OWNER']}")
+    chosen = await browser.post(f"/roles/selected?name=delete&pks={mine}&pks={used}")
     asked = await browser.get(chosen.headers["location"])
     assert "<strong>2 rows</strong>" in asked.text
     assert "in Role permissions: deleted along" in asked.text
     assert "1 in Tenant users: they hold it back" in asked.text
     refused = await browser.post(chosen.headers["location"])
     assert (refused.status_code, "still refer to it" in refused.text) == (409, True)
-    assert (await browser.get("/roles/detail", pk=ids[free])).status_code == 200
+    assert (await browser.get("/roles/detail", pk=mine)).status_code == 200
 
-    done = await browser.post(f"/roles/delete?pk={ids[free]}")
+    both = f"/roles/delete?pk={mine}&pk={builtin}"
+    for kept in (await browser.get(both), await browser.post(both), await browser.get("/roles/edit", pk=builtin)):
+        assert (kept.status_code, "Built-in roles stay as they are" in kept.text) == (403, True)
+    assert ">Edit<" not in (await browser.get("/roles/detail", pk=builtin)).text
+
+    done = await browser.post(f"/roles/delete?pk={mine}")
     assert (done.status_code, done.headers["location"]) == (303, "/roles/list")
     assert "1 row is gone" in (await browser.get("/roles/list")).text
-    assert (await browser.get("/roles/detail", pk=ids[free])).status_code == 404
-    assert [entry["action"] for entry in await audited(database, acme, ids[free])] == ["delete"]
-    too_many = "&".join(f"pk={ids['OWNER']}" for _ in range(101))
+    assert (await browser.get("/roles/detail", pk=mine)).status_code == 404
+    assert [entry["action"] for entry in await audited(database, acme, mine)] == ["delete"]
+    too_many = "&".join(f"pk={used}" for _ in range(101))
     assert (await browser.get(f"/roles/delete?{too_many}")).status_code == 400
 
 
 async def test_what_weft_keeps_itself_stays_read_only(planter: Planter, studio: Open) -> None:
     tenant = await planter.tenant("ada")
     browser = await studio(tenant="ada", writes=True)
-    for table in ("workflow_versions", "workflow_executions", "dispatch_jobs", "workflow_triggers", "tenant_keys"):
+    for table in (
+        "workflow_versions",
+        "workflow_executions",
+        "dispatch_jobs",
+        "workflow_triggers",
+        "tenant_keys",
+        "workflows",
+    ):
         row = await planter.plant(table, tenant)
         pk = row["id"].strip("'")
         for answer in (await browser.get(f"/{table}/edit", pk=pk), await browser.post(f"/{table}/delete?pk={pk}")):
@@ -225,6 +264,39 @@ async def test_what_weft_keeps_itself_stays_read_only(planter: Planter, studio: 
     assert fields == {"description"}
     assert "id" not in {c.name for c in TABLES["clients"].columns.values() if c.editable}
     assert not TABLES["clients"].columns["name_key"].editable
+
+
+EDITABLE = {
+    "api_keys": {"name", "expires_at"},
+    "clients": {"name", "email", "phone", "address", "company", "notes", "is_active"},
+    "roles": {"description"},
+    "secrets": {"description"},
+    "tenant_users": {"name"},
+    "tenants": {"name", "tier", "settings", "feature_flags"},
+}
+DELETABLE = {"api_keys", "roles", "secrets", "sessions", "user_permissions"}
+
+
+def test_nothing_can_be_changed_that_a_service_guards() -> None:
+    """Every column that can be edited, by name: for a new one ask whether an edit goes round a permission, or round a
+    rule of the service that changes it otherwise; if so, it belongs into `rules`."""
+    editable = {t.name: {c.name for c in t.columns.values() if c.editable} for t in TABLES.values() if t.may_update}
+    assert editable == EDITABLE
+    assert {t.name for t in TABLES.values() if t.may_delete} == DELETABLE
+    assert set(rules.WRITING) == {"clients"}
+
+
+async def test_a_workflow_is_not_put_away_by_hand(database: Database, acme: identity.Person, studio: Open) -> None:
+    actor = system_actor(acme.tenant_id)
+    pk = str(await executions.workflow(database, actor, output="{{ input }}"))
+    before = await audited(database, acme, pk)
+    writer = await identity.somebody(database, acme, "audit:read", "workflows:read", "workflows:write")
+    browser = await studio("acme", writer.email, writes=True)
+    for operator in (browser, await studio(tenant="acme", writes=True)):
+        for sent in ({"deleted_at": "2026-01-01 00:00:00+00:00"}, {"draft": "5"}, {"name": "Other"}):
+            refused = await operator.post(f"/workflows/edit?pk={pk}", **{"#version": "1"}, **sent)
+            assert (refused.status_code, "written by weft alone" in refused.text) == (403, True)
+    assert await audited(database, acme, pk) == before
 
 
 async def test_members_change_what_they_may_under_their_own_name(

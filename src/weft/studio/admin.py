@@ -17,9 +17,7 @@ from starlette_admin.base import BaseAdmin
 from starlette_admin.views import CustomView, DropDown
 
 from weft.core.errors import WeftError
-from weft.domain.clients.models import name_key as client_name_key
-from weft.domain.identity.addresses import email_key
-from weft.domain.workflows.rules import name_key as workflow_name_key
+from weft.domain.clients.models import name_key
 from weft.migrations.models import METADATA
 from weft.studio import catalogue, changing, entering, reading
 from weft.studio.doors import Doors, Gate, session_of
@@ -29,11 +27,7 @@ from weft.studio.viewers import Viewers
 from weft.studio.views import TableView
 
 HERE: Final = Path(__file__).parent
-DERIVE: Final[catalogue.Derive] = {
-    "workflows.name_key": workflow_name_key,
-    "clients.name_key": client_name_key,
-    "tenant_users.email_key": email_key,
-}
+DERIVE: Final[catalogue.Derive] = {"clients.name_key": name_key}
 _ICONS: Final[Mapping[str, str]] = {
     "audit": "fa-solid fa-clipboard-list",
     "clients": "fa-solid fa-address-book",

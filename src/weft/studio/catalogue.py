@@ -56,8 +56,9 @@ class Kind(StrEnum):
 LARGE: Final = frozenset({Kind.text, Kind.json, Kind.list})
 """Kinds whose values may be large: they are cut before they leave the database."""
 SORTABLE: Final = frozenset({Kind.text, Kind.word, Kind.uuid, Kind.whole, Kind.number, Kind.yes_no, Kind.time})
-_KEPT: Final = frozenset({TENANT, "created_at", "updated_at", "row_version"})
-"""Columns that weft keeps itself, whatever the table."""
+_KEPT: Final = frozenset({TENANT, "created_at", "updated_at", "deleted_at", "row_version"})
+"""Columns that weft keeps itself, whatever the table. More goes with `deleted_at` than a time: whoever may put a row
+away, what must stop with it, and what restoring asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class TableFacts:
     version: str
     references: tuple[Reference, ...]
     order: tuple[str, ...]
+    kept_if: str | None = None
+    """The column that says of a row that it stays as it is."""
     referred: list[Reference] = field(default_factory=list)
 
     @property
@@ -135,7 +138,7 @@ class TableFacts:
 
     def first_columns(self, most: int = 8) -> list[str]:
         """Those that a list shows until somebody chooses others."""
-        dull = {*_KEPT, "deleted_at"} - {"created_at"}
+        dull = _KEPT - {"created_at"}
         wanted = [
             c.name
             for c in self.columns.values()
@@ -183,6 +186,7 @@ def _facts(table: Table, sentences: Mapping[str, tuple[str, str]], derive: Deriv
         version=_version(table),
         references=tuple(_references(table)),
         order=key or (TENANT,),
+        kept_if=rules.KEPT_IF[table.name][0] if table.name in rules.KEPT_IF else None,
     )
 
 
@@ -278,5 +282,6 @@ def _sentences(metadata: MetaData) -> dict[str, tuple[str, str]]:
         own = vars(model).get("__doc__") or ""
         # A dataclass without a docstring is given its signature.
         said = "" if own.startswith(f"{model.__name__}(") else " ".join(own.split())
-        found[str(model.__tablename__)] = (room, re.split(r"(?<=[.!?])\s", said, maxsplit=1)[0])
+        first = re.split(r"(?<=[.!?])\s", said, maxsplit=1)[0].replace("`", "")
+        found[str(model.__tablename__)] = (room, first[:1].upper() + first[1:])
     return {name: found[name] for name in (t.name for t in metadata.sorted_tables) if name in found}

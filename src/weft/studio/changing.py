@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from weft.core.errors import WeftError
 from weft.studio import forms, keyset, rows
 from weft.studio.catalogue import TableFacts
 from weft.studio.cells import typed
+from weft.studio.checking import checked
 from weft.studio.errors import QuestionInvalid, ReadOnly, ValuesInvalid
 from weft.studio.frame import STATUS, Frame, address, viewer_of
 from weft.studio.rows import Row
@@ -31,11 +33,13 @@ async def edit(frame: Frame, request: Request) -> Response:
     key = keyset.row_key(table, request.query_params.get("pk", ""))
     async with rows.looking(frame.viewers.database, viewer.actor, frame.bounds.seconds) as connection:
         row = await rows.one(connection, table, viewer.tenant_id, key)
+    if row.why_kept is not None:
+        raise ReadOnly(row.why_kept)
     if request.method == "GET":
         return _form(frame, request, row, {}, None, None)
     sent = {name: str(text) for name, text in (await request.form()).items()}
     try:
-        changed = forms.read(forms.editable(table, _cut(row)), sent, row.values)
+        changed = forms.read(forms.editable(table, _cut(row)), sent, row.values, partial(checked, table.name))
         version = sent.get("#version")
         if not version:
             raise QuestionInvalid("The form does not say which version of the row it changes. Open it again.")
@@ -116,6 +120,8 @@ async def delete(frame: Frame, request: Request) -> Response:
     if not 0 < len(names) <= MOST_DELETED:
         raise QuestionInvalid(f"Choose between one and {MOST_DELETED} rows.")
     keys = [keyset.row_key(view.table, name) for name in dict.fromkeys(names)]
+    async with rows.looking(frame.viewers.database, viewer.actor, frame.bounds.seconds) as connection:
+        await rows.require_free(connection, view.table, viewer.tenant_id, keys)
     refusal, status = None, 200
     if request.method == "POST":
         try:

@@ -21,7 +21,7 @@ async def sign_in(frame: Frame, request: Request) -> Response:
     email, refusal, status = frame.viewers.email or "", None, 200
     if request.method == "POST":
         form = await request.form()
-        email = str(form.get("email", ""))[:_LONGEST]
+        email = _typed(form.get("email", ""))
         try:
             await frame.viewers.sign_in(session, email, str(form.get("password", "")), ip_of(request))
         except WeftError as error:
@@ -42,8 +42,13 @@ async def tenants(frame: Frame, request: Request) -> Response:
         raise NoChoice
     if request.method == "POST":
         form = await request.form()
-        await frame.viewers.choose(session_of(request.scope), str(form.get("tenant", ""))[:_LONGEST])
+        await frame.viewers.choose(session_of(request.scope), _typed(form.get("tenant", "")))
         return RedirectResponse("/", status_code=303)
-    search = request.query_params.get("q", "").strip()[:_LONGEST].replace("\0", "")
+    search = _typed(request.query_params.get("q", ""))
     found = await frame.viewers.tenants(search)
     return frame.draw(request, "studio/tenants.html", title="Choose a tenant", found=found, search=search)
+
+
+def _typed(text: object) -> str:
+    """What somebody typed, as far as PostgreSQL can be asked for it."""
+    return str(text).replace("\0", "").strip()[:_LONGEST]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
@@ -12,6 +11,7 @@ from starlette_admin.filters import BaseFilter, FilterDataType
 from starlette_admin.filters.base import FilterApplyContext, FilterGroup, FilterRule, FilterValidationError
 
 from weft.studio.catalogue import ColumnFacts, Kind
+from weft.studio.documents import document
 from weft.studio.keyset import parse
 from weft.studio.statements import Arguments, Condition, escaped, quoted
 
@@ -159,7 +159,7 @@ def _several(column: ColumnFacts, raw: Any) -> list[Any]:
 def _document(_column: ColumnFacts, raw: Any) -> str:
     text = _whole(raw)
     try:
-        json.loads(text)
-    except ValueError:
-        raise ValueError('Write JSON, such as {"status": "paid"}.') from None
+        document(text)
+    except ValueError as error:
+        raise ValueError(f'{error} Write JSON, such as {{"status": "paid"}}.') from None
     return text

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from weft.studio.catalogue import ColumnFacts, Kind, TableFacts
+from weft.studio.documents import document
 from weft.studio.errors import ValuesInvalid
 from weft.studio.keyset import parse
 
-_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+Check = Callable[[ColumnFacts, Any], Any]
 NULL: Final = "null"
 """The name of the box beside a field that says: no value. Without it an empty text is an empty text."""
 
@@ -22,10 +22,16 @@ def editable(table: TableFacts, cut: frozenset[str]) -> list[ColumnFacts]:
     return [column for column in table.columns.values() if column.editable and column.name not in cut]
 
 
-def read(columns: list[ColumnFacts], sent: Mapping[str, str], before: Mapping[str, Any]) -> dict[str, Any]:
+def read(
+    columns: list[ColumnFacts],
+    sent: Mapping[str, str],
+    before: Mapping[str, Any],
+    check: Check = lambda _column, value: value,
+) -> dict[str, Any]:
     """The values that differ from what the row holds, and those that weft makes from them.
 
-    Raises `ValuesInvalid`, which names every column that is wrong.
+    `check` gives a changed value as it is to be written; JSON it is given as text. Raises `ValuesInvalid`, which names
+    every column that is wrong.
     """
     changed: dict[str, Any] = {}
     problems: dict[str, str] = {}
@@ -35,15 +41,17 @@ def read(columns: list[ColumnFacts], sent: Mapping[str, str], before: Mapping[st
         text = sent.get(column.name, "").replace("\r\n", "\n")
         try:
             value = _value(column, text, f"{column.name}.{NULL}" in sent)
+            if value == _held(column, before.get(column.name)):
+                continue
+            # JSON goes as it was typed: what Python makes of a number may not be all of it.
+            value = check(column, text if column.kind is Kind.json and value is not None else value)
         except ValueError as error:
             problems[column.name] = str(error)
             continue
-        if value != _held(column, before.get(column.name)):
-            # JSON goes as it was typed: what Python makes of a number may not be all of it.
-            changed[column.name] = text if column.kind is Kind.json and value is not None else value
-            if column.derived and value is not None:
-                name, make = column.derived
-                changed[name] = make(value)
+        changed[column.name] = value
+        if column.derived and value is not None:
+            name, make = column.derived
+            changed[name] = make(value)
     if problems:
         raise ValuesInvalid(problems)
     return changed
@@ -71,7 +79,7 @@ def _value(column: ColumnFacts, text: str, is_null: bool) -> Any:
                 raise ValueError(f"Choose one of {', '.join(column.words)}.")
             return text
         case Kind.json:
-            return _document(text)
+            return document(text)
         case Kind.list:
             return _list(column, text)
         case _:
@@ -80,26 +88,8 @@ def _value(column: ColumnFacts, text: str, is_null: bool) -> Any:
             return parse(column, text.strip())
 
 
-def _document(text: str) -> Any:
-    try:
-        value = json.loads(text, parse_float=Decimal, parse_constant=_refused)
-    except RecursionError:
-        raise ValueError("This is nested too deeply.") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"This is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
-    except ValueError:
-        raise ValueError("JSON has no NaN, no Infinity and no number of thousands of digits.") from None
-    if "\0" in text or _NUL.search(text):
-        raise ValueError("Text cannot hold the character with code 0.")
-    return value
-
-
-def _refused(_word: str) -> NoReturn:
-    raise ValueError
-
-
 def _list(column: ColumnFacts, text: str) -> list[Any]:
-    value = _document(text)
+    value = document(text)
     wanted = int if "int" in column.type else str
     if not isinstance(value, list) or not all(type(one) is wanted for one in value):
         raise ValueError('A list is needed, such as ["a", "b"].' if wanted is str else "A list of numbers is needed.")

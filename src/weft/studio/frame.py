@@ -85,7 +85,14 @@ class Frame:
         else:
             status, sentence = 500, "This is a bug in weft; the terminal of `weft db studio` shows where."
         title = _TITLES.get(status, "This did not work")
-        return self.draw(request, "error.html", status, title=title, sentence=sentence, code=status)
+        table = self._seen(request)
+        return self.draw(request, "error.html", status, title=title, sentence=sentence, code=status, table=table)
+
+    def _seen(self, request: Request) -> TableFacts | None:
+        """The table that the address names, if whoever asks is known and may see it: there is a way back to it."""
+        viewer = getattr(request.state, "viewer", None)
+        table = self.tables.get(str(request.path_params.get("key", "")))
+        return table if isinstance(viewer, Viewer) and table is not None and viewer.may_read(table) else None
 
     def cells(self, row: Row, viewer: Viewer, names: list[str], *, whole: bool) -> list[Cell]:
         """The values of a row, linked to the rows that they refer to."""

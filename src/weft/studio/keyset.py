@@ -40,9 +40,7 @@ def parse(column: ColumnFacts, text: str) -> Any:
         case Kind.time:
             return _time(column, text)
         case _:
-            if "\0" in text:
-                raise ValueError("Text cannot hold the character with code 0.")
-            return text
+            return _text(text)
 
 
 def text_of(value: Any) -> str | None:
@@ -88,17 +86,25 @@ def place(columns: Sequence[ColumnFacts], text: str) -> list[Any]:
         if not isinstance(said, list) or len(said) != len(columns):
             raise ValueError("of another list")
         return [
-            None if part is None and column.nullable else parse(column, _text(part))
+            None if part is None and column.nullable else parse(column, _said(part))
             for column, part in zip(columns, said, strict=True)
         ]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise QuestionInvalid("This page's address is damaged. Begin again at the first page.") from error
 
 
-def _text(part: object) -> str:
+def _said(part: object) -> str:
     if not isinstance(part, str):
         raise TypeError("not text")
     return part
+
+
+def _text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("Text cannot hold the character with code 0.")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("Half of a surrogate pair is no character.")
+    return text
 
 
 def _whole(column: ColumnFacts, text: str) -> int:
@@ -129,6 +135,8 @@ def _time(column: ColumnFacts, text: str) -> datetime | date:
         if column.type == "date":
             return date.fromisoformat(text)
         moment = datetime.fromisoformat(text.removesuffix(" UTC"))
-    except ValueError:
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment.astimezone(UTC)  # as it goes to PostgreSQL: at the ends of the calendar there may be no such time
+    except (ValueError, OverflowError):
         raise ValueError("A time looks like 2026-11-25 18:30:00+00:00; without an offset it is UTC.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment

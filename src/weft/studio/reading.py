@@ -95,7 +95,7 @@ async def detail(frame: Frame, request: Request) -> Response:
     key = keyset.row_key(view.table, request.query_params.get("pk", ""))
     async with rows.looking(frame.viewers.database, viewer.actor, frame.bounds.seconds) as connection:
         row = await rows.one(connection, view.table, viewer.tenant_id, key)
-    refusal = viewer.why_not(view.table)
+    refusal = viewer.why_not(view.table) or row.why_kept
     return frame.draw(
         request,
         "studio/detail.html",

@@ -14,9 +14,9 @@ import asyncpg
 from weft.core.actor import Actor
 from weft.db.database import Connection, Database, DatabaseUnavailable
 from weft.db.hot import transaction
-from weft.studio import statements
+from weft.studio import rules, statements
 from weft.studio.catalogue import Reference, TableFacts
-from weft.studio.errors import RowChanged, RowMissing, TooSlow
+from weft.studio.errors import QuestionInvalid, ReadOnly, RowChanged, RowMissing, TooSlow
 from weft.studio.keyset import cursor, row_name
 from weft.studio.refusals import in_words
 from weft.studio.statements import Question, Statement
@@ -36,6 +36,10 @@ _SEARCHING: Final = (
     "Filter by a column that an index begins with (an id, a status, a time), or search for a whole id: "
     "in a table of this size the rest means reading all of it."
 )
+_UNREADABLE: Final = (
+    "PostgreSQL cannot compare the rows with a value of this address: it is too large, or nothing that the column "
+    "can hold. Correct the filter, or take it away."
+)
 _CHANGING: Final = "Something else may hold the rows. Try again in a moment."
 
 
@@ -47,6 +51,12 @@ class Row:
     values: Mapping[str, Any]
     sizes: Mapping[str, int | None]
     version: str = ""
+
+    @property
+    def why_kept(self) -> str | None:
+        """Why this row stays as it is, though others of its table can be changed."""
+        is_kept = self.table.kept_if is not None and self.values[self.table.kept_if]
+        return rules.KEPT_IF[self.table.name][1] if is_kept else None
 
     @property
     def name(self) -> str:
@@ -91,6 +101,11 @@ async def looking(
         raise in_words(error, {}) from error
     except _GONE as error:
         raise DatabaseUnavailable from error
+    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.InterfaceError) as error:
+        # The driver's own refusal of a value is an InterfaceError, as are faults of a connection; those are no values.
+        if isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError):
+            raise
+        raise QuestionInvalid(_UNREADABLE) from error
 
 
 @asynccontextmanager
@@ -189,6 +204,16 @@ async def update(
 async def delete(connection: Connection, table: TableFacts, tenant: UUID | None, keys: Sequence[Sequence[Any]]) -> int:
     """Delete rows, all or none; those that are gone already do not count. Returns how many went."""
     return sum([await _run(connection, statements.delete(table, tenant, key)) for key in keys])
+
+
+async def require_free(
+    connection: Connection, table: TableFacts, tenant: UUID | None, keys: Sequence[Sequence[Any]]
+) -> None:
+    """Raise `ReadOnly` if one of these rows stays as it is."""
+    if table.kept_if is not None:
+        asking = statements.kept(table, tenant, keys)
+        if await connection.fetchval(asking.text, *asking.values):
+            raise ReadOnly(rules.KEPT_IF[table.name][1])
 
 
 async def referring(

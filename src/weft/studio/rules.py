@@ -1,7 +1,8 @@
 """Who may look at which table, and change it. Pure.
 
 An operator, who holds the database anyway, may look at everything. A member needs the right to read the audit log to
-come in at all, and then sees what the API would show: a table is shown by the permission of its room.
+come in at all, and then sees what the API would show him: each table has the permission of the addresses that show
+the same.
 """
 
 from __future__ import annotations
@@ -10,60 +11,106 @@ from collections.abc import Mapping
 from typing import Final
 
 ENTRANCE: Final = "audit:read"
+OPERATING: Final = "system:read"
 
 READING: Final[Mapping[str, str]] = {
-    "workflows": "workflows:read",
-    "executions": "executions:read",
-    "dead_jobs": "executions:read",
-    "clients": "clients:read",
-    "events": "events:read",
-    "secrets": "secrets:read",
-    "templates": "templates:read",
-    "limits": "limits:read",
-    "audit": "audit:read",
-}
-"""By room. Others, the engine's own tables among them, need no more than the entrance."""
-
-READING_TABLE: Final[Mapping[str, str]] = {
-    "tenants": "tenants:read",
-    "users": "members:read",
-    "tenant_users": "members:read",
-    "roles": "roles:read",
-    "role_permissions": "roles:read",
-    "user_permissions": "roles:read",
-    "api_keys": "keys:read",
     "api_key_uses": "keys:read",
+    "api_keys": "keys:read",
+    "app_instances": "system:read",
+    "archives": "tenants:read",
+    "audit_logs": "audit:read",
+    "backups": "system:read",
+    "clients": "clients:read",
+    "data_migrations": "system:read",
+    "dispatch_dead": "executions:read",
+    "dispatch_jobs": "executions:read",
+    "dispatch_limits": "limits:read",
+    "event_interests": "events:read",
+    "event_waits": "events:read",
+    "events": "events:read",
+    "execution_logs": "executions:read",
+    "execution_places": "limits:read",
+    "installation": "system:read",
+    "item_chunks": "executions:read",
+    "item_results": "executions:read",
+    "last_runs": "system:read",
+    "message_templates": "templates:read",
+    "migration_history": "system:read",
+    "payload_usage": "tenants:read",
+    "payloads": "executions:read",
+    "permissions": ENTRANCE,
+    "questions": "executions:read",
+    "rate_limit_states": "limits:read",
+    "rate_limits": "limits:read",
+    "recovery_archives": "system:read",
+    "recovery_drills": "system:read",
+    "recovery_markers": "system:read",
+    "role_permissions": "roles:read",
+    "roles": "roles:read",
+    "schedule_runs": "workflows:read",
+    "secrets": "secrets:read",
     "sessions": "keys:read",
+    "tenant_keys": "secrets:read",
+    "tenant_limits": "limits:read",
+    "tenant_users": "members:read",
+    "tenants": "tenants:read",
+    "user_permissions": "roles:read",
+    "users": "members:read",
+    "workflow_counters": "workflows:read",
+    "workflow_executions": "executions:read",
+    "workflow_limits": "limits:read",
+    "workflow_publications": "workflows:read",
+    "workflow_schedules": "workflows:read",
+    "workflow_steps": "workflows:read",
+    "workflow_transitions": "workflows:read",
+    "workflow_triggers": "workflows:read",
+    "workflow_versions": "workflows:read",
+    "workflows": "workflows:read",
 }
-"""The room of identity holds several things, each with a permission of its own."""
+"""Every table by name: the permission for which the API shows what stands in it. What belongs to the installation
+and to no tenant needs the one of its operators, and so does a table that is not named here."""
 
-WRITING: Final[Mapping[str, str]] = {
-    "workflows": "workflows:write",
-    "clients": "clients:write",
+WRITING: Final[Mapping[str, str]] = {"clients": "clients:write"}
+"""What members may change, by room. Workflows, who may do what, keys and secrets are not among it: weft's own commands
+check more than the database does (who publishes; nobody gives away what he does not have), so only operators may."""
+
+
+KEPT_TABLES: Final = frozenset(
+    {"message_templates", "rate_limits", "workflow_limits", "workflow_triggers", "workflows"}
+)
+"""Audited tables whose rows belong together with counters or other rows, which a change by hand would leave behind: a
+workflow's name, description and tags stand in its draft too, and its schedules follow its status."""
+
+KEPT_ROWS: Final = frozenset({"role_permissions", "tenant_users"})
+"""Tables whose rows are not deleted here: `weft member remove` sees to it that a tenant keeps an owner, and
+`weft role` that built-in roles stay as they are."""
+
+KEPT_IF: Final[Mapping[str, tuple[str, str]]] = {
+    "roles": ("is_builtin", "Built-in roles stay as they are. Make one of your own: `weft role create`.")
 }
-"""What members may change, by room. Who may do what, keys and secrets are not among it: weft's own commands check
-more than the database does (nobody gives away what he does not have), so here only operators may touch them."""
-
-
-KEPT_TABLES: Final = frozenset({"message_templates", "rate_limits", "workflow_limits", "workflow_triggers"})
-"""Audited tables whose rows belong together with counters or other rows, which a change by hand would leave behind."""
-
-KEPT_ROWS: Final = frozenset({"tenant_users"})
-"""Tables whose rows are not deleted here: `weft member remove` sees to it that a tenant keeps an owner."""
+"""Rows that stay as they are when the column says so, and the sentence that refuses."""
 
 KEPT_COLUMNS: Final[Mapping[str, frozenset[str]]] = {
-    "tenants": frozenset({"slug"}),
-    "roles": frozenset({"is_builtin"}),
+    # Whose a credential is, what it opens and that it is over: none of it is changed once it is made.
+    "api_keys": frozenset({"prefix", "user_id", "scopes", "revoked_at"}),
+    "sessions": frozenset({"user_id", "expires_at", "ip", "user_agent", "revoked_at"}),
+    # Names differ in more than letter case, and a built-in one is found by its name.
+    "roles": frozenset({"is_builtin", "name"}),
     "secrets": frozenset({"name", "version", "rotated_at", "created_by"}),
-    "workflows": frozenset({"status", "version", "current_version_id", "created_by"}),
-    "api_keys": frozenset({"prefix"}),
+    # A tenant keeps an active owner, and whoever is no longer active is signed out. The address is the account's.
+    "tenant_users": frozenset({"user_id", "role_id", "email", "status"}),
+    # The services of limits and of retention check what stands in them.
+    "tenants": frozenset({"slug", "limits", "retention"}),
+    # Another permission is another grant, and an owner is denied nothing.
+    "user_permissions": frozenset({"user_id", "resource", "action", "effect"}),
 }
-"""The same for single columns."""
+"""The same for single columns: the services ask more of them than the database does. That a row was put away
+(`deleted_at`) is kept in every table."""
 
 
-def to_read(table: str, room: str) -> str:
+def to_read(table: str) -> str:
     """The permission that a member needs to look at a table."""
-    return READING_TABLE.get(table) or READING.get(room, ENTRANCE)
+    return READING.get(table, OPERATING)
 
 
 def to_write(room: str) -> str | None:

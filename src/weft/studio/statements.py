@@ -174,6 +174,17 @@ def delete(table: TableFacts, tenant: UUID | None, key: Sequence[Any]) -> Statem
     return Statement(f"/* weft:studio.delete */ delete from {table.from_sql}{_where(tests)}", tuple(arguments.values))
 
 
+def kept(table: TableFacts, tenant: UUID | None, keys: Sequence[Sequence[Any]]) -> Statement:
+    """Whether any of these rows is one that stays as it is."""
+    arguments = Arguments()
+    named = ", ".join(map(quoted, table.key))
+    given = ", ".join(f"({', '.join(arguments.put(value) for value in key)})" for key in keys)
+    tests = [*_tenant_tests(table, tenant, arguments), f"({named}) in ({given})", quoted(str(table.kept_if))]
+    return Statement(
+        f"/* weft:studio.kept */ select exists (select from {table.from_sql}{_where(tests)})", tuple(arguments.values)
+    )
+
+
 def referring(
     table: TableFacts,
     target: TableFacts,

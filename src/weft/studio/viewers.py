@@ -80,22 +80,25 @@ class Viewer:
         return self.tenant.id if self.tenant else None
 
     def may_read(self, table: TableFacts) -> bool:
-        if table.is_global:
-            return True
-        return self.tenant is not None and (self.is_operator or self.actor.may(rules.to_read(table.name, table.room)))
+        if self.tenant is None and not table.is_global:
+            return False
+        return self.is_operator or self.actor.may(rules.to_read(table.name))
 
     def require_read(self, table: TableFacts) -> None:
         if not self.may_read(table):
             if self.tenant is None:
                 raise TenantUnchosen(table.title)
-            raise TableClosed(table.title, rules.to_read(table.name, table.room))
+            raise TableClosed(table.title, rules.to_read(table.name))
 
     def why_not(self, table: TableFacts) -> str | None:
         """Why rows of this table cannot be changed here; None if they can."""
         if not self.writes:
             return "The studio only shows. Start it with --write to change rows."
         if not (table.may_update or table.may_delete):
-            return "These rows are written by weft alone: changing them by hand would break what weft promises of them."
+            return (
+                "These rows are written by weft alone: changing them by hand would break what weft promises of them. "
+                "What can be changed of them is changed by weft's own commands."
+            )
         permission = rules.to_write(table.room)
         if not self.is_operator and (permission is None or not self.actor.may(permission)):
             return (
