@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -95,12 +96,15 @@ async def page(directory: Path) -> AsyncIterator[Page]:
     )
     try:
         assert process.stderr is not None
+        said = b""
         async for line in process.stderr:
+            said += line
             if b"DevTools listening on" in line:
                 break
+        listening_on = re.search(rb"DevTools listening on ws://127\.0\.0\.1:(\d+)/", said)
+        assert listening_on is not None, f"the browser did not start: {said.decode(errors='replace')}"
         draining = asyncio.create_task(process.stderr.read())
-        port = (directory / "DevToolsActivePort").read_text().split("\n")[0]
-        target = await _target(port)
+        target = await _target(int(listening_on[1]), process)
         async with connect(target, max_size=50_000_000, proxy=None) as socket:
             opened = Page(socket)
             listening = asyncio.create_task(opened.listen())
@@ -115,9 +119,18 @@ async def page(directory: Path) -> AsyncIterator[Page]:
         await process.wait()
 
 
-async def _target(port: str) -> str:
+async def _target(port: int, process: asyncio.subprocess.Process) -> str:
+    """The address of its first tab. On a busy machine neither the listener nor the tab need be there at once."""
     import httpx2
 
-    async with httpx2.AsyncClient(trust_env=False) as client:
-        targets = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
-    return str(next(one["webSocketDebuggerUrl"] for one in targets if one["type"] == "page"))
+    async with asyncio.timeout(60), httpx2.AsyncClient(trust_env=False) as client:
+        while True:
+            assert process.returncode is None, "the browser has ended"
+            try:
+                found = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
+            except httpx2.TransportError:
+                found = []
+            for one in found:
+                if one["type"] == "page":
+                    return str(one["webSocketDebuggerUrl"])
+            await asyncio.sleep(0.05)

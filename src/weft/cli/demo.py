@@ -91,7 +91,7 @@ def _run_apart(examples: Examples, keep: bool, everything: bool) -> Report:
             further = _kept(client, examples, report) if keep else _apart(examples)
             _tell(report, further, everything)
             if keep:
-                output.note("\nweft: it stays up until Ctrl-C")
+                output.note("\nweft: it stays up until Ctrl-C", now=True)
                 _until_interrupted()
             watched.phase("taking it down")
     return report
