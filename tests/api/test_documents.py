@@ -104,6 +104,15 @@ class TestPages:
         assert "does not belong to this list" in text
         assert "422" in text
 
+    async def test_code_is_code(self, whole: Whole, pages: dict[str, httpx2.Response]) -> None:
+        async with whole.client({"Accept": "text/html"}) as client:
+            missing = (await client.get("/errors/address_unknown")).text + (
+                await client.get("/errors/workflow_not_found")
+            ).text
+        assert "<code>weft workflow list</code>" in missing
+        outside = re.sub(r"<pre>.*?</pre>", "", pages["/docs"].text, flags=re.DOTALL)
+        assert "`" not in missing + outside
+
     async def test_what_is_shown_is_escaped(self) -> None:
         page = reference_page.render(
             {

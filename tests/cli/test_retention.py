@@ -16,6 +16,7 @@ from tests.cli.test_execution import EngineServer
 from tests.conftest import TestDatabase
 from tests.factories import executions, identity
 
+from weft.cli.retention import _due
 from weft.core.actor import Actor
 from weft.db.database import Database
 
@@ -86,6 +87,13 @@ async def test_a_journal_policy_is_told_even_where_it_changes_nothing(actor: Act
     assert weft("retention", "set", "--journal", "default").code == 0
 
 
+def test_journals_that_would_go_are_counted() -> None:
+    due = {"cutoff": None, "journal_cutoff": "2026-03-01T00:00:00Z", "journals": 7, "journals_is_more": False}
+    assert "\n7 executions that had ended before" in _due(due)
+    assert "would lose their journals." in _due(due)
+    assert "\nAt least 7 executions" in _due({**due, "journals_is_more": True})
+
+
 async def test_old_executions_are_counted_taken_and_read_back(database: Database, actor: Actor, weft: Weft) -> None:
     await old(database, actor, 3)
     assert "`weft retention set --executions DAYS`" in weft("retention", "run", "--dry-run").out
@@ -96,7 +104,9 @@ async def test_old_executions_are_counted_taken_and_read_back(database: Database
     done = (await here(weft, "retention", "run", "--json")).json()
     assert (done["executions"], done["archived"], done["is_done"]) == (3, 3, True)
     assert (await here(weft, "retention", "run")).out.startswith("No execution was too old.")
-    assert "no execution had ended before" in weft("retention", "run", "--dry-run").out
+    assert "No execution would go: none had ended before" in weft("retention", "run", "--dry-run").out
+    weft("retention", "set", "--journal", "10")
+    assert "No journal would go: none is there of an execution that" in weft("retention", "run", "--dry-run").out
     assert weft("execution", "list", "--json").json() == []
 
     (row,) = weft("archive", "list", "--json").json()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Weft
 
+from weft.cli import simulation
 from weft.engine import registry
 
 PAY = """\
@@ -117,3 +119,13 @@ def test_what_is_wrong_is_said(weft: Weft, files: None, arguments: list[str], co
     said = weft("workflow", "simulate", *arguments)
     assert (said.code, said.out) == (code, "")
     assert words in said.err
+
+
+def test_many_runs_are_counted_in_a_terminal(weft: Weft, files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar on standard error, and nothing of it in the answer."""
+    monkeypatch.setattr(simulation, "_MANY", 10)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown = weft("workflow", "simulate", "pay.yaml", "--script", "script.yaml", "--runs", "10")
+    assert (shown.code, "playing" in shown.err, "playing" in shown.out) == (0, True, False)
+    few = weft("workflow", "simulate", "pay.yaml", "--script", "script.yaml", "--runs", "9")
+    assert (few.code, few.err) == (0, "")

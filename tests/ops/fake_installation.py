@@ -9,6 +9,7 @@ import os
 import sys
 
 from weft.cli import output
+from weft.cli.process_log import sayer
 from weft.core.errors import WeftError
 from weft.ops import children, up
 from weft.settings import load_settings
@@ -40,7 +41,7 @@ def main() -> int:
     children.child_commands = lambda: commands
     settings = load_settings({**os.environ, "WEFT_PORT": port})
     try:
-        up.up(settings, seed=seed, say=lambda text: output.note(text), ready=_ready)
+        up.up(settings, seed=seed, say=sayer("weft.up", "weft", "auto"), ready=_ready)
     except WeftError as error:
         return output.refuse(error)
     return 0

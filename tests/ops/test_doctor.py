@@ -218,6 +218,7 @@ class TestTheDatabase:
     async def test_partitions(
         self, test_database: TestDatabase, admin: asyncpg.Connection, ahead: int, verdict: Verdict
     ) -> None:
+        assert "3 months ahead" in about(await self.look(test_database), "partitions").sentence
         month = await admin.fetchval(
             "select to_char(now() at time zone 'utc' + make_interval(months => $1), 'YYYYMM')", ahead
         )
@@ -225,6 +226,7 @@ class TestTheDatabase:
         answer = about(await self.look(test_database), "partitions")
         assert answer.verdict is verdict
         assert (f"audit_logs_{month}" in answer.sentence) is (verdict is not OK)
+        assert ("2 months ahead" in answer.sentence) is (verdict is OK)
 
     @pytest.mark.parametrize(("minutes", "verdict"), [(0, OK), (2, WARNING), (20, FAIL)])
     async def test_what_waits(self, test_database: TestDatabase, as_ada: Enter, minutes: int, verdict: Verdict) -> None:

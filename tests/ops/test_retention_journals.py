@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -46,6 +47,9 @@ async def test_journals_are_archived_and_go_and_their_executions_stay(
     old, failed = await shelf.put(OLD), await shelf.put(OLD, status="FAILED")
     young, busy = await shelf.put(YOUNG), await shelf.put(OLD, status="WAITING", ended=False)
     sweep = Sweep(database, tmp_path, JOURNALS_30)
+    counted = (shelf.actor.tenant_id, NOW - timedelta(days=30), list(queries.FINAL))
+    (due,), (some,) = [await shelf.fetch(queries.COUNT_JOURNALS, *counted, most) for most in (100, 3)]
+    assert (due["executions"], due["rows"], some["rows"]) == (2, 6, 3)
     report = await sweep.run(NOW)
     assert (report.executions, report.journals, report.is_done) == (0, 2, True)
     assert await journal_rows(shelf) == {young: 2, busy: 2}

@@ -99,12 +99,12 @@ async def page(directory: Path) -> AsyncIterator[Page]:
         said = b""
         async for line in process.stderr:
             said += line
-            if (found := re.search(rb"DevTools listening on ws://127\.0\.0\.1:(\d+)/", line)) is not None:
+            if b"DevTools listening on" in line:
                 break
-        else:
-            raise AssertionError(f"Chromium ended: {said.decode(errors='replace')}")
+        listening_on = re.search(rb"DevTools listening on ws://127\.0\.0\.1:(\d+)/", said)
+        assert listening_on is not None, f"the browser did not start: {said.decode(errors='replace')}"
         draining = asyncio.create_task(process.stderr.read())
-        target = await _target(found[1].decode())
+        target = await _target(int(listening_on[1]), process)
         async with connect(target, max_size=50_000_000, proxy=None) as socket:
             opened = Page(socket)
             listening = asyncio.create_task(opened.listen())
@@ -119,9 +119,18 @@ async def page(directory: Path) -> AsyncIterator[Page]:
         await process.wait()
 
 
-async def _target(port: str) -> str:
+async def _target(port: int, process: asyncio.subprocess.Process) -> str:
+    """The address of its first tab. On a busy machine neither the listener nor the tab need be there at once."""
     import httpx2
 
-    async with httpx2.AsyncClient(trust_env=False) as client:
-        targets = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
-    return str(next(one["webSocketDebuggerUrl"] for one in targets if one["type"] == "page"))
+    async with asyncio.timeout(60), httpx2.AsyncClient(trust_env=False) as client:
+        while True:
+            assert process.returncode is None, "the browser has ended"
+            try:
+                found = (await client.get(f"http://127.0.0.1:{port}/json/list")).json()
+            except httpx2.TransportError:
+                found = []
+            for one in found:
+                if one["type"] == "page":
+                    return str(one["webSocketDebuggerUrl"])
+            await asyncio.sleep(0.05)

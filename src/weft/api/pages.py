@@ -16,15 +16,18 @@ from weft.http.problems import AddressUnknown, of_error
 
 STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #4263eb; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
+overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; } h2 { margin-top: 2.5rem; font-size: 1.25rem; } h4 { margin: 1rem 0 .3rem; }
 a { color: var(--accent); } code, pre { font: 14px/1.45 ui-monospace, monospace; }
-pre { background: var(--soft); padding: .8rem; border-radius: .4rem; overflow-x: auto; }
+pre { background: var(--soft); padding: .8rem; border-radius: .4rem; white-space: pre-wrap; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; vertical-align: top; padding: .3rem .6rem;
 border-bottom: 1px solid var(--line); }
 details { border: 1px solid var(--line); border-radius: .4rem; margin: .4rem 0; padding: .4rem .8rem; }
 summary { cursor: pointer; } summary code { font-weight: 600; } .method { display: inline-block; min-width: 4.2rem; }
 .note { opacity: .75; } nav ul { columns: 3 12rem; padding-left: 1.2rem; }
+@media (max-width: 40rem) { table, tbody, tr, td { display: block; } td { border: 0; padding: .1rem 0; }
+tr { border-bottom: 1px solid var(--line); padding: .3rem 0; } }
 """
 
 
@@ -80,7 +83,7 @@ async def error(request: Request) -> Response:
         return of_error(request, AddressUnknown())
     return document(
         explained.title,
-        f"<h1>{escape(explained.title)}</h1><p>{escape(explained.sentence)}</p>"
+        f"<h1>{escape(explained.title)}</h1><p>{reference_page.prose(explained.sentence)}</p>"
         f'<p class="note">Code <code>{escape(explained.code)}</code>, HTTP status {explained.status}. '
         'Back to <a href="/docs">the reference</a>.</p>',
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 _METHODS: Final = ("get", "post", "put", "patch", "delete")
 _DEEPEST: Final = 6
+_CODE: Final = re.compile(r"`([^`]+)`")
 
 Node = Mapping[str, Any]
 
@@ -41,7 +43,7 @@ def _operation(document: Node, path: str, method: str, operation: Node) -> str:
     parts = [
         f'<details id="{escape(operation["operationId"])}"><summary>',
         f'<code><span class="method">{method.upper()}</span> {escape(path)}</code> ',
-        f'{escape(operation.get("summary", ""))} <span class="note">{escape(access)}</span></summary>',
+        f'{prose(operation.get("summary", ""))} <span class="note">{escape(access)}</span></summary>',
         _paragraphs(operation.get("description", "")),
         _parameters(document, operation.get("parameters", ())),
     ]
@@ -51,7 +53,7 @@ def _operation(document: Node, path: str, method: str, operation: Node) -> str:
     for status, response in sorted(operation["responses"].items()):
         answer = _resolve(document, response)
         shown = "".join(_contents(document, answer)) if status.startswith("2") else ""
-        parts.append(f"<tr><td><code>{status}</code></td><td>{escape(answer.get('description', ''))}{shown}</td></tr>")
+        parts.append(f"<tr><td><code>{status}</code></td><td>{prose(answer.get('description', ''))}{shown}</td></tr>")
     parts.append("</table></details>")
     return "".join(parts)
 
@@ -59,7 +61,7 @@ def _operation(document: Node, path: str, method: str, operation: Node) -> str:
 def _parameters(document: Node, parameters: Any) -> str:
     rows = [
         f"<tr><td><code>{escape(p['name'])}</code></td><td>{escape(p['in'])}{', required' if p.get('required') else ''}"
-        f"</td><td>{escape(_type(document, p.get('schema', {})))}</td><td>{escape(p.get('description', ''))}</td></tr>"
+        f"</td><td>{escape(_type(document, p.get('schema', {})))}</td><td>{prose(p.get('description', ''))}</td></tr>"
         for p in parameters
     ]
     return f"<h4>Parameters</h4><table>{''.join(rows)}</table>" if rows else ""
@@ -132,5 +134,10 @@ def _resolve(document: Node, node: Node) -> Node:
     return node
 
 
+def prose(text: str) -> str:
+    """A sentence as HTML: what stands between backticks is code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))
+
+
 def _paragraphs(text: str) -> str:
-    return "".join(f"<p>{escape(part.strip())}</p>" for part in text.split("\n\n") if part.strip())
+    return "".join(f"<p>{prose(part.strip())}</p>" for part in text.split("\n\n") if part.strip())

@@ -296,7 +296,12 @@ def segment(value: object) -> str:
 
 
 def _running_here() -> str | None:
-    """What `weft up` on this machine said about itself."""
+    url = facts_here().get("url")
+    return url if isinstance(url, str) else None
+
+
+def facts_here() -> dict[str, Any]:
+    """What `weft up` on this machine said about itself; empty if none runs."""
     from pathlib import Path
 
     from weft.ops.home import Home
@@ -304,9 +309,7 @@ def _running_here() -> str | None:
     given = os.environ.get("WEFT_HOME")
     data = os.environ.get("XDG_DATA_HOME")
     home = Path(given).expanduser() if given else (Path(data) if data else Path.home() / ".local" / "share") / "weft"
-    facts = Home(home.absolute()).running()
-    url = facts.get("url") if facts else None
-    return url if isinstance(url, str) else None
+    return Home(home.absolute()).running() or {}
 
 
 def _in_the_settings() -> str:

@@ -137,9 +137,16 @@ def instances() -> None:
 
     with reach(load_settings(os.environ)) as addresses:
         found = asyncio.run(ask(addresses.owner or addresses.app))
-    rows = [{**asdict(one), "live": one.is_live} for one in found]
     output.rows(
-        rows,
-        ["kind", "host", "version", "revision", "live", "started_at", "seen_at"],
+        [asdict(one) for one in found],
+        {
+            "kind": "kind",
+            "host": "host",
+            "version": "version",
+            "revision": "revision",
+            "is_live": "live",
+            "started_at": "started at",
+            "seen_at": "seen at",
+        },
         empty="No process of weft works on this database.",
     )

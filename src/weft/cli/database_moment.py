@@ -110,7 +110,7 @@ def _switch(settings: Settings, data: Path) -> Path | None:
 def _stay(address: str) -> None:
     from weft.ops.supervisor import Signals
 
-    output.note(f"The restored server answers at {address}\nCtrl-C stops it; the directory stays.")
+    output.note(f"The restored server answers at {address}\nCtrl-C stops it; the directory stays.", now=True)
     with Signals() as signals:
         while not signals.stops:
             signals.wait(3600)

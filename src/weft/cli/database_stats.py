@@ -73,7 +73,7 @@ def slow(
         found = asyncio.run(_look(addresses, sample, measured))
     document = {"processes": len(documents), **found.as_json(limit)}
     document["measured"] = [one.as_json() | {"remark": slow_.remark(one)} for one in measured[:limit]]
-    output.result(document, lambda: _slow_text(document, found.advice))
+    output.result(document, lambda: _slow_text(document, found.advice, sample))
 
 
 @app.command()
@@ -249,7 +249,7 @@ def _stats_text(found: dict[str, Any], limit: int) -> str:
     return "\n".join(lines)
 
 
-def _slow_text(document: dict[str, Any], advice: list[Advice]) -> str:
+def _slow_text(document: dict[str, Any], advice: list[Advice], sampled: float = 0) -> str:
     columns = {
         "statement": "statement",
         "calls": "calls",
@@ -270,6 +270,8 @@ def _slow_text(document: dict[str, Any], advice: list[Advice]) -> str:
         columns.pop("p99_ms")
         lines += _table("Counted by pg_stat_statements, of every program", document["counted"], columns)
     lines += _table("Seen running", document["running"], {"statement": "statement", "event": "event", "share": "share"})
+    if sampled and not document["running"]:
+        lines += ["", f"In {sampled:g} seconds no statement was seen running."]
     if advice:
         lines += ["", "Indexes"]
         for one in advice:

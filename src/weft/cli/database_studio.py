@@ -61,7 +61,7 @@ def _show(url: str, in_browser: bool) -> None:
 
 
 def _again(url: str) -> None:
-    output.note(f"Somebody came in by that address. For another browser:  {url}")
+    output.note(f"Somebody came in by that address. For another browser:  {url}", now=True)
 
 
 def _flush() -> None:

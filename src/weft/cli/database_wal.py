@@ -74,12 +74,17 @@ def start() -> None:
 @wal.command()
 def run() -> None:
     """Receive the WAL and bring it to the targets until a signal says stop. `weft up` does it with WEFT_WAL_ARCHIVE."""
+    from weft.cli.process_log import sayer
+    from weft.ops.backup.targets import targets_of
     from weft.ops.recovery.keeping import keep
     from weft.ops.supervisor import Signals
 
     settings = _settings()
+    say = sayer("weft.wal", "weft wal", settings.log.format)
+    places = ", ".join(target.address for target in targets_of(settings))
+    say(f"bringing the WAL that the slot '{settings.wal.slot}' keeps to {places}, until a signal says stop")
     with Signals() as signals:
-        keep(settings, signals, lambda text: output.note(f"weft wal: {text}"))
+        keep(settings, signals, say)
 
 
 @wal.command()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import typer
 
 from weft.cli import output
-from weft.cli.client import Client, NotSignedIn, connect
+from weft.cli.client import Client, NotSignedIn, connect, facts_here
 from weft.core.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _run_apart(examples: Examples, keep: bool, everything: bool) -> Report:
             further = _kept(client, examples, report) if keep else _apart(examples)
             _tell(report, further, everything)
             if keep:
-                output.note("\nweft: it stays up until Ctrl-C")
+                output.note("\nweft: it stays up until Ctrl-C", now=True)
                 _until_interrupted()
             watched.phase("taking it down")
     return report
@@ -108,10 +108,25 @@ def _run_here(examples: Examples, url: str | None, everything: bool) -> Report:
         client = connect(url, signed_in=False)
         _sign_in(client)
         signed_in = False
+    _refuse_closed_ledger(client, examples)
     with Ledger(examples.ledger, examples.address[1]) as ledger, _Watched() as watched:
         report = _show(client, ledger, examples, watched)
     _tell(report, _here(client, report, signed_in=signed_in, url=url), everything)
     return report
+
+
+def _refuse_closed_ledger(client: Client, examples: Examples) -> None:
+    """Before anything is made: a `weft up` of this machine has said which places its worker may call."""
+    from ipaddress import ip_address
+
+    from weft.adapters.addresses import Allow
+    from weft.ops.demo.ledger import HOST
+    from weft.ops.demo.showcase import LedgerOutOfReach
+
+    facts, (host, port) = facts_here(), examples.address
+    is_told = facts.get("url") == client.url and "http_allow" in facts
+    if is_told and not Allow.parse(facts["http_allow"]).permits(host, port, ip_address(HOST)):
+        raise LedgerOutOfReach(f"{host}:{port}")
 
 
 def _sign_in(client: Client) -> None:

@@ -75,12 +75,13 @@ def rows(
         _plain_table(list(heads.values()), cells)
 
 
-def note(text: str) -> None:
+def note(text: str, *, now: bool = False) -> None:
     """Something for people to know meanwhile; never part of the answer.
 
-    With `--json` it is held back until the end: a refusal is the only document on standard error, and holds it.
+    With `--json` it is held back until the end: a refusal is the only document on standard error, and holds it. `now`
+    is for commands that go on until somebody stops them, and have answered by then.
     """
-    if as_json():
+    if as_json() and not now:
         _notes.append(text)
     else:
         sys.stderr.write(text + "\n")

@@ -124,19 +124,24 @@ def _policy(found: Mapping[str, Any]) -> str:
 
 
 def _due(due: Mapping[str, Any]) -> str:
-    journals = (
-        f"\nThe journals of executions that had ended before {moment(due['journal_cutoff'])} would go."
-        if due["journal_cutoff"] is not None
-        else ""
-    )
-    return _executions_due(due) + journals
+    return "\n".join([_executions_due(due), *_journals_due(due)])
+
+
+def _journals_due(due: Mapping[str, Any]) -> list[str]:
+    if due["journal_cutoff"] is None:
+        return []
+    before = moment(due["journal_cutoff"])
+    if not due["journals"] and not due["journals_is_more"]:
+        return [f"No journal would go: none is there of an execution that had ended before {before}."]
+    least = "At least " if due["journals_is_more"] else ""
+    return [f"{least}{due['journals']} executions that had ended before {before} would lose their journals."]
 
 
 def _executions_due(due: Mapping[str, Any]) -> str:
     if due["cutoff"] is None:
         return "No execution would go: they are kept for ever. `weft retention set --executions DAYS` changes that."
     if not due["executions"]:
-        return f"Nothing would go: no execution had ended before {moment(due['cutoff'])}."
+        return f"No execution would go: none had ended before {moment(due['cutoff'])}."
     count = f"More than {due['executions']}" if due["is_more"] else str(due["executions"])
     return (
         f"{count} executions, and their sub-workflows, had ended before {moment(due['cutoff'])} and would go. "

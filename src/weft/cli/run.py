@@ -32,10 +32,11 @@ def up(
 
     Ctrl-C stops it; the data stays.
     """
+    from weft.cli.process_log import sayer
     from weft.ops.up import up as run_everything
 
     settings = _settings(WEFT_HOST=host, WEFT_PORT=port, WEFT_PROFILE=profile)
-    run_everything(settings, seed=seed, say=lambda text: output.note(f"weft: {text}"), ready=_announce)
+    run_everything(settings, seed=seed, say=sayer("weft.up", "weft", settings.log.format), ready=_announce)
 
 
 @app.command()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Final
 
@@ -23,6 +25,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 ASSERTION_FAILED: Final = 2
 """Exit code when an assertion does not hold, or `--fail-on` finds what it names: that of everything invalid."""
+
+_MANY: Final = 1_000
+"""From so many runs on it takes long enough to be shown."""
 
 
 @app.command()
@@ -70,7 +75,8 @@ def simulate(
     )
     with ExitStack() as stack:
         written = stack.enter_context(Path(trace).open("wb")) if trace is not None else None
-        result = asyncio.run(_simulated(source, wanted, assertions or [], written))
+        played = stack.enter_context(_counted(runs))
+        result = asyncio.run(_simulated(source, wanted, assertions or [], written, played))
     output.result(result, lambda: simulation_text.simulation(result))
     if not result["passed"]:
         raise typer.Exit(ASSERTION_FAILED)
@@ -88,8 +94,27 @@ def _moment(text: str) -> Any:
     return moment
 
 
+@contextmanager
+def _counted(runs: int) -> Iterator[Callable[[], None]]:
+    """What to call after each run: in a terminal many runs are shown as a bar."""
+    if runs < _MANY or output.as_json() or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("playing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=runs)
+        yield lambda: shown.advance(task)
+
+
 async def _simulated(
-    source: workflow_files.Source, wanted: Wanted, assertions: list[str], written: IO[bytes] | None
+    source: workflow_files.Source,
+    wanted: Wanted,
+    assertions: list[str],
+    written: IO[bytes] | None,
+    played: Callable[[], None],
 ) -> dict[str, Any]:
     from weft.engine import registry
     from weft.engine.simulation import trace as traces
@@ -103,13 +128,14 @@ async def _simulated(
     plan = compiled(source.parsed.document, name=source.name)
     gc.freeze()  # what is loaded by now stays: the collector need not look at it again
 
-    def write(played: Played) -> None:
+    def see(run: Played) -> None:
+        played()
         if written is not None:
-            written.writelines(traces.lines(played))
+            written.writelines(traces.lines(run))
 
     async with Guard() as guard:
         simulation = Simulation(plan, wanted, guard)
-        return await simulated(simulation, guard, assertions=assertions, seen=write if written is not None else None)
+        return await simulated(simulation, guard, assertions=assertions, seen=see)
 
 
 @app.command()

@@ -27,7 +27,12 @@ _SECRET_TEXT: Final = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{8,}"), rf"\1 {HIDDEN}"),
     (re.compile(r"(?P<scheme>[a-z][a-z0-9+.\-]*://[^\s:/@]*):[^\s@/]+@"), rf"\g<scheme>:{HIDDEN}@"),
 )
-_QUIET: Final = {"uvicorn.access": logging.CRITICAL, "asyncio": logging.WARNING, "alembic": logging.WARNING}
+_QUIET: Final = {
+    "uvicorn.access": logging.CRITICAL,
+    "uvicorn.error": logging.WARNING,  # of each of a process's listeners it would tell how it starts and stops
+    "asyncio": logging.WARNING,
+    "alembic": logging.WARNING,
+}
 _DEEPEST: Final = 6
 
 Processor = structlog.typing.Processor

@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from weft.core.errors import Unavailable
+from weft.db import away
 from weft.db.keyring import Keyring
 from weft.db.measure import MeasuredPool, MeasuredQueuePool, Statements, measure_rooms, measuring
 from weft.db.migrate import sqlalchemy_url
@@ -192,6 +193,7 @@ class Database:
             preparing=preparing,
             statements=statements,
         )
+        away.say_briefly()
         pool = await MeasuredPool(
             dsn,
             min_size=1,

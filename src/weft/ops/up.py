@@ -204,6 +204,7 @@ class _Run:
             {
                 "url": self._settings.api.address,
                 "profile": self._settings.profile,
+                "http_allow": list(self._settings.http.allow),
                 "pid": os.getpid(),
                 "started": started_at(os.getpid()),
                 "pids": pids,

@@ -97,9 +97,10 @@ async def test_what_would_go_is_counted_and_archives_are_listed(
     await executions.fill(database, actor, workflow, 3, since=now - timedelta(days=40))
     await executions.fill(database, actor, workflow, 2, since=now - timedelta(days=1))
     assert (await http.get("/v1/retention/due")).json()["executions"] == 0
-    await http.put("/v1/retention", json={"executions_days": 30})
+    await http.put("/v1/retention", json={"executions_days": 30, "journal_days": 10})
     due = (await http.get("/v1/retention/due")).json()
     assert (due["executions"], due["is_more"]) == (3, False)
+    assert (due["journals"], due["journals_is_more"]) == (0, False), "they never had any"
     assert datetime.fromisoformat(due["oldest"]) < now - timedelta(days=39)
 
     report = await Sweep(database, tmp_path, LIMITS).run(now)

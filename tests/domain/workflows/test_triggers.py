@@ -16,6 +16,7 @@ from weft.db.keyring import SecretsUnreadable
 from weft.domain.workflows import service, tokens
 from weft.domain.workflows.errors import (
     TriggerConfigInvalid,
+    TriggerNameTaken,
     TriggerNotFound,
     WebhookOnly,
     WebhookUnknown,
@@ -47,6 +48,27 @@ async def test_a_webhook_is_told_its_address_once(as_ada: Enter) -> None:
         assert token.secret not in bytes(stored["token_hash"])
         assert webhook.signing_secret not in bytes(stored["secret"])
         assert webhook.signing_secret.hex() not in repr(webhook)
+
+
+async def test_a_name_is_given_once_in_a_workflow(as_ada: Enter) -> None:
+    """For a new trigger and for a new name; without a name there may be many."""
+    async with as_ada() as scope:
+        workflow, other = await make.active(scope, name="one"), await make.active(scope, name="other")
+        for owner in (workflow, other):
+            await triggers.create(scope, owner.id, TriggerCreate(name="orders"))
+        second = await triggers.create(scope, workflow.id, TriggerCreate(name="returns"))
+        for _ in range(2):
+            await triggers.create(scope, workflow.id, TriggerCreate())
+    for kind in (TriggerKind.webhook, TriggerKind.manual):
+        with pytest.raises(TriggerNameTaken, match="called 'orders' already"):
+            async with as_ada() as scope:
+                await triggers.create(scope, workflow.id, TriggerCreate(kind=kind, name="orders"))
+    with pytest.raises(TriggerNameTaken):
+        async with as_ada() as scope:
+            await triggers.update(scope, workflow.id, second.trigger.id, TriggerUpdate(name="orders"))
+    async with as_ada() as scope:
+        kept = await triggers.update(scope, workflow.id, second.trigger.id, TriggerUpdate(name="returns"))
+    assert kept.name == "returns"
 
 
 async def test_the_secret_opens_only_in_its_own_row(as_ada: Enter) -> None:

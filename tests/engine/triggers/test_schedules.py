@@ -114,7 +114,7 @@ async def test_a_running_loop_is_woken_by_a_new_trigger(plan: Scheduling, test_d
         await plan.found(listening)
         await plan.trigger(every="1s", anchor=(NOON - HOUR).isoformat())
         plan.clock.now += timedelta(seconds=5)
-        await plan.trigger(cron="0 0 1 1 *")
+        await plan.trigger(name="new year", cron="0 0 1 1 *")
         await plan.found("select id from weft.workflow_executions")
     finally:
         running.cancel()

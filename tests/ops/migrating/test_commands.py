@@ -187,7 +187,7 @@ def test_environments_and_instances(weft: Weft, test_database: TestDatabase, mon
     assert "No process of weft" in weft("instances").out
     execute(test_database, "select weft.beat(gen_random_uuid(), 'worker', 'oak', '0.1.0', '0001')")
     [one] = weft("instances", "--json").json()
-    assert (one["kind"], one["host"], one["live"]) == ("worker", "oak", True)
+    assert (one["kind"], one["host"], one["is_live"]) == ("worker", "oak", True)
 
 
 def test_a_database_that_was_production_is_no_place_for_trying(weft: Weft, test_database: TestDatabase) -> None:

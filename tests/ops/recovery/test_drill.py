@@ -71,6 +71,8 @@ def keeper(
         return is_there and last is not None and last.base_at is not None and not last.needs_base
 
     until(is_at_work, seconds=60, what="the first base backup")
+    begins = json.loads((place / "keeper.log").read_text().splitlines()[0])
+    assert begins["event"].startswith("bringing the WAL that the slot 'weft")
     return process
 
 

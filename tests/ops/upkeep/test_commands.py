@@ -111,8 +111,9 @@ def test_stats_for_people_and_for_programs(weft: Weft) -> None:
 
 
 def test_slow_statements_of_a_running_process(weft: Weft, test_database: TestDatabase) -> None:
-    code, out, _ = weft("db", "slow")
+    code, out, _ = weft("db", "slow", "--sample", "0.1")
     assert code == 0
+    assert "In 0.1 seconds no statement was seen running." in out
     assert "No API and no worker answered" in out
     assert "Nothing is to be said about indexes." in out
     with serving_metrics(test_database.app) as address:

@@ -34,6 +34,20 @@ select count(*) as executions, min(d.created_at) as oldest
 """
 """At most so many. What is too old stands at the old end of the status index, so what is kept is not read."""
 
+COUNT_JOURNALS: Final = """/* weft:retention.count_journals */
+with old as materialized (
+  select l.execution_id from weft.execution_logs l
+   where l.tenant_id = $1 and l.started_at < $2
+   order by l.started_at, l.id
+   limit $4
+)
+select count(*) filter (where e.status = any($3::text[]) and e.completed_at < $2) as executions,
+       (select count(*) from old) as rows
+  from (select distinct o.execution_id from old o) ids
+  join weft.workflow_executions e on e.tenant_id = $1 and e.id = ids.execution_id
+"""
+"""The executions behind the oldest rows of the journal, at most so many rows: by its primary key, as `JOURNALS_DUE`."""
+
 DUE: Final = """/* weft:retention.due */
 with recursive roots as (
   select r.*

@@ -63,6 +63,8 @@ class RetentionDue(Output):
     journal_cutoff: datetime | None = Field(
         description="The journal of what had ended before this goes; null: none goes before its execution."
     )
+    journals: int = Field(description="Executions whose journals are too old; looked for in the 10,000 oldest rows.")
+    journals_is_more: bool = Field(description="The journal has more old rows than were looked at.")
 
 
 class ArchiveRead(Output):

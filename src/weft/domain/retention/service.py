@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -61,16 +62,24 @@ async def due(scope: Scope, bounds: Bounds) -> RetentionDue:
     tenant = await tenants.current(scope)
     policy = rules.effective(tenant.retention, bounds)
     cutoff, journal = policy.cutoff(scope.now()), policy.journal_cutoff(scope.now())
-    if cutoff is None:
-        return RetentionDue(cutoff=None, executions=0, is_more=False, oldest=None, journal_cutoff=journal)
-    row = await scope.raw.fetchrow(queries.COUNT_DUE, scope.tenant_id, cutoff, list(queries.FINAL), MOST_COUNTED + 1)
+    executions = journals = None
+    if cutoff is not None:
+        executions = await _count(scope, queries.COUNT_DUE, cutoff)
+    if journal is not None:
+        journals = await _count(scope, queries.COUNT_JOURNALS, journal)
     return RetentionDue(
         cutoff=cutoff,
-        executions=min(row["executions"], MOST_COUNTED),
-        is_more=row["executions"] > MOST_COUNTED,
-        oldest=row["oldest"],
+        executions=min(executions["executions"], MOST_COUNTED) if executions else 0,
+        is_more=executions is not None and executions["executions"] > MOST_COUNTED,
+        oldest=executions["oldest"] if executions else None,
         journal_cutoff=journal,
+        journals=journals["executions"] if journals else 0,
+        journals_is_more=journals is not None and journals["rows"] > MOST_COUNTED,
     )
+
+
+async def _count(scope: Scope, statement: str, cutoff: datetime) -> Any:
+    return await scope.raw.fetchrow(statement, scope.tenant_id, cutoff, list(queries.FINAL), MOST_COUNTED + 1)
 
 
 async def archives(scope: Scope, query: PageQuery) -> Paged[Archive]:

@@ -53,6 +53,16 @@ class ClientUnknown(Invalid):
         )
 
 
+class TriggerNameTaken(Conflict):
+    code = "trigger_name_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The workflow has a trigger called '{name}' already. Choose another name, or change that one.",
+            issues=[Issue("is taken", ("name",), "trigger_name_taken")],
+        )
+
+
 class WorkflowNameTaken(Conflict):
     code = "workflow_name_taken"
 

@@ -187,6 +187,15 @@ class WorkflowTrigger(Identified, Tenanted, Timestamps, Versioned, Base):
         within_tenant("workflow_id", "workflows"),
         one_of("kind", TriggerKind),
         Index("workflow_triggers_workflow_id_idx", "tenant_id", "workflow_id"),
+        # Commands name a trigger by its name; those without one only have their ids.
+        Index(
+            "workflow_triggers_name_key",
+            "tenant_id",
+            "workflow_id",
+            "name",
+            unique=True,
+            postgresql_where=text("name <> ''"),
+        ),
         # Every event asks for a tenant's event triggers when one of them has changed.
         Index("workflow_triggers_event_idx", "tenant_id", "id", postgresql_where=text("kind = 'EVENT' and enabled")),
         marks(),

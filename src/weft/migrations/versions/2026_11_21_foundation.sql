@@ -581,6 +581,8 @@ CREATE TABLE weft.workflow_triggers (
 
 CREATE INDEX workflow_triggers_event_idx ON weft.workflow_triggers (tenant_id, id) WHERE kind = 'EVENT' and enabled;
 
+CREATE UNIQUE INDEX workflow_triggers_name_key ON weft.workflow_triggers (tenant_id, workflow_id, name) WHERE name <> '';
+
 CREATE INDEX workflow_triggers_workflow_id_idx ON weft.workflow_triggers (tenant_id, workflow_id);
 
 CREATE TABLE weft.workflow_versions (

@@ -12,11 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from weft.core.actor import ActorKind
 from weft.db.scope import Scope
 from weft.domain.workflows import queries, rules
-from weft.domain.workflows.errors import ClientUnknown, WorkflowNameTaken, WorkflowNotFound
+from weft.domain.workflows.errors import ClientUnknown, TriggerNameTaken, WorkflowNameTaken, WorkflowNotFound
 from weft.domain.workflows.models import Workflow
 from weft.http.preconditions import check
 
 _NAME_INDEX: Final = "workflows_name_key"
+_TRIGGER_INDEX: Final = "workflow_triggers_name_key"
 
 
 async def find(scope: Scope, workflow_id: UUID) -> Workflow:
@@ -51,6 +52,17 @@ async def unique_name(name: str) -> AsyncIterator[None]:
     except IntegrityError as error:
         if _NAME_INDEX in str(error.orig):
             raise WorkflowNameTaken(name) from error
+        raise
+
+
+@asynccontextmanager
+async def unique_trigger(name: str) -> AsyncIterator[None]:
+    """Likewise for a second trigger of that name in a workflow."""
+    try:
+        yield
+    except IntegrityError as error:
+        if _TRIGGER_INDEX in str(error.orig):
+            raise TriggerNameTaken(name) from error
         raise
 
 

@@ -72,8 +72,13 @@ class Webhook:
 
 
 async def create(scope: Scope, workflow_id: UUID, new: TriggerCreate) -> NewTrigger:
-    """Add a trigger. A workflow may have several, each with an address of its own."""
+    """Add a trigger. A workflow may have several, each with an address of its own. Raises `TriggerNameTaken`."""
     workflow = await rows.lock(scope, workflow_id)
+    async with rows.unique_trigger(new.name):
+        return await _create(scope, workflow, new)
+
+
+async def _create(scope: Scope, workflow: Workflow, new: TriggerCreate) -> NewTrigger:
     trigger_id = new_id()
     if new.kind is TriggerKind.schedule:
         return NewTrigger(await _add_schedule(scope, workflow, trigger_id, new))
@@ -164,7 +169,8 @@ async def update(
         await event_triggers.replace(scope, trigger, change.config)
     elif change.config is not None:
         trigger.config = _changed_config(trigger, change.config, scope.now())
-    await scope.flush()
+    async with rows.unique_trigger(trigger.name):
+        await scope.flush()
     if change.enabled is not None or change.config is not None:
         await schedules.arm(scope, workflow, [trigger])
     return trigger
