@@ -6,6 +6,7 @@ differs on purpose, the table of the source documents says so and why.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -69,6 +70,14 @@ INDEXED = {
     "tenant_users": ["email_key"],
 }
 
+STATES = {
+    "workflows.status": {"DRAFT", "ACTIVE", "INACTIVE", "ARCHIVED"},
+    "workflow_executions.status": {"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED"},
+    "execution_logs.status": {"PENDING", "RUNNING", "COMPLETED", "FAILED", "SKIPPED"},
+    "tenant_users.status": {"ACTIVE", "INACTIVE", "INVITED", "SUSPENDED"},
+    "tenants.tier": {"FREE", "PRO", "ENTERPRISE"},
+}
+
 REFERENCES = [
     "workflows.client_id clients", "workflow_executions.client_id clients", "workflow_executions.workflow_id workflows",
     "workflow_versions.workflow_id workflows", "workflow_steps.version_id workflow_versions",
@@ -116,6 +125,18 @@ async def test_a_table_has_the_indexes_that_people_know(table: str, catalogue: A
     found = [", ".join(row["names"]) + "," for row in rows]
     for columns in INDEXED[table]:
         assert any(names.startswith(f"tenant_id, {columns},") for names in found), columns
+
+
+@pytest.mark.parametrize("column", STATES)
+async def test_a_state_has_the_words_that_people_know(column: str, catalogue: Any) -> None:
+    table, _, name = column.partition(".")
+    check = await catalogue.fetchval(
+        """select pg_get_constraintdef(oid) from pg_constraint
+            where conrelid = ('weft.' || $1)::regclass and conname = $2""",
+        table,
+        f"{table}_{name}_check",
+    )
+    assert STATES[column] <= set(re.findall(r"'([A-Z]+)'", check))
 
 
 async def test_relations_that_people_know_are_references(catalogue: Any) -> None:
