@@ -22,6 +22,8 @@ SCENARIOS = {
     "B9": ("benches.b9", "the API's reads and writes against the same SQL"),
     "B10": ("benches.b10", "load while a column, an index and a backfill come to a large table"),
     "B11": ("benches.b11", "backup, proof and restore of a million executions"),
+    "B12": ("benches.b12", "the check at save of definitions of three hundred steps"),
+    "B13": ("benches.b13", "the studio's pages on a table of ten million rows"),
 }
 
 

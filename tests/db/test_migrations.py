@@ -54,6 +54,14 @@ async def test_status_names_every_revision(test_database: TestDatabase) -> None:
     assert all(r.kind in ("expand", "backfill", "contract") for r in revisions)
 
 
+async def test_a_test_has_a_migrated_database_of_its_own(test_database: TestDatabase, owner: Any) -> None:
+    """Made by a name that no other has, migrated, empty, and dropped afterwards: nobody has to create one."""
+    assert await owner.fetchval("select current_database()") == test_database.name
+    assert await migrate.current(test_database.app) == migrate.head()
+    await owner.execute("set app.maintenance = 'on'")
+    assert await owner.fetchval("select count(*) from weft.tenants") == 0
+
+
 def test_a_revision_of_a_newer_version_is_not_known() -> None:
     assert migrate.knows(migrate.head())
     assert not migrate.knows("9999")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from tests.docs import seed_document_lines
 
 HERE: Final = Path(__file__).parent
 _COMMAND: Final = re.compile(r"`(weft(?: [a-z][a-z-]*){1,2})")
@@ -22,17 +23,24 @@ _HEAD: Final = """\
 <!-- Written by `python -m tests.docs.seed_documents` from tests/docs/seed_documents.yaml; tests keep it true. -->
 
 weft takes the place of five systems. Their documents say what people know: commands, scripts, tables, promises. This is
-what became of each: *their words*, our command or the page that has it, and the test that holds it. Where a part comes
-with a later release, the row says with which.
+what became of each, by its lines: *their words*, our command or the page that has it, and the test that holds it. Where
+a part comes with a later release, the row says with which; where something is not so on purpose, it says why.
 """
 
 
 @dataclass(frozen=True)
 class Row:
+    at: str
     words: tuple[str, ...]
     ours: str
-    test: str | None
+    tests: tuple[str, ...]
     later: str | None
+
+    @property
+    def lines(self) -> list[range]:
+        """The lines of the document that the row answers, `at` in numbers."""
+        parts = (part.split("-") for part in self.at.split(", "))
+        return [range(int(part[0]), int(part[-1]) + 1) for part in parts]
 
     @property
     def commands(self) -> list[str]:
@@ -56,38 +64,36 @@ def read() -> tuple[dict[str, str | None], list[Document]]:
     ]
 
 
-def lines() -> dict[str, list[str]]:
-    """Every command line of the documents."""
-    found: dict[str, list[str]] = yaml.safe_load((HERE / "seed_document_commands.yaml").read_text(encoding="utf-8"))
-    return found
-
-
 def _row(row: dict[str, Any], commands: dict[str, str | None]) -> Row:
-    words = row["words"] if isinstance(row["words"], list) else [row["words"]]
-    ours = row["ours"]
-    test = row.get("test")
-    if test is None and row.get("later") is None:
-        test = next((commands.get(command) for command in _COMMAND.findall(ours) if command in commands), None)
-    return Row(tuple(words), ours, test, row.get("later"))
+    ours, later = row["ours"], row.get("later")
+    tests = _listed(row.get("test"))
+    if not tests and later is None:
+        named = (commands[command] for command in _COMMAND.findall(ours) if command in commands)
+        tests = _listed(next(named, None))
+    return Row(str(row["at"]), _listed(row["words"]), ours, tests, later)
+
+
+def _listed(value: str | list[str] | None) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
 def reference() -> str:
     """The page, `docs/reference/seed-documents.md`."""
     _, documents = read()
-    known = lines()
+    known = {name: set(facts["commands"].values()) for name, facts in seed_document_lines.read().items()}
     page = [_HEAD]
     for document in documents:
-        page += [f"## {document.title}", "", "| their words | ours | test |", "|---|---|---|"]
+        page += [f"## {document.title}", "", "| lines | their words | ours | test |", "|---|---|---|---|"]
         page += [_line(row, known[document.name]) for row in document.rows]
         page.append("")
     return "\n".join(page)
 
 
-def _line(row: Row, known: list[str]) -> str:
+def _line(row: Row, known: set[str]) -> str:
     words = "<br>".join(f"`{one}`" if one in known else f"“{one}”" for one in row.words)
     said = row.ours if row.later is None else f"{row.ours}: comes with {row.later}"
-    test = f"`{row.test}`" if row.test else ("" if row.later else "with its room")
-    return f"| {_cell(words)} | {_cell(said)} | {test} |"
+    tests = "<br>".join(f"`{test}`" for test in row.tests)
+    return f"| {row.at} | {_cell(words)} | {_cell(said)} | {tests} |"
 
 
 def _cell(text: str) -> str:
@@ -97,7 +103,7 @@ def _cell(text: str) -> str:
 def untested() -> Iterator[str]:
     for document in read()[1]:
         for row in document.rows:
-            if row.test is None and row.later is None:
+            if not row.tests and row.later is None:
                 yield f"{document.name}: {row.words[0]}: {row.ours}"
 
 

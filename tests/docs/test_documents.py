@@ -26,7 +26,7 @@ _VARIABLE = re.compile(r"\bWEFT_[A-Z_]+\b")
 
 NO_NAMES = {"weft.toml", "weft.conf", "weft.json", "weft.example.com", "weft.step_kinds"}
 """Files, an address, and a group of entry points that look like Python names."""
-OTHER_WORDS = {"WEFT_CHAOS_ROUNDS"}
+OTHER_WORDS = {"WEFT_CHAOS_ROUNDS", "WEFT_CHAOS_EXECUTIONS", "WEFT_SCHEDULE_DAY", "WEFT_SOUNDNESS_EXAMPLES"}
 """Variables of the tests."""
 
 

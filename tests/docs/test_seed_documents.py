@@ -6,13 +6,14 @@ import ast
 from functools import cache
 
 import pytest
-from tests.docs import seed_documents
+from tests.docs import seed_document_lines, seed_documents
 from tests.docs.documents import DOCS, ROOT
 
 from weft.cli import command_line
 from weft.ops.seeds.systems import SYSTEMS
 
 COMMANDS, DOCUMENTS = seed_documents.read()
+FACTS = seed_document_lines.read()
 ROWS = [pytest.param(row, id=f"{document.name}: {row.words[0]}") for document in DOCUMENTS for row in document.rows]
 
 
@@ -44,28 +45,42 @@ def test_the_page_is_current() -> None:
 
 
 def test_every_system_has_its_document() -> None:
-    assert {document.name for document in DOCUMENTS} == set(SYSTEMS) == set(seed_documents.lines())
+    assert {document.name for document in DOCUMENTS} == set(SYSTEMS) == set(FACTS)
 
 
 @pytest.mark.parametrize("document", [pytest.param(one, id=one.name) for one in DOCUMENTS])
-def test_every_command_line_of_a_document_has_a_row(document: seed_documents.Document) -> None:
+def test_every_line_of_a_document_has_a_row(document: seed_documents.Document) -> None:
+    """Commands, paths, bullets, columns, keys of examples: what has no row has nobody who answers for it."""
+    facts = {**FACTS[document.name]["commands"], **FACTS[document.name]["lines"]}
+    answered = {number for row in document.rows for part in row.lines for number in part}
+    assert {number: words for number, words in sorted(facts.items()) if number not in answered} == {}
+    for row in document.rows:
+        assert all(facts.keys() & set(part) for part in row.lines), f"{row.words[0]}: says nothing at {row.at}"
     said = [words for row in document.rows for words in row.words]
-    assert set(seed_documents.lines()[document.name]) - set(said) == set()
-    assert len(said) == len(set(said)), "a line has one row"
+    assert len(said) == len(set(said)), "words stand in one row"
+
+
+def test_there_is_much_to_answer() -> None:
+    assert [len(facts["commands"]) for facts in FACTS.values()] == [11, 7, 9, 76, 0]
+    assert sum(len(facts["lines"]) for facts in FACTS.values()) > 500
+
+
+def test_what_counts_as_a_line() -> None:
+    script = "```bash\n# why\nrun it  # now\n```"
+    text = f"# Head\n\nIt begins:\n\n- **One** - first\n\n{script}\n\n| Column |\n|---|\n| `id` |\n"
+    assert seed_document_lines.facts(text) == {
+        "commands": {9: "run it"},
+        "lines": {5: "One - first", 8: "why", 14: "id"},
+    }
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_true(row: seed_documents.Row) -> None:
     for command in row.commands:
         assert is_command(command) or (command in COMMANDS and COMMANDS[command] is None), f"{command} is not there"
-    if row.later is not None:
-        assert row.test is None
-    elif row.test is not None:
-        assert exists(row.test), f"{row.test} is not there"
-    else:
-        here = [command for command in row.commands if is_command(command) and COMMANDS.get(command) is None]
-        assert row.commands, "a row without a test names a command that comes"
-        assert not here, f"name the test of {here[0]} under `commands` in tests/docs/seed_documents.yaml"
+    assert bool(row.tests) == (row.later is None), "a row has a test, or says with what it comes"
+    for test in row.tests:
+        assert exists(test), f"{test} is not there"
 
 
 def test_the_tests_of_commands_exist() -> None:

@@ -8,12 +8,17 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import httpx2
+import pytest
 from tests.conftest import TestDatabase
+from tests.docs.documents import DOCS
 from tests.factories import identity
 
+from weft.cli import command_line
 from weft.db.database import Database
+from weft.studio.serve import StudioPortTaken
 
 
 async def test_it_says_its_address_and_ends_with_a_signal(
@@ -49,6 +54,25 @@ async def test_it_says_its_address_and_ends_with_a_signal(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def test_without_a_port_it_listens_where_people_look_for_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The port that the guide names, on this machine; another by the setting or the option."""
+    asked: list[tuple[str, int]] = []
+
+    def listen(host: str, port: int) -> NoReturn:
+        asked.append((host, port))
+        raise StudioPortTaken(host, port, "not in a test")
+
+    monkeypatch.setattr("weft.studio.serve.listen", listen)
+    monkeypatch.setenv("WEFT_HOME", str(tmp_path))
+    monkeypatch.delenv("WEFT_STUDIO_PORT", raising=False)
+    assert command_line.run(["db", "studio"]) != 0
+    monkeypatch.setenv("WEFT_STUDIO_PORT", "5600")
+    assert command_line.run(["db", "studio"]) != 0
+    assert command_line.run(["db", "studio", "--port", "5700"]) != 0
+    assert asked == [("127.0.0.1", 5555), ("127.0.0.1", 5600), ("127.0.0.1", 5700)]
+    assert "127.0.0.1:5555" in (DOCS / "guides" / "studio.md").read_text(encoding="utf-8")
 
 
 def test_the_command_line_and_the_api_do_not_load_it() -> None:

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import asyncpg
 import msgspec
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from weft.core.errors import Unavailable
-from weft.db import away
+from weft.db import away, engines
 from weft.db.keyring import Keyring
 from weft.db.measure import MeasuredPool, MeasuredQueuePool, Statements, measure_rooms, measuring
-from weft.db.migrate import sqlalchemy_url
 from weft.db.pools import DIRECT, WORKERS, Gate, HotPool, Patience, Preparing, behind_pooler
 
 if TYPE_CHECKING:
@@ -115,8 +114,8 @@ def make_engine(
 ) -> AsyncEngine:
     """SQLAlchemy's connections for scopes, opened when first needed. `wait`, `longest`, `connect`: seconds."""
     measured = statements or Statements()
-    engine = create_async_engine(
-        sqlalchemy_url(dsn),
+    engine = engines.make(
+        dsn,
         isolation_level="AUTOCOMMIT",
         poolclass=MeasuredQueuePool,
         pool_size=size,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from weft.core.errors import Conflict, Unavailable
-from weft.db import checks
+from weft.db import checks, engines
 from weft.db.base import SCHEMA
 from weft.db.history import Note
 from weft.db.operation_tables import RevisionKind
@@ -134,14 +134,6 @@ def run_script(bind: Connection, sql: str) -> None:
     connection.run_async(lambda raw: raw.execute(sql))
 
 
-def sqlalchemy_url(dsn: str) -> str:
-    """The same address for SQLAlchemy: any `postgresql://` or `postgres://` URL, with asyncpg as driver."""
-    scheme, _, rest = dsn.partition("://")
-    if scheme.partition("+")[0] not in ("postgresql", "postgres"):
-        raise ValueError("a database address begins with postgresql://")
-    return f"postgresql+asyncpg://{rest}"
-
-
 async def upgrade(
     owner_dsn: str,
     target: str = "head",
@@ -191,11 +183,10 @@ async def _run(dsn: str, chain: Chain, target: str, up: bool, options: Options, 
 @asynccontextmanager
 async def _turn(dsn: str, options: Options, tell: Tell) -> AsyncIterator[AsyncConnection]:
     """The connection that everything is done with, when nobody else migrates. It ends with the connection."""
-    from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
-    engine = create_async_engine(
-        sqlalchemy_url(dsn),
+    engine = engines.make(
+        dsn,
         poolclass=NullPool,
         connect_args={
             # The owner sees no row without this, so references would be taken as good without being looked at.
@@ -328,7 +319,7 @@ async def current(dsn: str) -> str | None:
     """The revision the database is at, or None when it was never migrated. Any login will do."""
     import asyncpg
 
-    connection = await asyncpg.connect(dsn.replace("+asyncpg://", "://", 1))
+    connection = await asyncpg.connect(engines.address(dsn))
     try:
         exists = await connection.fetchval("select to_regclass('weft.alembic_version') is not null")
         return await connection.fetchval("select version_num from weft.alembic_version") if exists else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -105,7 +106,9 @@ def test_from_the_plan_to_the_end(weft: Weft, test_database: TestDatabase) -> No
     done = weft("migrate")
     assert "The database is at revision 9003." in done.out
     assert "applying 9003 (contract): Every client has a region" in done.err
+    assert re.search(r"9003 done after \d+\.\d s", done.err), "it says how long it took"
     assert weft("status", "--check").code == 0
+    assert all(row["seconds"] is not None for row in weft("status", "--json").json()[1:]), "and remembers it"
     assert "Nothing to do: revision 9003 is there." in weft("migrate").out
     assert weft("data", "run", "fill_region").out.strip() == "Nothing to do: no row is left."
 
@@ -136,6 +139,15 @@ def test_a_failed_migration_says_where_it_stands(weft: Weft, tmp_path: Path, mon
     problem = json.loads(refused.err.splitlines()[-1])
     assert problem["type"] == "migration_failed"
     assert 'relation "weft.missing" does not exist' in problem["detail"]
+
+
+def test_staging_migrates_without_asking_and_keeps_what_cannot_come_back(
+    weft: Weft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEFT_PROFILE", "staging")
+    assert weft("migrate", "--to", "9001").code == 0
+    for words in (["reset", "--yes"], ["push", "--yes"]):
+        assert weft(*words).code == 4, words
 
 
 def test_production_asks_and_wants_a_backup(weft: Weft, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,13 @@ import asyncpg
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 from tests.conftest import TestDatabase
 from tests.ops.schema import test_generate as changes
 from tests.ops.schema.conftest import Made
 
 from weft.core.errors import Invalid
-from weft.db import concurrent, fingerprint, migrate
+from weft.db import concurrent, engines, fingerprint, migrate
 from weft.ops.schema import generate, lint, revision, source
 from weft.ops.schema.generate import Draft
 
@@ -35,7 +34,7 @@ def config(directory: Path) -> Config:
 
 
 async def alembic(database: TestDatabase, directory: Path, name: str, target: str) -> None:
-    engine = create_async_engine(migrate.sqlalchemy_url(database.owner), poolclass=NullPool)
+    engine = engines.make(database.owner, poolclass=NullPool)
 
     def work(connection: Any) -> None:
         settings = config(directory)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weft.core.errors import NotFound
+from weft.db import engines
 from weft.db.base import SCHEMA
-from weft.db.migrate import sqlalchemy_url
 from weft.ops.connections import connect, driver_dsn
 
 if TYPE_CHECKING:
@@ -26,11 +26,10 @@ class NothingToPull(NotFound):
 
 async def models(dsn: str, schema: str = SCHEMA) -> str:
     """A Python module with a class for each table of the schema. Partitions belong to their table and are left out."""
-    from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import NullPool
 
     await (await connect(dsn, application="weft db pull")).close()  # it says in a sentence why there is none
-    engine = create_async_engine(sqlalchemy_url(driver_dsn(dsn)), poolclass=NullPool)
+    engine = engines.make(driver_dsn(dsn), poolclass=NullPool)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(_generate, schema)
