@@ -172,8 +172,8 @@ def test_every_table_has_a_place_and_the_queue_stays() -> None:
     assert {t.name for t in tables_at(METADATA, Place.reference)} == {"tenants", "users", "permissions"}
     queue = {"dispatch_jobs", "dispatch_limits", "dispatch_dead"}
     of_the_installation = {
-        "app_instances", "backups", "installation", "last_runs", "migration_history", "recovery_drills",
-        "recovery_markers",
+        "app_instances", "backups", "installation", "last_runs", "migration_history", "recovery_archives",
+        "recovery_drills", "recovery_markers",
     }  # fmt: skip
     assert {t.name for t in tables_at(METADATA, Place.local)} == queue | of_the_installation
     for table in METADATA.sorted_tables:

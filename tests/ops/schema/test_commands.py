@@ -162,7 +162,7 @@ def test_push_onto_an_empty_database_says_what_to_do_first(
     if emptied:
         ask(test_database.owner, emptied)
     else:
-        assert weft("db", "rollback", "--yes")[0] == 0
+        assert weft("db", "rollback", "--to", "base", "--yes")[0] == 0
     code, said, noted = weft("db", "push", "--yes")
     assert (code, said) == (6, "")
     assert "Nothing was changed" in noted
@@ -251,9 +251,10 @@ def test_diff_tells_compares_and_repairs(weft: Weft, test_database: TestDatabase
 
 
 def test_diff_asks_for_schemas_that_exist(weft: Weft) -> None:
-    for name in ("modles", "migrations@9999"):
-        code, _, noted = weft("db", "diff", name, "live")
-        assert (code, "Name one of: models, migrations" in noted) == (2, True)
+    code, _, noted = weft("db", "diff", "modles", "live")
+    assert (code, "Name one of: models, migrations" in noted) == (2, True)
+    code, _, noted = weft("db", "diff", "migrations@9999", "live")
+    assert (code, "9999" in noted, "Name one of" in noted) == (2, True, False)
 
 
 def test_check_prints_the_sql_that_repairs(weft: Weft, test_database: TestDatabase) -> None:
