@@ -219,6 +219,7 @@ def test_a_second_place_gets_everything_as_it_is(one: Installation, place: Path)
 def test_a_second_place_that_takes_its_time_does_not_hold_up_the_first(
     one: Installation, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("weft.ops.recovery.archiver._COPY_SECONDS", 0.0)
     archiver = one.archiver()
     first, other = one.vaults()
     begun, may_go_on = threading.Event(), threading.Event()
@@ -237,7 +238,6 @@ def test_a_second_place_that_takes_its_time_does_not_hold_up_the_first(
         one.ask(ROWS, "select pg_switch_wal()")
         one.bring_away(archiver)
         may_go_on.set()
-    monkeypatch.setattr("weft.ops.recovery.archiver._COPY_SECONDS", 0.0)
     shipped = first.archived(SEGMENT_BYTES).shipped.keys()
     turn_until(archiver, lambda: shipped <= other.archived(SEGMENT_BYTES, []).shipped.keys())
     archiver.stop()
