@@ -104,8 +104,8 @@ def test_a_problem_comes_back_as_the_error_it_was(status: str, kind: type[Except
         Client(url).get("/things")
     error = refused.value
     assert isinstance(error, kind)
-    assert (error.code, error.message, error.retry_after) == ("thing_wrong", "Said so.", 7.0)  # type: ignore[attr-defined]
-    assert error.issues[0].path == ("steps", 3)  # type: ignore[attr-defined]
+    assert (error.code, error.message, error.retry_after) == ("thing_wrong", "Said so.", 7.0)  # type: ignore[attr-defined]  # a WeftError
+    assert error.issues[0].path == ("steps", 3)  # type: ignore[attr-defined]  # a WeftError
 
 
 def test_a_bug_of_the_server_shows_its_correlation_id() -> None:

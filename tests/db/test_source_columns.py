@@ -7,12 +7,13 @@ differs on purpose, the table of the source documents says so and why.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
-from tests.conftest import TestDatabase
+from tests.db.test_tables import catalogue
+
+__all__ = ["catalogue"]
+"""A fixture that is written elsewhere."""
 
 TIME = "timestamp with time zone"
 COLUMNS = {
@@ -86,15 +87,6 @@ REFERENCES = [
     "execution_logs.step_id workflow_steps", "tenant_users.tenant_id tenants", "tenant_users.user_id users",
     "api_keys.user_id tenant_users", "clients.tenant_id tenants", "workflows.tenant_id tenants",
 ]  # fmt: skip
-
-
-@pytest.fixture
-async def catalogue(migrated: TestDatabase) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(migrated.app)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @pytest.mark.parametrize("table", COLUMNS)

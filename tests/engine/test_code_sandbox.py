@@ -63,7 +63,7 @@ async def test_time_and_chance_are_given(sandbox: CodeSandbox) -> None:
     code = "import datetime, random\n[datetime.datetime.now().isoformat(), random.random()]"
     first, second = await sandbox.run(request(code)), await sandbox.run(request(code))
     assert first == second
-    assert first.value[0] == "2030-06-01T12:30:00"  # type: ignore[index]
+    assert first.value[0] == "2030-06-01T12:30:00"  # type: ignore[index]  # a list, as the line before says
 
 
 async def test_runs_share_nothing(sandbox: CodeSandbox) -> None:

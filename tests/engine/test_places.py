@@ -61,7 +61,7 @@ def visit(key: str = "call") -> dict[str, Any]:
 
 async def test_never_more_than_the_limit_whatever_happens(engine: Engine) -> None:
     """200 starts, four workers, random failures, cancellations and retries: three at once, and no place is lost."""
-    engine.http = crowd = Crowd(fail=random.Random(5))  # type: ignore[assignment]
+    engine.http = crowd = Crowd(fail=random.Random(5))  # type: ignore[assignment]  # a stand-in
     workflow = await engine.workflow(chain(visit("one"), visit("two")))
     await limit(engine, workflow, concurrent=3)
     started = await asyncio.gather(*(engine.start(workflow, {"who": "all"}) for _ in range(200)))
@@ -126,7 +126,7 @@ async def test_the_most_urgent_goes_first_then_the_oldest(engine: Engine) -> Non
 
 
 async def test_a_key_gives_each_value_its_own_places(engine: Engine) -> None:
-    engine.http = crowd = Crowd()  # type: ignore[assignment]
+    engine.http = crowd = Crowd()  # type: ignore[assignment]  # a stand-in
     workflow = await engine.workflow(chain(visit()))
     await limit(engine, workflow, concurrent=1, key="input.who")
     for number in range(12):
@@ -189,7 +189,7 @@ async def test_a_larger_limit_or_none_lets_the_waiting_go(engine: Engine) -> Non
 
 
 async def test_a_tenant_s_limit_is_one_for_all_its_workflows(engine: Engine) -> None:
-    engine.http = crowd = Crowd()  # type: ignore[assignment]
+    engine.http = crowd = Crowd()  # type: ignore[assignment]  # a stand-in
     first = await engine.workflow(chain(visit()))
     second = await engine.workflow(chain(visit()))
     await limit(engine, second, concurrent=1)
@@ -227,7 +227,7 @@ async def test_a_sub_workflow_does_not_wait_for_its_own_parent(engine: Engine) -
 
 
 async def test_a_replay_waits_for_a_place_like_any_start(engine: Engine) -> None:
-    engine.http = crowd = Crowd()  # type: ignore[assignment]
+    engine.http = crowd = Crowd()  # type: ignore[assignment]  # a stand-in
     workflow = await engine.workflow(chain(visit(), step("end", "end")))
     first = await engine.start(workflow, {"who": "a"})
     await engine.settle()

@@ -174,7 +174,7 @@ class Misbehaving:
 
 
 async def test_a_kind_that_raises_what_it_may_not_fails_its_own_step(engine: Engine) -> None:
-    engine.http = world = Misbehaving()  # type: ignore[assignment]
+    engine.http = world = Misbehaving()  # type: ignore[assignment]  # a stand-in
     ways = ["exit", "interrupt", "cancel", "recursion", "memory", "panic", "closed"]
     workflow = await engine.workflow(chain(step("call", "http", {"url": "http://stub/{{ input }}"})))
     poison = {way: (await engine.start(workflow, way)).id for way in ways}
@@ -283,7 +283,7 @@ async def test_what_cannot_be_put_off_takes_nobody_along(engine: Engine, monkeyp
 
 async def test_a_kind_that_blocks_the_loop_beyond_its_lease(engine: Engine) -> None:
     """Nothing can be done for as long; then it goes on, and whoever took the jobs over does them."""
-    engine.http = Misbehaving()  # type: ignore[assignment]
+    engine.http = Misbehaving()  # type: ignore[assignment]  # a stand-in
     workflow = await engine.workflow(chain(step("call", "http", {"url": "http://stub/block"})))
     blocking = [(await engine.start(workflow, None)).id for _ in range(2)]
     innocent = await healthy(engine)

@@ -92,7 +92,7 @@ async def run(engine: Engine, clock: StandingClock, *, workers: int = 2, tick: f
 def stand_still(engine: Engine) -> StandingClock:
     clock = StandingClock()
     engine.driver.clock = clock
-    engine.http = Target(clock)  # type: ignore[assignment]
+    engine.http = Target(clock)  # type: ignore[assignment]  # a stand-in
     return clock
 
 
@@ -104,7 +104,7 @@ async def test_a_thousand_calls_keep_to_the_rate_and_another_tenant_does_not_not
     began = clock.now
     theirs = await started(engine, 20, actor=other)
     await run(engine, clock, tick=0.1)
-    calls = sorted(engine.http.calls["api.example.com"])  # type: ignore[attr-defined]
+    calls = sorted(engine.http.calls["api.example.com"])  # type: ignore[attr-defined]  # the stand-in's
     assert len(calls) == 1020
     rows = await engine.fetch(
         "select completed_at from weft.workflow_executions where id = any($1)", theirs, actor=other
@@ -142,7 +142,7 @@ async def test_whoever_waits_for_its_turn_says_until_when(engine: Engine) -> Non
 
 async def test_a_429_holds_up_all_calls_to_its_target(engine: Engine) -> None:
     clock = stand_still(engine)
-    engine.http = target = Target(clock, refuse_first=True)  # type: ignore[assignment]
+    engine.http = target = Target(clock, refuse_first=True)  # type: ignore[assignment]  # a stand-in
     await limit(engine, "*", calls=10, burst=1)
     workflow = await engine.workflow(calling(retry={"attempts": 2, "initial": 1, "jitter": False}))
     for _ in range(5):
@@ -163,7 +163,7 @@ async def test_a_removed_limit_lets_them_go(engine: Engine) -> None:
     worker._clock = worker._turnstile._clock = clock
     task = asyncio.create_task(worker.run())
     async with asyncio.timeout(20):
-        while [job["state"] for job in await engine.jobs()] != ["scheduled"] * 2:  # noqa: ASYNC110
+        while [job["state"] for job in await engine.jobs()] != ["scheduled"] * 2:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(0.005)
     worker.stop()
     await task
@@ -171,4 +171,4 @@ async def test_a_removed_limit_lets_them_go(engine: Engine) -> None:
         (known,) = await scope.raw.fetch("select id from weft.rate_limits")
         await rates.delete(scope, known["id"])
     await run(engine, clock, workers=1)
-    assert set(engine.http.calls["api.example.com"]) == {clock.now}  # type: ignore[attr-defined]
+    assert set(engine.http.calls["api.example.com"]) == {clock.now}  # type: ignore[attr-defined]  # the stand-in's

@@ -69,7 +69,7 @@ def test_a_running_server_is_shared(place: Path) -> None:
         assert who(addresses.app) == "weft_app@weft"
 
 
-def _facts(home: Home):  # type: ignore[no-untyped-def]
+def _facts(home: Home):  # type: ignore[no-untyped-def]  # a context manager of the test's own
     from weft.ops.postgres import find_running
 
     return find_running(home)

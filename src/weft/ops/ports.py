@@ -33,7 +33,7 @@ def choose(host: str, port: int) -> int:
     if port == 0:
         return _any(host)
     if not is_free(host, port):
-        by_weft = health("127.0.0.1" if host in ("0.0.0.0", "::") else host, port, "/healthz") == 200  # noqa: S104
+        by_weft = health("127.0.0.1" if host in ("0.0.0.0", "::") else host, port, "/healthz") == 200  # noqa: S104  compared, not bound
         raise PortBusy(host, port, _next_free(host, port), by_weft=by_weft)
     return port
 

@@ -243,7 +243,7 @@ def socket_directory(preferred: Path, run_as: RunAs | None) -> Path:
     return short
 
 
-def run_program(command: list[str], run_as: RunAs | None, *, input: str | None = None) -> str:  # noqa: A002
+def run_program(command: list[str], run_as: RunAs | None, *, input: str | None = None) -> str:  # noqa: A002  as subprocess calls it
     """Run one of PostgreSQL's own programs as the server's account and hand back what it printed."""
     done = subprocess.run(  # noqa: S603 - our own programs
         command,

@@ -41,7 +41,7 @@ definitions = st.fixed_dictionaries(
 
 
 @given(definitions, st.sampled_from(["yaml", "json"]))
-def test_what_is_written_is_read_back_exactly(definition: dict[str, Any], format: Format) -> None:  # noqa: A002
+def test_what_is_written_is_read_back_exactly(definition: dict[str, Any], format: Format) -> None:  # noqa: A002  the word of the API
     accepted = documents.accept(definition)
     text = documents.write(accepted, format)
     again = documents.accept(parse(text, format).document)

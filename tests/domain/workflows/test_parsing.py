@@ -19,7 +19,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 
-def refused(text: str | bytes, format: Format | None = None) -> DocumentUnreadable:  # noqa: A002
+def refused(text: str | bytes, format: Format | None = None) -> DocumentUnreadable:  # noqa: A002  the word of the API
     with pytest.raises(DocumentUnreadable) as caught:
         parse(text, format)
     return caught.value
@@ -146,7 +146,7 @@ def test_in_json_a_merge_key_is_a_key_like_any_other() -> None:
 
 
 @pytest.mark.parametrize("format", ["yaml", "json"])
-def test_nesting_is_limited(format: Format) -> None:  # noqa: A002
+def test_nesting_is_limited(format: Format) -> None:  # noqa: A002  the word of the API
     def nested(depth: int) -> str:
         return '{"a": ' + "[" * (depth - 1) + "]" * (depth - 1) + "}"
 

@@ -41,7 +41,7 @@ RULES = st.builds(
 
 @given(
     RULES | st.text(max_size=60) | st.lists(WORDS).map("".join),
-    st.sampled_from(ZONES), st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)),  # noqa: DTZ001
+    st.sampled_from(ZONES), st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1)),  # noqa: DTZ001  on the wall
 )  # fmt: skip
 @settings(max_examples=150, deadline=None)
 def test_every_rule_is_refused_or_can_be_followed(rule: str, where: str, begin: datetime) -> None:

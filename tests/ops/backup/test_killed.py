@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import pytest
 from tests.conftest import TestDatabase
 from tests.ops.backup.conftest import MASTER_KEY, House
 from tests.ops.backup.test_making import lived_in
+from tests.ops.backup.test_restoring import admin, kept
 from tests.ops.waiting import until
 
 from weft.core.clock import utc_now
@@ -25,6 +26,9 @@ from weft.ops.backup import catalogue, restoring, upkeep
 from weft.ops.backup.errors import NoBackupYet
 from weft.ops.private_folders import sweep
 from weft.ops.processes import is_alive
+
+__all__ = ["admin"]
+"""A fixture that is written elsewhere."""
 
 CHILD = """
 import os, signal, sys
@@ -84,27 +88,6 @@ def temporary() -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.fixture
-async def watching(test_database: TestDatabase) -> AsyncIterator[asyncpg.Connection]:
-    """Whoever looks from outside, and drops what restores leave."""
-    connection = await asyncpg.connect(test_database.cluster.dsn("postgres"))
-    try:
-        yield connection
-        for name in await beside(connection, test_database):
-            await connection.execute(f'drop database "{name}" with (force)')
-    finally:
-        await connection.close()
-
-
-async def beside(connection: asyncpg.Connection, of: TestDatabase) -> list[str]:
-    rows = await connection.fetch(
-        "select datname::text from pg_database where starts_with(datname, $1) and datname <> $2",
-        of.name[: restoring.LONGEST],
-        of.name,
-    )
-    return [row[0] for row in rows]
-
-
 @pytest.mark.parametrize("moment", ["dumping", "before its manifest"])
 async def test_a_backup_that_was_killed_is_not_there_and_holds_up_nobody(
     house: House, database: Database, temporary: Path, moment: str
@@ -150,7 +133,7 @@ async def test_a_restore_that_was_killed_leaves_the_database_and_is_done_again(
     house: House,
     database: Database,
     test_database: TestDatabase,
-    watching: asyncpg.Connection,
+    admin: asyncpg.Connection,
     temporary: Path,
     moment: str,
 ) -> None:
@@ -165,4 +148,4 @@ async def test_a_restore_that_was_killed_leaves_the_database_and_is_done_again(
         restoring.restore, house.settings, house.addresses, made.id, replace=True, drop_old=True
     )
     assert done.rows == made.rows
-    assert await beside(watching, test_database) == [], "nothing of the first attempt is left"
+    assert await kept(admin, test_database) == [], "nothing of the first attempt is left"

@@ -128,7 +128,7 @@ def _request(call: Call) -> CodeRequest:
 def _failed(error: CodeError) -> Failed:
     data = {"line": error.line, "column": error.column} if error.line is not None else {}
     if error.printed:
-        data["printed"] = error.printed  # type: ignore[assignment]
+        data["printed"] = error.printed  # type: ignore[assignment]  # text beside numbers
     return Failed(
         error.kind,
         error.message if error.message.endswith((".", "…")) else f"{error.message}.",
