@@ -17,8 +17,8 @@ from weft.cli.common import NotConfirmed, Yes, confirm
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from weft.ops.migrating.losing import Loss
     from weft.ops.migrating.rollback import Way
+    from weft.ops.migrating.rollback_losses import Loss
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -51,8 +51,8 @@ def rollback(
     """
     from weft.cli.database_text import Ticker
     from weft.ops.installation import reach
-    from weft.ops.migrating import losing
     from weft.ops.migrating import rollback as going_back
+    from weft.ops.migrating import rollback_losses
     from weft.settings import load_settings
 
     settings = load_settings(os.environ)
@@ -62,8 +62,8 @@ def rollback(
         if not way.returns:
             output.result({"before": way.at, "after": way.at, "taken": []}, "Nothing to take back.")
             return
-        _say_what_goes(way, asyncio.run(losing.losses(owner, way)))
-        asyncio.run(losing.allow(owner, way))
+        _say_what_goes(way, asyncio.run(rollback_losses.losses(owner, way)))
+        asyncio.run(rollback_losses.allow(owner, way))
         going_back.allow(way, lambda: confirm("Go on?", yes=yes))
         with Ticker() as ticker:
             taken, after = asyncio.run(going_back.take_back(settings, owner, way, tell=ticker.tell))
@@ -75,13 +75,13 @@ def rollback(
 
 def _say_what_goes(way: Way, lost: Sequence[Loss]) -> None:
     """All of it: whoever is asked has to know what the answer costs."""
-    from weft.ops.migrating import losing
+    from weft.ops.migrating import rollback_losses
 
-    output.note(f"This takes back revisions from {way.at} down to {losing.target(way)}:")
+    output.note(f"This takes back revisions from {way.at} down to {rollback_losses.target(way)}:")
     for one in way.returns:
         output.note(f"  {one.revision.id}  {one.revision.kind}  {one.revision.title}")
         for drop in one.drops:
-            if not losing.tables_of(drop):
+            if not rollback_losses.tables_of(drop):
                 output.note(f"      {drop}")
     filled, empty = [loss for loss in lost if loss.rows], [loss.table for loss in lost if not loss.rows]
     if filled:

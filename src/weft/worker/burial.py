@@ -20,9 +20,9 @@ from weft.engine.queue import Job
 
 FAIL = """/* weft:burial.fail */
 update weft.workflow_executions e
-   set status = 'FAILED', completed_at = clock_timestamp(), updated_at = clock_timestamp(),
-       row_version = e.row_version + 1,
+   set status = 'FAILED', completed_at = t.now, updated_at = t.now, row_version = e.row_version + 1,
        error = jsonb_build_object('kind', 'abandoned', 'message', $3::text)
+  from (select clock_timestamp() as now) t
  where e.tenant_id = $1 and e.id = $2 and e.status not in ('COMPLETED', 'FAILED', 'CANCELLED')
 returning e.workflow_id, e.place_key, e.parent_id, e.parent_visit, e.metadata, e.priority, e.completed_at,
           not e.simulation

@@ -19,7 +19,7 @@ from tests.ops.migrating.revisions import REVISIONS, write
 
 from weft.cli import command_line, output
 from weft.ops import preflight
-from weft.ops.migrating import losing
+from weft.ops.migrating import rollback_losses
 from weft.ops.preflight import newest_revision
 
 
@@ -325,4 +325,4 @@ def test_without_a_schema_every_command_says_so(
     ],
 )
 def test_the_tables_that_a_statement_drops(drop: str, tables: list[str]) -> None:
-    assert losing.tables_of(drop) == tables
+    assert rollback_losses.tables_of(drop) == tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weft.ops.migrating.losses import Loss, loss
+from weft.ops.migrating.statement_losses import Loss, loss
 from weft.ops.schema.script import statements
 
 TABLES = [

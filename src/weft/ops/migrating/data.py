@@ -41,8 +41,9 @@ on conflict (tenant_id, name) do update
 returning cursor, rows"""
 _SAVE: Final = """
 update weft.data_migrations
-   set cursor = coalesce($3::jsonb, cursor), rows = rows + $4, state = $5, updated_at = clock_timestamp(),
-       finished_at = case when $5 = 'done' then clock_timestamp() end
+   set cursor = coalesce($3::jsonb, cursor), rows = rows + $4, state = $5, updated_at = t.now,
+       finished_at = case when $5 = 'done' then t.now end
+  from (select clock_timestamp() as now) t
  where tenant_id = $1 and name = $2"""
 _FAIL: Final = """
 update weft.data_migrations set state = 'failed', error = $3, updated_at = clock_timestamp()

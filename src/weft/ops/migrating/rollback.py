@@ -12,8 +12,8 @@ from weft.db.operation_tables import RevisionKind
 from weft.db.revisions import Chain, Revision
 from weft.ops import environments, profiles
 from weft.ops.environments import Action, EnvironmentRefuses
-from weft.ops.migrating.losses import Loss, loss
 from weft.ops.migrating.run import directories_of, options_of
+from weft.ops.migrating.statement_losses import Loss, loss
 from weft.ops.migrating.status import Standing, standings
 from weft.ops.schema.script import statements
 from weft.settings import Settings

@@ -20,7 +20,8 @@ MAINTENANCE: Final = "maintenance"
 
 _RECORD: Final = """/* weft:runs.record */
 insert into weft.last_runs as r (kind, started_at, ended_at, is_ok, succeeded_at, details)
-values ($1, $2, clock_timestamp(), $3, case when $3 then clock_timestamp() end, $4::text::jsonb)
+select $1, $2, t.now, $3, case when $3 then t.now end, $4::text::jsonb
+  from (select clock_timestamp() as now) t
 on conflict (kind) do update
    set started_at = excluded.started_at, ended_at = excluded.ended_at, is_ok = excluded.is_ok,
        succeeded_at = coalesce(excluded.succeeded_at, r.succeeded_at), details = excluded.details

@@ -16,7 +16,7 @@ BASE: Final = "base"
 _TABLES: Final = re.compile(r"(?:drop table(?: if exists)?|truncate(?: table)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
 _NAME: Final = re.compile(r'[\w".]+')
 _AFTER: Final = re.compile(r"\s+(?:cascade|restrict|restart identity|continue identity)\b", re.IGNORECASE)
-_ROWS: Final = """/* weft:losing.rows */
+_ROWS: Final = """/* weft:rollback_losses.rows */
 with recursive tree as (
   select c.oid as root, c.oid, c.relname::text as name from pg_class c
    where c.oid = any(array(select to_regclass(n)::oid from unnest($1::text[]) n))
