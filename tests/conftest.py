@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from tests.places import is_memory, prefer_memory
 
 from weft.core.actor import Actor, ActorKind, system_actor
 from weft.core.ids import new_id
@@ -37,6 +38,12 @@ class Cluster:
     """A server for tests. `dsn(...)` gives an address on it."""
 
     admin: str
+
+    @property
+    def strategy(self) -> str:
+        """How a database is cloned the fastest: through the log on a disk, file by file in memory."""
+        host = parse_qs(urlsplit(self.admin).query).get("host", [""])[0]
+        return "file_copy" if is_memory(Path(host)) else "wal_log"
 
     def dsn(self, database: str, user: str | None = None) -> str:
         parts = urlsplit(self.admin)
@@ -85,7 +92,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
 
 def pytest_configure(config: pytest.Config) -> None:
     """With xdist, the controller starts one server and tells its workers by the environment."""
-    if hasattr(config, "workerinput") or os.environ.get("WEFT_TEST_CLUSTER"):
+    if hasattr(config, "workerinput"):
+        return
+    prefer_memory()
+    if os.environ.get("WEFT_TEST_CLUSTER"):
         return
     if not getattr(config.option, "numprocesses", None):
         return
@@ -132,11 +142,11 @@ def template(cluster: Cluster) -> str:
 
 @pytest.fixture
 async def test_database(cluster: Cluster, template: str) -> AsyncIterator[TestDatabase]:
-    """A fresh, migrated, empty database (some 60 ms)."""
+    """A fresh, migrated, empty database (some 40 ms in memory)."""
     name = f"weft_test_{uuid4().hex}"
     admin = await asyncpg.connect(cluster.dsn("postgres"))
     try:
-        await admin.execute(f"create database {name} template {template} strategy wal_log owner weft_owner")
+        await admin.execute(f"create database {name} template {template} strategy {cluster.strategy} owner weft_owner")
         # A clone inherits everything but the grants on the database itself.
         await admin.execute(f"revoke all on database {name} from public; grant connect on database {name} to weft_app")
         try:
@@ -164,7 +174,7 @@ def lasting_database(cluster: Cluster, options: str = "") -> Iterator[TestDataba
 @pytest.fixture(scope="session")
 def migrated(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
     """A database as the revisions make it, for tests that roll back what they do."""
-    yield from lasting_database(cluster, f"template {template} strategy wal_log")
+    yield from lasting_database(cluster, f"template {template} strategy {cluster.strategy}")
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def _database(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
 
     asyncio.run(
         run(
-            f"create database {name} template {template} strategy wal_log owner weft_owner",
+            f"create database {name} template {template} strategy {cluster.strategy} owner weft_owner",
             f"revoke all on database {name} from public",
             f"grant connect on database {name} to weft_app",
         )

@@ -91,7 +91,8 @@ def crowded(cluster: Cluster, template: str) -> Iterator[tuple[TestDatabase, Cro
         finally:
             await database.close()
 
-    asyncio.run(administer(f"create database {test.name} template {template} strategy wal_log owner weft_owner"))
+    cloned = f"template {template} strategy {cluster.strategy} owner weft_owner"
+    asyncio.run(administer(f"create database {test.name} {cloned}"))
     try:
         asyncio.run(administer(f"grant connect on database {test.name} to weft_app"))
         yield test, asyncio.run(fill())

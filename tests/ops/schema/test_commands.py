@@ -50,7 +50,7 @@ class Server:
         return address
 
     async def migrations(self, revision: str = "head", database: str = "") -> str:
-        return await self._create(f"template {self.template} strategy wal_log")
+        return await self._create(f"template {self.template} strategy {self.cluster.strategy}")
 
     async def drop(self) -> None:
         for name in self.made:
