@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from weft.core.errors import Unavailable
 from weft.settings_sections import without_schema
@@ -33,7 +33,7 @@ async def connect(dsn: str, *, application: str = "weft") -> asyncpg.Connection:
             statement_cache_size=0,  # an errand asks once; names of statements would not survive a pooler
         )
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise ServerUnreachable(dsn, _advice(error)) from error
+        raise ServerUnreachable(dsn, _advice(error, dsn)) from error
 
 
 def driver_dsn(dsn: str) -> str:
@@ -65,6 +65,12 @@ def database_of(dsn: str) -> str:
     return parts.path.lstrip("/") or query.get("database") or query.get("dbname") or ""
 
 
+def user_of(dsn: str) -> str:
+    """The role that an address names, or nothing."""
+    parts = urlsplit(dsn)
+    return unquote(parts.username or "") or dict(parse_qsl(parts.query)).get("user", "")
+
+
 def without_password(dsn: str) -> str:
     """A connection string fit for logs and messages."""
     parts = urlsplit(dsn)
@@ -76,9 +82,12 @@ def without_password(dsn: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host, query=query))
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: Exception, dsn: str) -> str:
     """What went wrong, then what to do about it; decided by SQLSTATE, not by words."""
-    said = str(error).strip() or type(error).__name__
+    import ssl
+
+    # Of a server's error the sentence alone: what it adds stands in lines of its own.
+    said = str(getattr(error, "message", None) or error).strip().rstrip(".") or type(error).__name__
     match getattr(error, "sqlstate", None):
         case "28P01" | "28000":
             return f"{said}. Check role and password in the address, and pg_hba.conf; `weft db init` makes the roles."
@@ -91,11 +100,20 @@ def _advice(error: Exception) -> str:
         case "42704":
             return f"{said}. What stands behind the ? of the address has to be something that PostgreSQL knows."
         case "42501":
-            return f"{said}. The role may not connect to this database: run `weft db init --admin-url ...`."
+            return (
+                f"{said}. `weft db init --admin-url ...` lets weft's own roles in; another role needs "
+                f"`grant connect on database {database_of(dsn)} to {user_of(dsn)}`."
+            )
         case _:
             pass
     if isinstance(error, TimeoutError):
         return f"no answer within {_SECONDS:.0f} seconds. Check the host, the port and any firewall between."
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = error.verify_message.rstrip(".")
+    if isinstance(error, ssl.SSLError):
+        return f"{said}. The address demands more (sslmode, sslrootcert) than the server's certificate gives."
+    if isinstance(error, FileNotFoundError) and "ssl" in urlsplit(dsn).query:
+        return f"{said}. Check the files that sslrootcert, sslcert and sslkey name."
     if isinstance(error, OSError):
         return f"{said}. Check that the server runs and that host and port are right."
     return f"{said}. Check the address: postgresql://role:password@host:5432/database"

@@ -51,7 +51,7 @@ from weft.ops.backup.errors import (
     SignerUnknown,
 )
 from weft.ops.backup.manifest import MANIFEST, Part
-from weft.ops.backup.programs import clients_for, login
+from weft.ops.backup.programs import Clients, clients_for, login
 from weft.ops.backup.sealing import KeyFiles, Sum, makers_keys, readers_keys
 from weft.ops.backup.targets import Folder
 from weft.ops.installation import Addresses
@@ -187,6 +187,22 @@ def test_a_server_that_is_newer_than_our_programs_is_refused() -> None:
         clients_for(99)
     with pytest.raises(ProgramsMissing, match="speaks TLS"):
         clients_for(99, "postgresql://x@db.example/weft?sslmode=verify-full")
+
+
+@pytest.mark.parametrize(
+    ("said", "major"),
+    [
+        ("pg_dump (PostgreSQL) 18.0", 18),
+        ("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", 15),
+        ("pg_dump (PostgreSQL) 19beta1 (Homebrew)", 19),
+        ("something else (1.2)", 0),
+    ],
+)
+def test_the_version_of_a_distribution_s_programs(tmp_path: Path, said: str, major: int) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    assert Clients(tmp_path).major() == major
 
 
 def test_other_programs_are_told_passwords_where_nobody_looks() -> None:

@@ -45,7 +45,8 @@ class Clients:
         done = subprocess.run(  # noqa: S603 - a program that we found
             [str(self.dump), "--version"], capture_output=True, text=True, check=False, env=postgres_files.environment()
         )
-        found = re.search(r"(\d+)", done.stdout.rpartition(")")[2])
+        # A distribution adds its own: `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+        found = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
         return int(found[1]) if found else 0
 
 
@@ -109,7 +110,7 @@ class Dump:
     """A running pg_dump. Start it in the main thread: there the kernel ends it with us, even by kill -9."""
 
     def __init__(self, clients: Clients, to: Login, *, snapshot: str, as_owner: bool) -> None:
-        command = [str(clients.dump), "--format=custom", "--compress=gzip:3", "--schema=weft", "--no-password"]
+        command = [str(clients.dump), "--format=custom", "--compress=3", "--schema=weft", "--no-password"]
         command += [f"--snapshot={snapshot}", "--lock-wait-timeout=60s", f"--dbname={to.address}"]
         if as_owner:
             command.append("--enable-row-security")  # with app.maintenance on: otherwise it refuses, rightly
