@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
@@ -11,7 +13,9 @@ from tests.conftest import Cluster, TestDatabase
 
 from weft.db import base, migrate
 from weft.ops import preflight
+from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
 from weft.ops.preflight import Finding, PreflightFailed, check, require
+from weft.ops.roles import bootstrap
 
 
 @pytest.fixture
@@ -34,6 +38,14 @@ async def other_role(cluster: Cluster, test_database: TestDatabase) -> AsyncIter
         await inside.execute(f"drop owned by {name}; drop role {name}")
         await inside.close()
         await connection.close()
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[ConnectionFacts]:
+    """A server of its own: members of our roles are a drift to everybody who looks at theirs meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="weft-preflight-") as place, ephemeral_cluster(Path(place)) as facts:
+        asyncio.run(bootstrap(facts.superuser_dsn))
+        yield facts
 
 
 def as_role(database: TestDatabase, role: str) -> str:
@@ -60,13 +72,15 @@ async def test_a_role_that_bypasses_row_security_is_refused(
 
 
 @pytest.mark.parametrize("parent", ["weft_owner", "weft_auth", "weft_app"])
-async def test_a_member_of_ours_is_refused(
-    test_database: TestDatabase, admin: asyncpg.Connection, other_role: str, parent: str
-) -> None:
-    await admin.execute(f"grant {parent} to {other_role}")
-    findings = await check(as_role(test_database, other_role))
+async def test_a_member_of_ours_is_refused(alone: ConnectionFacts, parent: str) -> None:
+    other = f"other_{parent}"
+    admin = await asyncpg.connect(alone.superuser_dsn)
+    await admin.execute(f"create role {other} login; grant connect on database weft to {other}")
+    await admin.execute(f"grant {parent} to {other}")
+    await admin.close()
+    findings = await check(alone.dsn(other, None, "weft"))
     assert findings[0].code == "role_member"
-    assert f'revoke {parent} from "{other_role}"' in findings[0].sentence
+    assert f'revoke {parent} from "{other}"' in findings[0].sentence
 
 
 async def test_any_other_role_is_refused(test_database: TestDatabase, other_role: str) -> None:
