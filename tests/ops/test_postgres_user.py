@@ -37,8 +37,8 @@ def can_list(path: Path) -> bool:
 
 
 @as_root
-def test_it_may_enter_what_is_on_the_way_and_read_nothing(tmp_path: Path) -> None:
-    outer = tmp_path / "closed"
+def test_it_may_enter_what_is_on_the_way_and_read_nothing(place: Path) -> None:
+    outer = place / "closed"
     inner = outer / "also closed"
     inner.mkdir(parents=True)
     (inner / "file").write_text("")
@@ -59,15 +59,15 @@ def test_it_may_enter_what_is_on_the_way_and_read_nothing(tmp_path: Path) -> Non
 
 
 @as_root
-def test_without_access_lists_everybody_may_pass_but_not_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_access_lists_everybody_may_pass_but_not_list(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_arguments: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "setxattr", unsupported)
-    closed = tmp_path / "closed"
+    closed = place / "closed"
     closed.mkdir(mode=0o700)
     (closed / "file").write_text("")
-    for directory in (closed, *tmp_path.parents[:2], tmp_path):
+    for directory in (closed, place):
         postgres_user.let_in(directory / "x", SOMEBODY)
     assert stat.S_IMODE(closed.stat().st_mode) == 0o701
     assert not can_list(closed)

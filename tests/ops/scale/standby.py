@@ -46,7 +46,7 @@ class Standby:
             start_new_session=True, preexec_fn=dies_with_us(signal.SIGINT),
             **files.identity(postgres_user.choose(self.data)),
         )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError):
                 lines = (self.data / "postmaster.pid").read_text().splitlines()
@@ -58,7 +58,7 @@ class Standby:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
 
