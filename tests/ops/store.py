@@ -56,7 +56,9 @@ def store() -> Iterator[Store]:
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
     try:
-        until(lambda: server.poll() is not None or _answers(found.endpoint), what="the S3-compatible server")
+        until(
+            lambda: server.poll() is not None or _answers(found.endpoint), seconds=120, what="the S3-compatible server"
+        )
         assert server.poll() is None, (directory / "log").read_text()[-2000:]
         yield found
     finally:

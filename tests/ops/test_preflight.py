@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -13,7 +11,7 @@ from tests.conftest import Cluster, TestDatabase
 
 from weft.db import base, migrate
 from weft.ops import preflight
-from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
+from weft.ops.postgres import ConnectionFacts
 from weft.ops.preflight import Finding, PreflightFailed, check, require
 from weft.ops.roles import bootstrap
 
@@ -40,14 +38,6 @@ async def other_role(cluster: Cluster, test_database: TestDatabase) -> AsyncIter
         await connection.close()
 
 
-@pytest.fixture(scope="module")
-def alone() -> Iterator[ConnectionFacts]:
-    """A server of its own: members of our roles are a drift to everybody who looks at theirs meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="weft-preflight-") as place, ephemeral_cluster(Path(place)) as facts:
-        asyncio.run(bootstrap(facts.superuser_dsn))
-        yield facts
-
-
 def as_role(database: TestDatabase, role: str) -> str:
     return database.app.replace("weft_app:app-of-tests@", f"{role}@")
 
@@ -72,13 +62,15 @@ async def test_a_role_that_bypasses_row_security_is_refused(
 
 
 @pytest.mark.parametrize("parent", ["weft_owner", "weft_auth", "weft_app"])
-async def test_a_member_of_ours_is_refused(alone: ConnectionFacts, parent: str) -> None:
+async def test_a_member_of_ours_is_refused(bare_server: ConnectionFacts, parent: str) -> None:
+    """On another server: a member of our roles is a drift to everybody who compares theirs meanwhile."""
     other = f"other_{parent}"
-    admin = await asyncpg.connect(alone.superuser_dsn)
+    await bootstrap(bare_server.superuser_dsn)
+    admin = await asyncpg.connect(bare_server.superuser_dsn)
     await admin.execute(f"create role {other} login; grant connect on database weft to {other}")
     await admin.execute(f"grant {parent} to {other}")
     await admin.close()
-    findings = await check(alone.dsn(other, None, "weft"))
+    findings = await check(bare_server.dsn(other, None, "weft"))
     assert findings[0].code == "role_member"
     assert f'revoke {parent} from "{other}"' in findings[0].sentence
 

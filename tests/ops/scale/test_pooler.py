@@ -52,7 +52,8 @@ def several(test_database: TestDatabase) -> Iterator[Bouncer]:
 
 @pytest.fixture
 async def through(one: Bouncer, test_database: TestDatabase) -> AsyncIterator[Database]:
-    opened = await Database.open(one.dsn(test_database.name), size=5, hot_size=5, pooled=True)
+    patience = pools.Patience(seconds=60)  # everybody waits for the one connection behind it
+    opened = await Database.open(one.dsn(test_database.name), size=5, hot_size=5, pooled=True, patience=patience)
     try:
         yield opened
     finally:
