@@ -324,6 +324,7 @@ def test_the_command_says_how_it_stands(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WEFT_DATABASE_URL", both.primary)
+    asyncio.run(both.level())
     assert command_line.run(["db", "replica"]) == 2
     assert "WEFT_DATABASE_REPLICA_URL" in capsys.readouterr().err
     monkeypatch.setenv("WEFT_DATABASE_REPLICA_URL", both.standby.app)
@@ -343,6 +344,7 @@ def test_the_command_says_how_it_stands(
 
 async def test_the_doctor_has_a_line_about_it(both: Pair, tmp_path: Path) -> None:
     settings = load_settings({"HOME": "/home", "WEFT_DATABASE_REPLICA_URL": both.standby.app}, directory=tmp_path)
+    await both.level()
     (answer,) = await doctor.look(settings.database, both.primary)
     assert answer.verdict is Verdict.ok, answer
     wrong = load_settings({"HOME": "/home", "WEFT_DATABASE_REPLICA_URL": both.standby.admin}, directory=tmp_path)
