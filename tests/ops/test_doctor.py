@@ -7,6 +7,7 @@ import contextlib
 import http.server
 import json
 import os
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
@@ -354,6 +355,14 @@ def answering(status: int, document: object) -> Iterator[str]:
             thread.join()
 
 
+@contextlib.contextmanager
+def nobody() -> Iterator[str]:
+    """A loopback port at which nobody listens, and cannot meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
 class TestTheApi:
     def ask(self, place: Path, run: dict[str, Any] | None, **environ: str) -> Answer:
         return installation.api(load_settings({"WEFT_HOME": str(place), **environ}, directory=place), run)
@@ -376,19 +385,16 @@ class TestTheApi:
         assert "does not seem to be weft" in answer.sentence
 
     def test_the_address_for_others_may_not_be_reachable_from_here(self, tmp_path: Path) -> None:
-        with answering(200, {"checks": {}}) as url:
+        with answering(200, {"checks": {}}) as url, nobody() as gone:
             port = url.rpartition(":")[2]
-            with answering(200, {"checks": {}}) as gone:
-                pass
             assert self.ask(tmp_path, {"url": gone}, WEFT_PORT=port).verdict is OK
 
     def test_one_that_should_run_and_does_not_fails(self, tmp_path: Path) -> None:
-        with answering(200, {}) as url:
-            pass
-        port = url.rpartition(":")[2]
-        assert self.ask(tmp_path, {"url": url, "pid": 1}, WEFT_PORT=port).verdict is FAIL
         elsewhere = "postgresql://weft_app@db/weft"
-        assert self.ask(tmp_path, None, WEFT_PORT=port, WEFT_DATABASE_URL=elsewhere).verdict is WARNING
+        with nobody() as url:
+            port = url.rpartition(":")[2]
+            assert self.ask(tmp_path, {"url": url, "pid": 1}, WEFT_PORT=port).verdict is FAIL
+            assert self.ask(tmp_path, None, WEFT_PORT=port, WEFT_DATABASE_URL=elsewhere).verdict is WARNING
 
     def test_where_nothing_was_started_nobody_is_asked(self, tmp_path: Path) -> None:
         with answering(200, {"checks": {}}) as url:

@@ -134,7 +134,7 @@ async def test_what_is_really_there_is_seen(connection: Any, test_database: Test
         await other.close()
     assert 0 < seen.oldest_transaction < 60
     assert seen.worker_silence is not None
-    assert seen.connections["idle in transaction"] == 1
+    assert seen.connections["idle in transaction"] >= 1, "those of other databases are connections, too"
     assert 28 < seen.runway["audit_logs"] < 63 < seen.runway["execution_logs"]
     assert seen.queue["ready"][0] == 3
     assert seen.queue["ready"][1] == pytest.approx(120, abs=30)
@@ -161,7 +161,8 @@ async def test_a_check_that_fails_is_a_warning_and_the_others_are_asked(
         checks.check("database")(verified)
 
 
-async def test_facts_are_asked_once_however_many_want_them(database: Database) -> None:
+async def test_facts_are_asked_once_however_many_want_them(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "PATIENCE", 60.0)
     now = [0.0]
     sampler = Sampler(database, 15, counter=lambda: now[0])
     first = await sampler.fresh()

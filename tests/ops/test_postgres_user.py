@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,13 @@ from weft.ops.postgres_user import DatabaseAccountMissing, RunAs
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts programs as another user")
 SOMEBODY = RunAs(54321, 54321)
+
+
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """Not pytest's own: every pytest that starts closes that one. And on the disk, as the data of an installation."""
+    with tempfile.TemporaryDirectory(prefix="weft-account-", dir="/tmp") as directory:
+        yield Path(directory)
 
 
 def can_stat(path: Path) -> bool:
@@ -37,8 +46,8 @@ def can_list(path: Path) -> bool:
 
 
 @as_root
-def test_it_may_enter_what_is_on_the_way_and_read_nothing(tmp_path: Path) -> None:
-    outer = tmp_path / "closed"
+def test_it_may_enter_what_is_on_the_way_and_read_nothing(outside: Path) -> None:
+    outer = outside / "closed"
     inner = outer / "also closed"
     inner.mkdir(parents=True)
     (inner / "file").write_text("")
@@ -59,15 +68,15 @@ def test_it_may_enter_what_is_on_the_way_and_read_nothing(tmp_path: Path) -> Non
 
 
 @as_root
-def test_without_access_lists_everybody_may_pass_but_not_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_access_lists_everybody_may_pass_but_not_list(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsupported(*_arguments: object) -> None:
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(os, "setxattr", unsupported)
-    closed = tmp_path / "closed"
+    closed = outside / "closed"
     closed.mkdir(mode=0o700)
     (closed / "file").write_text("")
-    for directory in (closed, *tmp_path.parents[:2], tmp_path):
+    for directory in (closed, outside):
         postgres_user.let_in(directory / "x", SOMEBODY)
     assert stat.S_IMODE(closed.stat().st_mode) == 0o701
     assert not can_list(closed)

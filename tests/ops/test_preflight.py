@@ -11,7 +11,9 @@ from tests.conftest import Cluster, TestDatabase
 
 from weft.db import base, migrate
 from weft.ops import preflight
+from weft.ops.postgres import ConnectionFacts
 from weft.ops.preflight import Finding, PreflightFailed, check, require
+from weft.ops.roles import bootstrap
 
 
 @pytest.fixture
@@ -60,13 +62,17 @@ async def test_a_role_that_bypasses_row_security_is_refused(
 
 
 @pytest.mark.parametrize("parent", ["weft_owner", "weft_auth", "weft_app"])
-async def test_a_member_of_ours_is_refused(
-    test_database: TestDatabase, admin: asyncpg.Connection, other_role: str, parent: str
-) -> None:
-    await admin.execute(f"grant {parent} to {other_role}")
-    findings = await check(as_role(test_database, other_role))
+async def test_a_member_of_ours_is_refused(bare_server: ConnectionFacts, parent: str) -> None:
+    """On another server: a member of our roles is a drift to everybody who compares theirs meanwhile."""
+    other = f"other_{parent}"
+    await bootstrap(bare_server.superuser_dsn)
+    admin = await asyncpg.connect(bare_server.superuser_dsn)
+    await admin.execute(f"create role {other} login; grant connect on database weft to {other}")
+    await admin.execute(f"grant {parent} to {other}")
+    await admin.close()
+    findings = await check(bare_server.dsn(other, None, "weft"))
     assert findings[0].code == "role_member"
-    assert f'revoke {parent} from "{other_role}"' in findings[0].sentence
+    assert f'revoke {parent} from "{other}"' in findings[0].sentence
 
 
 async def test_any_other_role_is_refused(test_database: TestDatabase, other_role: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -12,7 +11,7 @@ import pytest
 from weft.ops import preflight
 from weft.ops.children import child_environment
 from weft.ops.installation import Addresses
-from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
+from weft.ops.postgres import ConnectionFacts
 from weft.ops.preflight import PreflightFailed, newest_revision
 from weft.ops.prepare import AddressesDiffer, MigrationAsks, MigrationNeeded, prepare
 from weft.ops.roles import bootstrap
@@ -20,9 +19,8 @@ from weft.settings import Settings, load_settings
 
 
 @pytest.fixture
-def server(place: Path) -> Iterator[ConnectionFacts]:
-    with ephemeral_cluster(place / "cluster") as facts:
-        yield facts
+def server(bare_server: ConnectionFacts) -> ConnectionFacts:
+    return bare_server
 
 
 @pytest.fixture

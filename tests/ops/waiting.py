@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(question: Callable[[], T | None], *, seconds: float = 15.0, what: str = "it") -> T:
+def until(question: Callable[[], T | None], *, seconds: float = 60.0, what: str = "it") -> T:
     """The first answer that counts as true."""
     deadline = time.monotonic() + seconds
     never = Event()

@@ -17,19 +17,27 @@ from pathlib import Path
 LINUX = sys.platform.startswith("linux")
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_ENDED = ("Z", "X")  # proc(5): waited for by nobody yet, and on its way out
 
 
 def is_alive(pid: int) -> bool:
     """Whether a process with this id exists and has not ended (a zombie has ended)."""
-    if pid <= 0:
+    if pid <= 0 or not _exists(pid):
         return False
+    state = _stat_fields(pid)[:1]
+    if not state:  # /proc says nothing here, or the process went this moment
+        return _exists(pid)
+    return state[0] not in _ENDED
+
+
+def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return _stat_fields(pid)[:1] != ["Z"]
+    return True
 
 
 def started_at(pid: int) -> str:

@@ -171,7 +171,7 @@ async def test_one_at_a_time(house: House, test_database: TestDatabase) -> None:
 
 async def test_a_database_without_a_schema_is_said(house: House, test_database: TestDatabase) -> None:
     name = f"{test_database.name[:20]}_empty"
-    await bootstrap(test_database.admin, name)
+    await bootstrap(test_database.cluster.dsn("postgres"), name)  # where its lock is everybody's
     try:
         empty = test_database.cluster.dsn(name)
         with pytest.raises(NothingToBackUp, match="weft db migrate"):

@@ -145,7 +145,7 @@ def test_those_that_make_keys_at_once_have_the_same(settings: Settings, monkeypa
     inside, most = [0], [0]
 
     def locked(descriptor: Any, operation: int) -> None:
-        everybody.wait(20)
+        everybody.wait(60)
         flock(descriptor, operation)
 
     def watched(path: Path, text: str) -> None:

@@ -92,7 +92,7 @@ def line() -> Iterator[Line]:
 
 @pytest.fixture
 def bucket(line: Line, monkeypatch: pytest.MonkeyPatch) -> Target:
-    monkeypatch.setattr(buckets, "PATIENCE", "2s")
+    monkeypatch.setattr(buckets, "PATIENCE", "30s")
     monkeypatch.setattr(buckets, "RANGE", MOST)
     return open_target("s3://backups", Credentials(line.address, "us-east-1", "weft", "secret"))
 

@@ -35,6 +35,7 @@ from weft.ops.migrating.data_status import standings
 
 FILL = data_definitions.load([REVISIONS])["fill_region"]
 AT_ONCE = Pace(rest=0.0)
+OURS = "datname = current_database() and application_name = 'weft data'"
 IMPORT = "from weft.db.data_definitions import DataMigration\n"
 
 
@@ -118,7 +119,7 @@ async def test_killed_between_batches_it_repeats_none(
         "from weft.db import data_definitions; from weft.ops.migrating import data\n"
         "d = [Path(sys.argv[3])]\n"
         "m = data_definitions.load(d)['fill_region']\n"
-        "asyncio.run(data.run(m, app=sys.argv[1], owner=sys.argv[2], directories=d, pace=data.Pace(10, 20)))\n"
+        "asyncio.run(data.run(m, app=sys.argv[1], owner=sys.argv[2], directories=d, pace=data.Pace(10, 1000)))\n"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, test_database.app, test_database.owner, str(REVISIONS)
@@ -126,7 +127,7 @@ async def test_killed_between_batches_it_repeats_none(
     await until(admin, "select count(*) > 0 from weft.clients where region is not null")
     process.kill()
     await process.wait()
-    await until(admin, "select count(*) = 0 from pg_stat_activity where application_name = 'weft data'")
+    await until(admin, f"select count(*) = 0 from pg_stat_activity where {OURS}")
     done = 280 - await empty(admin)
     assert done < 280, "it was killed too late to tell"
     assert sum(r["rows"] for r in (await records(admin)).values()) == done
@@ -153,7 +154,7 @@ async def test_it_gives_way_to_whoever_has_the_rows(
     try:
         await other.execute("begin; update weft.clients set company = 'busy'")
         running = asyncio.create_task(run(addresses))
-        waits = "application_name = 'weft data' and wait_event_type = 'Lock'"
+        waits = f"{OURS} and wait_event_type = 'Lock'"
         await until(admin, f"select count(*) from pg_stat_activity where {waits}", while_=running)
         await until(admin, f"select count(*) = 0 from pg_stat_activity where {waits}")  # it gave the batch up
         await other.execute("commit")
@@ -204,10 +205,7 @@ async def test_a_failing_batch_is_said_kept_and_gone_on_from(
 
 
 async def test_a_lost_connection_is_said(addresses: Addresses, admin: Any, tenants: list[UUID]) -> None:
-    cut = (
-        "select count(pg_terminate_backend(pid)) from pg_stat_activity"
-        " where datname = current_database() and application_name = 'weft data'"
-    )
+    cut = f"select count(pg_terminate_backend(pid)) from pg_stat_activity where {OURS}"
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[Any]] = []
     with pytest.raises(DataMigrationInterrupted, match="goes on where it was"):

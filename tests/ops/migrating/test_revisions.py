@@ -172,7 +172,7 @@ async def test_a_migration_that_is_killed_leaves_whole_revisions(test_database: 
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, test_database.owner, str(REVISIONS))
     watcher = await asyncpg.connect(test_database.admin)
-    waits = "application_name = 'weft migrate' and wait_event_type = 'Lock'"
+    waits = "datname = current_database() and application_name = 'weft migrate' and wait_event_type = 'Lock'"
     await until(watcher, f"select count(*) from pg_stat_activity where {waits}")
     process.kill()
     await process.wait()
@@ -292,7 +292,11 @@ class TestConcurrentIndexes:
         running = asyncio.create_task(migrate.upgrade(test_database.owner, directories=[tmp_path]))
         other = await asyncpg.connect(test_database.admin)
         try:
-            await until(other, "select count(*) from pg_stat_progress_create_index", while_=running)
+            await until(
+                other,
+                "select count(*) from pg_stat_progress_create_index where datname = current_database()",
+                while_=running,
+            )
             await other.execute("set session_replication_role = replica; set lock_timeout = '2s'")
             await plant(other, 1)
             assert not running.done()

@@ -7,7 +7,7 @@ from typing import Any
 
 
 async def until(
-    connection: Any, question: str, *, seconds: float = 30.0, while_: asyncio.Task[Any] | None = None
+    connection: Any, question: str, *, seconds: float = 60.0, while_: asyncio.Task[Any] | None = None
 ) -> Any:
     """The first answer that counts as true; `while_` must not end before it comes."""
     async with asyncio.timeout(seconds):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def keeper(
         is_there = last is not None and last.pid == process.pid and last.state == "receiving"
         return is_there and last is not None and last.base_at is not None and not last.needs_base
 
-    until(is_at_work, seconds=60, what="the first base backup")
+    until(is_at_work, seconds=120, what="the first base backup")
     begins = json.loads((place / "keeper.log").read_text().splitlines()[0])
     assert begins["event"].startswith("bringing the WAL that the slot 'weft")
     return process
@@ -101,15 +102,17 @@ def test_a_drill_measures_loss_and_time_and_is_kept(
 ) -> None:
     before = one.ask("select count(*) from weft.recovery_drills where ok")
     kept = len(targets_of(one.settings)[0].listed("drills/"))
+    began = time.monotonic()
     code, out, err = weft("db", "drill", "--exact", "--json")
+    took = time.monotonic() - began
     assert code == 0, err
     report = json.loads(out)
     assert report["ok"]
     assert report["problems"] == []
     assert report["markers_found"] >= 1
     assert report["markers_written"] > report["markers_found"] - 1
-    assert 0 <= report["rpo_seconds"] < 30
-    assert 0 < report["rto_seconds"] < 60
+    assert 0 <= report["rpo_seconds"] < took, "its first marker was found again"
+    assert 0 < report["rto_seconds"] < took
     assert report["tables"] > 30
     assert keeper.poll() is None
 
@@ -191,7 +194,7 @@ def test_the_keeper_stops_when_told_and_a_drill_without_it_fails(
 ) -> None:
     before = one.ask("select count(*) from weft.recovery_drills")
     keeper.send_signal(signal.SIGTERM)
-    assert keeper.wait(20) == 0
+    assert keeper.wait(60) == 0
     last = status.read(one.place)
     assert last is not None
     assert last.state == "ended"
@@ -216,11 +219,12 @@ def test_a_drill_with_a_backup_needs_one(
 
 @pytest.mark.slow
 def test_a_drill_with_a_backup_restores_and_compares_it(one: Installation, weft: Any) -> None:
+    began = time.monotonic()
     code, _, err = weft("db", "backup")
     assert code == 0, err
     code, out, err = weft("db", "drill", "--logical", "--json")
     assert code == 0, err
     report = json.loads(out)
     assert (report["kind"], report["ok"], report["exact"]) == ("LOGICAL", True, True)
-    assert report["rpo_seconds"] < 120
+    assert 0 < report["rpo_seconds"] < time.monotonic() - began
     assert report["rto_seconds"] > 0

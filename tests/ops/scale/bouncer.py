@@ -9,12 +9,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.conftest import PASSWORDS, TestDatabase
+from tests.ops.free_ports import free_port
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
@@ -37,7 +38,7 @@ def bouncer(test_database: TestDatabase, *, connections: int) -> Iterator[Bounce
     port = parse_qs(server.query).get("port", [str(server.port or 5432)])[0]
     owner = Path(host).stat() if host.startswith("/") else None  # the socket's directory is closed to others
     with tempfile.TemporaryDirectory(prefix="weft-bouncer-", dir="/tmp") as place:
-        free = _free_port()
+        free = free_port()
         _write(Path(place), f"* = host={host} port={port}", free, connections)
         run_as = {}
         if os.geteuid() == 0:  # PgBouncer does not run as root
@@ -52,7 +53,7 @@ def bouncer(test_database: TestDatabase, *, connections: int) -> Iterator[Bounce
             yield Bouncer(free, process)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _write(place: Path, databases: str, port: int, connections: int) -> None:
@@ -76,13 +77,8 @@ max_client_conn = 200
         file.chmod(0o600)
 
 
-def _free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as one:
-        return int(one.getsockname()[1])
-
-
 def _until_it_listens(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+
 from weft.db import migrate
 from weft.ops import postgres_files as files
 from weft.ops import postgres_user
@@ -46,7 +48,7 @@ class Standby:
             start_new_session=True, preexec_fn=dies_with_us(signal.SIGINT),
             **files.identity(postgres_user.choose(self.data)),
         )  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError):
                 lines = (self.data / "postmaster.pid").read_text().splitlines()
@@ -58,7 +60,7 @@ class Standby:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
-            self.process.wait(20)
+            self.process.wait(60)
             self.process = None
 
 
@@ -70,6 +72,20 @@ class Pair:
     owner: str
     facts: ConnectionFacts
     standby: Standby
+
+    async def level(self) -> None:
+        """Something was committed just now, and the replica has it: it is not behind by an old change."""
+        here, there = await asyncpg.connect(self.admin), await asyncpg.connect(self.standby.admin)
+        try:
+            await here.execute("select pg_current_xact_id()")
+            position = await here.fetchval("select pg_current_wal_flush_lsn()::text")
+            async with asyncio.timeout(60):
+                has = "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
+                while not await there.fetchval(has, position):  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.01)
+        finally:
+            await here.close()
+            await there.close()
 
 
 @contextlib.contextmanager

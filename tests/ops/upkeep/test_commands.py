@@ -15,6 +15,7 @@ from tests.ops.upkeep.conftest import EMPTY, serving_metrics
 
 from weft.cli import command_line, output
 from weft.db.database import Database
+from weft.ops.insight import slow
 from weft.ops.upkeep.run import LOCK
 
 Weft = Callable[..., tuple[int, str, str]]
@@ -110,7 +111,10 @@ def test_stats_for_people_and_for_programs(weft: Weft) -> None:
     assert found["server"]["bytes"] > 0
 
 
-def test_slow_statements_of_a_running_process(weft: Weft, test_database: TestDatabase) -> None:
+def test_slow_statements_of_a_running_process(
+    weft: Weft, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slow, "PATIENCE", 60.0)
     code, out, _ = weft("db", "slow", "--sample", "0.1")
     assert code == 0
     assert "In 0.1 seconds no statement was seen running." in out
