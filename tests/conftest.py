@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from weft.core.actor import Actor, ActorKind, system_actor
 from weft.core.ids import new_id
@@ -28,6 +29,13 @@ from weft.db.scope import Scope, enter
 from weft.migrations import freeze
 from weft.ops import roles
 from weft.ops.postgres import ephemeral_cluster
+
+# Properties are judged by what they find, never by how long an example took: a process of a busy machine may stand
+# still for a second. They try the same examples in each run, so that a build that passed passes again;
+# `--hypothesis-profile=search` looks for new ones.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("weft", settings.get_profile("search"), derandomize=True, database=None)
+settings.load_profile("weft")
 
 PASSWORDS = {"weft_owner": "owner-of-tests", "weft_app": "app-of-tests"}
 
