@@ -48,9 +48,8 @@ FAIL: Mapping[str, Any] = {"key": "refuse", "type": "fail", "config": {"message"
 
 @asynccontextmanager
 async def engine(database: Database, *, clock: Clock = utc_now, answers: bool = True) -> AsyncIterator[EngineProcess]:
-    """An engine with one guard child, which may be kept waiting by others. Nothing claims its jobs."""
-    guard = Guard(children=1, wall_limit=60)
-    async with EngineProcess(database, clock=clock, answers=answers, guard=guard) as opened:
+    """An engine with one guard child. Nothing claims its jobs."""
+    async with EngineProcess(database, clock=clock, answers=answers, guard=Guard(children=1)) as opened:
         yield opened
 
 
