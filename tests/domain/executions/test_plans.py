@@ -24,7 +24,8 @@ from weft.http.paging import Order, PageQuery
 from weft.interpreter.state import Status
 
 Plan = dict[str, Any]
-SINCE = datetime.now(UTC) - timedelta(days=5)
+SINCE = datetime.now(UTC).replace(day=15, hour=12)
+"""In the middle of a month: what the journal may have of these executions lies in one month, which has rows."""
 
 
 @pytest.fixture(scope="module")
