@@ -138,6 +138,9 @@ async def _make_template(cluster: Cluster) -> str:
             building = f"{name}_building"
             await admin.execute(f"drop database if exists {building}")
             await roles.bootstrap(cluster.dsn("postgres"), building, PASSWORDS)
+            # Whoever has a lock, or works on a statement, may be kept waiting by other tests for some seconds.
+            for limit in ("lock_timeout", "statement_timeout"):
+                await admin.execute(f"alter role weft_app set {limit} = '60s'")
             await migrate.upgrade(cluster.dsn(building, "weft_owner"))
             await admin.execute(f"alter database {building} rename to {name}")
     finally:

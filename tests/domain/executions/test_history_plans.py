@@ -3,16 +3,17 @@ the months that can have them."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
-from tests.conftest import TestDatabase
+from tests.conftest import Cluster, TestDatabase, lasting_database, make_tenant
 from tests.factories import executions
 from tests.ops.test_retention import make_months
 
@@ -52,17 +53,37 @@ class History:
         return plan
 
 
+@pytest.fixture(scope="module")
+def test_database(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
+    """One for all tests of this module: they look, and leave nothing."""
+    yield from lasting_database(cluster, f"template {template}")
+
+
+@pytest.fixture(scope="module")
+def filled(test_database: TestDatabase) -> History:
+    return asyncio.run(_filled(test_database))
+
+
 @pytest.fixture
-async def history(database: Database, test_database: TestDatabase, ada: Actor, bob: Actor) -> History:
+def history(database: Database, filled: History) -> History:
+    return replace(filled, database=database)  # connections belong to the test's event loop
+
+
+async def _filled(test_database: TestDatabase) -> History:
     this = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     firsts = [this]
     for _ in range(MONTHS):
         firsts.append((firsts[-1] - timedelta(days=1)).replace(day=1))
     await make_months(test_database, *firsts)
-    workflow_id = await executions.workflow(database, ada)
-    for actor, workflow in ((ada, workflow_id), (bob, await executions.workflow(database, bob))):
-        for first in firsts[1:]:
-            await executions.fill(database, actor, workflow, EACH, since=first + timedelta(days=3))
+    database = await Database.open(test_database.app, size=1, hot_size=1)
+    try:
+        ada, bob = await make_tenant(database, "ada"), await make_tenant(database, "bob")
+        workflow_id = await executions.workflow(database, ada)
+        for actor, workflow in ((ada, workflow_id), (bob, await executions.workflow(database, bob))):
+            for first in firsts[1:]:
+                await executions.fill(database, actor, workflow, EACH, since=first + timedelta(days=3))
+    finally:
+        await database.close()
     began = NOW - timedelta(minutes=5)
     admin = await asyncpg.connect(test_database.admin)
     try:
@@ -76,6 +97,7 @@ async def history(database: Database, test_database: TestDatabase, ada: Actor, b
             " select tenant_id, gen_random_uuid(), id, current_version_id, 1, 'RUNNING', $2 from weft.workflows"
             " where id = $1 returning id", workflow_id, began,
         )  # fmt: skip
+        await admin.execute("checkpoint")  # commits that are not yet on disk would keep pages from being all-visible
         await admin.execute("vacuum analyze weft.workflow_executions")
         await admin.execute("analyze weft.execution_logs")
     finally:

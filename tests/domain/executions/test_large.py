@@ -140,7 +140,7 @@ async def test_a_start_that_is_repeated_is_compared_with_what_is_stored(
     database: Database, http: httpx2.AsyncClient, engine: EngineProcess, actor: Actor, signed: Headers
 ) -> None:
     workflow = await executions.workflow(database, actor, steps=[COPY], output="{{ steps.copy.output }}")
-    path, headers = f"/v1/workflows/{workflow}/executions?wait=5s", {**signed, "Idempotency-Key": "k"}
+    path, headers = f"/v1/workflows/{workflow}/executions?wait=30s", {**signed, "Idempotency-Key": "k"}
     first, again = [await http.post(path, headers=headers, json={"input": LARGE}) for _ in range(2)]
     assert (first.status_code, again.status_code, again.headers["idempotency-replayed"]) == (200, 200, "true")
     assert first.json() == again.json()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from sqlalchemy import event
-from tests.conftest import TestDatabase
+from tests.conftest import Cluster, TestDatabase, lasting_database, make_tenant
 from tests.factories import executions
 
 from weft.core.actor import Actor
@@ -23,17 +24,46 @@ from weft.http.paging import Order, PageQuery
 from weft.interpreter.state import Status
 
 Plan = dict[str, Any]
-SINCE = datetime.now(UTC) - timedelta(days=5)
+SINCE = datetime.now(UTC).replace(day=15, hour=12)
+"""In the middle of a month: what the journal may have of these executions lies in one month, which has rows."""
+
+
+@pytest.fixture(scope="module")
+def test_database(cluster: Cluster, template: str) -> Iterator[TestDatabase]:
+    """One for all tests of this module: they look at plans, and none minds what another adds to the journal."""
+    yield from lasting_database(cluster, f"template {template}")
+
+
+@pytest.fixture(scope="module")
+def made(test_database: TestDatabase) -> tuple[Actor, UUID]:
+    return asyncio.run(_made(test_database))
 
 
 @pytest.fixture
-async def filled(database: Database, test_database: TestDatabase, ada: Actor, bob: Actor) -> UUID:
-    """Two tenants with 10,000 executions each, of two workflows; statistics as autovacuum would have made them."""
+def ada(made: tuple[Actor, UUID]) -> Actor:
+    return made[0]
+
+
+@pytest.fixture
+def filled(made: tuple[Actor, UUID]) -> UUID:
+    return made[1]
+
+
+async def _made(test_database: TestDatabase) -> tuple[Actor, UUID]:
+    """Two tenants with 10,000 executions each, of two workflows; statistics as autovacuum would have made them.
+
+    Returns an actor of the first, and its first workflow.
+    """
     filled = []
-    for actor in (ada, ada, bob, bob):
-        workflow = await executions.workflow(database, actor)
-        await executions.fill(database, actor, workflow, 5_000, since=SINCE)
-        filled.append(workflow)
+    database = await Database.open(test_database.app, size=1, hot_size=1)
+    try:
+        ada, bob = await make_tenant(database, "ada"), await make_tenant(database, "bob")
+        for actor in (ada, ada, bob, bob):
+            workflow = await executions.workflow(database, actor)
+            await executions.fill(database, actor, workflow, 5_000, since=SINCE)
+            filled.append(workflow)
+    finally:
+        await database.close()
     admin = await asyncpg.connect(test_database.admin)
     try:
         await admin.execute("checkpoint")  # commits that are not yet on disk would keep pages from being all-visible
@@ -42,7 +72,7 @@ async def filled(database: Database, test_database: TestDatabase, ada: Actor, bo
         await admin.execute("analyze weft.workflow_versions")
     finally:
         await admin.close()
-    return filled[0]
+    return ada, filled[0]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -49,7 +50,8 @@ async def test_a_secret_is_set_replaced_and_deleted(
     second = await put(api, owner, value="another-value")
     assert (second.status_code, second.json()["version"]) == (200, 2)
     assert second.json()["description"] == "The ledger's token"
-    assert second.json()["rotated_at"] > first.json()["rotated_at"]
+    before, after = (datetime.fromisoformat(answer.json()["rotated_at"]) for answer in (first, second))
+    assert after > before
     assert await opened(database, acme, "ledger") == ["another-value"]
     assert (await api.delete("/v1/secrets/ledger", headers=owner)).status_code == 204
     assert (await api.get("/v1/secrets/ledger", headers=owner)).json()["type"] == "/errors/secret_not_found"

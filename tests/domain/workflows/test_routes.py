@@ -84,9 +84,9 @@ async def saved(api: httpx2.AsyncClient, headers: Headers, **more: Any) -> dict[
 # --- who may
 
 
-@pytest.mark.parametrize(("method", "path", "body"), EVERYTHING)
-async def test_anonymous_is_refused(api: httpx2.AsyncClient, method: str, path: str, body: object) -> None:
-    assert (await api.request(method, path, json=body)).status_code == 401
+async def test_anonymous_is_refused(api: httpx2.AsyncClient) -> None:
+    for method, path, body in EVERYTHING:
+        assert (await api.request(method, path, json=body)).status_code == 401, (method, path)
 
 
 @pytest.mark.parametrize(("method", "path", "body", "permission"), GUARDED)

@@ -17,6 +17,8 @@ from weft.db.hot import transaction
 from weft.db.scope import enter
 
 CRON = {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}
+LATER = CRON | {"starts_at": "2099-01-01T00:00:00"}
+"""Its next time is the same whenever it is asked for."""
 
 
 async def workflow(database: Database, acme: Person) -> str:
@@ -36,10 +38,10 @@ async def test_a_schedule_is_made_shown_paused_and_changed(
     api: httpx2.AsyncClient, database: Database, acme: Person, owner: dict[str, str]
 ) -> None:
     path = await workflow(database, acme)
-    new = await made(api, path, owner)
+    new = await made(api, path, owner, **LATER)
     assert (new["kind"], new["token"], new["signing_secret"]) == ("SCHEDULE", None, None)
-    assert new["next_run_at"] is not None
-    assert new["config"] == CRON | {"overlap": "skip", "catch_up": "last", "catch_up_limit": 100}
+    assert new["next_run_at"] == "2099-01-01T01:30:00Z"
+    assert new["config"] == LATER | {"overlap": "skip", "catch_up": "last", "catch_up_limit": 100}
     address = f"{path}/{new['id']}"
     shown = (await api.get(address, headers=owner)).json()
     assert shown["next_run_at"] == new["next_run_at"]
