@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg
-import hypothesis
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.places import is_memory, prefer_memory
 
 from weft.core.actor import Actor, ActorKind, system_actor
@@ -31,14 +31,13 @@ from weft.migrations import freeze
 from weft.ops import roles
 from weft.ops.postgres import ephemeral_cluster
 
-# How long an example takes says how busy the machine is: no property here is about time.
-hypothesis.settings.register_profile(
-    "weft",
-    hypothesis.settings.default,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+# A busy machine is no fault of a property, and what one run finds the next finds too: nothing is kept between runs.
+# Examples that nobody has seen come with `--hypothesis-profile=search`.
+settings.register_profile(
+    "weft", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("weft")
+settings.register_profile("search", settings.get_profile("weft"), derandomize=False)
+settings.load_profile("weft")
 
 PASSWORDS = {"weft_owner": "owner-of-tests", "weft_app": "app-of-tests"}
 
