@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 
 from weft.core.actor import Actor, ActorKind, system_actor
@@ -28,6 +29,10 @@ from weft.db.scope import Scope, enter
 from weft.migrations import freeze
 from weft.ops import roles
 from weft.ops.postgres import ephemeral_cluster
+
+# Hypothesis' own profile for shared machines: an example may take as long as it takes, and the examples are the same in
+# each run. `--hypothesis-profile=default` looks for new ones.
+hypothesis.settings.load_profile("ci")
 
 PASSWORDS = {"weft_owner": "owner-of-tests", "weft_app": "app-of-tests"}
 
