@@ -117,8 +117,8 @@ class Scheduling:
         return rows
 
     async def found(self, query: str) -> list[Any]:
-        """What the query finds, as soon as it finds anything; at most 20 seconds."""
-        async with asyncio.timeout(20):
+        """What the query finds, as soon as it finds anything; at most a minute."""
+        async with asyncio.timeout(60):
             while not (rows := await self.fetch(query)):  # noqa: ASYNC110  rows tell nobody
                 await asyncio.sleep(0.01)
         return rows

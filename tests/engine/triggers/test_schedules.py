@@ -110,8 +110,10 @@ async def test_a_running_loop_is_woken_by_a_new_trigger(plan: Scheduling, test_d
     loop = plan.scheduler(listen_dsn=test_database.app, longest=HOUR)
     running = asyncio.create_task(loop.run())
     try:
-        listening = "select 1 from pg_stat_activity where application_name = 'weft schedules' and state = 'idle'"
-        await plan.found(listening)
+        await plan.found(
+            "select 1 from pg_stat_activity where datname = current_database() and application_name = 'weft schedules'"
+            " and state = 'idle' and query ilike 'listen%'"
+        )
         await plan.trigger(every="1s", anchor=(NOON - HOUR).isoformat())
         plan.clock.now += timedelta(seconds=5)
         await plan.trigger(name="new year", cron="0 0 1 1 *")
