@@ -221,9 +221,7 @@ async def test_an_event_that_is_stored_while_the_wait_is_not_committed_yet_finds
     @asynccontextmanager
     async def patient(database: Any, actor: Actor, *, read_only: bool = False) -> AsyncIterator[Any]:
         async with transaction(database, actor, read_only=read_only) as connection:
-            await connection.execute(
-                "set local lock_timeout = '60s'"
-            )  # three do for all but a slow machine
+            await connection.execute("set local lock_timeout = '60s'")  # three do for all but a slow machine
             yield connection
 
     monkeypatch.setattr(drive, "transaction", patient)
