@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+from tests.conftest import PASSWORDS
 from tests.factories import executions
 
 from weft.core.actor import Actor
@@ -128,9 +130,20 @@ class Scheduling:
         return Counter(row["idempotency_key"] for row in rows)
 
 
+async def _open_month(database: Database) -> None:
+    """The journal has a partition for each of the real date's months, and the test's own is none of them for ever."""
+    owner = database.dsn.replace(f"//weft_app:{PASSWORDS['weft_app']}@", f"//weft_owner:{PASSWORDS['weft_owner']}@")
+    connection = await asyncpg.connect(owner)
+    try:
+        await connection.execute("select weft.ensure_partition('execution_logs', $1)", NOON.date())
+    finally:
+        await connection.close()
+
+
 @asynccontextmanager
 async def scheduling(database: Database, actor: Actor) -> AsyncIterator[Scheduling]:
     clock = Clock()
+    await _open_month(database)
     async with executions.engine(database, clock=clock, answers=False) as engine:
         workflow_id = await executions.workflow(database, actor, **INSTANT)
         yield Scheduling(database, actor, engine, clock, workflow_id)
