@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
@@ -126,6 +126,16 @@ def worker_id() -> str:
     return os.environ.get("PYTEST_XDIST_WORKER", "master")
 
 
+async def insist(admin: asyncpg.Connection, sql: str) -> None:
+    """For what needs a database that nobody is connected to: the server waits five seconds for connections to end, and
+    on a machine that stands still that may not be enough."""
+    for _ in range(10):
+        with suppress(asyncpg.ObjectInUseError):
+            await admin.execute(sql)
+            return
+    await admin.execute(sql)
+
+
 async def _make_template(cluster: Cluster) -> str:
     """Roles and a migrated database, made once per server whatever the number of test processes."""
     digest = hashlib.sha256(freeze.foundation().encode()).hexdigest()[:12]
@@ -141,7 +151,7 @@ async def _make_template(cluster: Cluster) -> str:
             for limit in ("lock_timeout", "statement_timeout"):
                 await admin.execute(f"alter role weft_app set {limit} = '60s'")
             await migrate.upgrade(cluster.dsn(building, "weft_owner"))
-            await admin.execute(f"alter database {building} rename to {name}")
+            await insist(admin, f"alter database {building} rename to {name}")
     finally:
         await admin.close()
     return name
@@ -158,13 +168,13 @@ async def test_database(cluster: Cluster, template: str) -> AsyncIterator[TestDa
     name = f"weft_test_{uuid4().hex}"
     admin = await asyncpg.connect(cluster.dsn("postgres"))
     try:
-        await admin.execute(f"create database {name} template {template} strategy {cluster.strategy} owner weft_owner")
+        await insist(admin, f"create database {name} template {template} strategy {cluster.strategy} owner weft_owner")
         # A clone inherits everything but the grants on the database itself.
         await admin.execute(f"revoke all on database {name} from public; grant connect on database {name} to weft_app")
         try:
             yield TestDatabase(name, cluster)
         finally:
-            await admin.execute(f"drop database {name} with (force)")
+            await insist(admin, f"drop database {name} with (force)")
     finally:
         await admin.close()
 
@@ -175,7 +185,7 @@ def lasting_database(cluster: Cluster, options: str = "") -> Iterator[TestDataba
 
     async def execute(sql: str) -> None:
         admin = await asyncpg.connect(cluster.dsn("postgres"))
-        await admin.execute(sql)
+        await insist(admin, sql)
         await admin.close()
 
     asyncio.run(execute(f"create database {name} owner weft_owner {options}"))

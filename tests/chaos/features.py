@@ -190,8 +190,9 @@ class Sender(threading.Thread):
                 with urllib.request.urlopen(request, timeout=10):  # noqa: S310  loopback
                     return
             except urllib.error.HTTPError as refused:
-                if refused.code < 500:
-                    raise AssertionError(refused.read()) from refused
+                with refused:
+                    if refused.code < 500:
+                        raise AssertionError(refused.read()) from refused
                 self.repeated += 1
             except (OSError, http.client.HTTPException):
                 self.repeated += 1

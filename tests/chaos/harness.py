@@ -11,8 +11,10 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 from uuid import UUID
 
-from benches import lab as labs
+import asyncpg
 from benches.lab import Lab
 
 from weft.core.actor import Actor, system_actor
@@ -32,6 +34,7 @@ from weft.domain.workflows.service import triggers
 from weft.engine import registry
 
 ITEMS = 3
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 
 
 class Effects:
@@ -152,7 +155,7 @@ class Installation:
 
     lab: Lab
     effects: Effects
-    port: int = field(default_factory=labs.free_port)
+    port: int
     kills: Counter[str] = field(default_factory=Counter)
     more: dict[str, str] = field(default_factory=dict)
     network: Network | None = None
@@ -236,9 +239,14 @@ class Network:
             str(self.server), str(self.directory)
         )
 
-    def cut(self) -> None:
-        """Once somebody is connected: a network that nobody uses is no loss."""
-        wait_until(lambda: len(self._pipes) >= 4, 60, "the far worker did not connect")
+    def cut(self, revive: Callable[[], None]) -> None:
+        """Once somebody is connected, who may have to be started first: a network that nobody uses is no loss."""
+
+        def is_used() -> bool:
+            revive()
+            return len(self._pipes) >= 4
+
+        wait_until(is_used, 120, "the far worker did not connect")
         self.is_cut.set()
 
     def mend(self) -> None:
@@ -322,7 +330,9 @@ class Client(threading.Thread):
                 try:
                     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  loopback
                         self.accepted[number] = json.load(answer)["execution_id"]
-                except (OSError, http.client.HTTPException, ValueError):
+                except (OSError, http.client.HTTPException, ValueError) as refused:
+                    if isinstance(refused, urllib.error.HTTPError):
+                        refused.close()
                     self.repeated += 1
                     time.sleep(0.05)
             time.sleep(self.pace)
@@ -336,19 +346,43 @@ def wait_until(condition: Any, seconds: float, message: str) -> None:
         time.sleep(0.2)
 
 
+def until_done(threads: Sequence[threading.Thread], installation: Installation, seconds: float, message: str) -> None:
+    """Wait for clients. What ended meanwhile is started again: they repeat themselves until somebody answers."""
+
+    def are_done() -> bool:
+        installation.revive()
+        return not any(thread.is_alive() for thread in threads)
+
+    wait_until(are_done, seconds, message)
+
+
 def ask(lab: Lab, query: str, *values: Any) -> list[Any]:
     """Rows as the superuser sees them; empty while the database is away."""
-    import asyncpg
-
-    async def fetch() -> list[Any]:
-        connection = await asyncpg.connect(lab.admin_dsn, timeout=5)
-        try:
-            rows: list[Any] = await connection.fetch(query, *values)
-            return rows
-        finally:
-            await connection.close()
-
     try:
-        return asyncio.run(fetch())
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        return asyncio.run(_fetch(lab, query, values))
+    except AWAY:
         return []
+
+
+def insist(lab: Lab, query: str, *values: Any) -> list[Any]:
+    """Rows as the superuser sees them, as soon as the database answers: nothing is concluded from its silence."""
+    found: list[list[Any]] = []
+
+    def answers() -> bool:
+        try:
+            found.append(asyncio.run(_fetch(lab, query, values)))
+        except AWAY:
+            return False
+        return True
+
+    wait_until(answers, 120, "the database does not answer")
+    return found[0]
+
+
+async def _fetch(lab: Lab, query: str, values: Sequence[Any]) -> list[Any]:
+    connection = await asyncpg.connect(lab.admin_dsn, timeout=5)
+    try:
+        rows: list[Any] = await connection.fetch(query, *values)
+        return rows
+    finally:
+        await connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from tests.compatibility.previous_releases import CLONE, check, releases
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Whatever the user has told git, and whichever repository a hook that runs us is about, is nothing to it."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     place = tmp_path / "clone"
     (place / "tests" / "smoke").mkdir(parents=True)
     (place / "tests" / "smoke" / "test_smoke.py").write_text("")

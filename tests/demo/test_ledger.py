@@ -34,7 +34,7 @@ def ask(
     ledger: Ledger, path: str, body: Any = None, *, key: str | None = None
 ) -> tuple[int, dict[str, Any], str | None]:
     headers = {"Connection": "close"} | ({"Idempotency-Key": key} if key else {})
-    with closing(http.client.HTTPConnection(HOST, ledger.port, timeout=5)) as connection:
+    with closing(http.client.HTTPConnection(HOST, ledger.port, timeout=60)) as connection:
         data = None if body is None else json.dumps(body)
         connection.request("GET" if body is None else "POST", path, data, headers)
         response = connection.getresponse()

@@ -26,6 +26,10 @@ from weft.interpreter.definition import Graph
 from weft.worker.loop import Worker
 from weft.worker.options import WorkerOptions
 
+PATIENCE = 60.0
+"""Seconds that leases last, workers have to stop, and expressions may take, unless a test is about just that: a machine
+that stands still for a moment must not look like a worker that died."""
+
 Reply = HttpResponse | HttpError | Callable[[HttpRequest], HttpResponse]
 
 
@@ -113,12 +117,12 @@ class Engine:
         return await self.starter.submit(actor or self.actor, StartRequest(workflow, value, **more))
 
     def worker(self, **options: Any) -> Worker:
-        chosen = {"lease": 5.0, "poll": 0.2, "drain": 5.0} | options
+        chosen = {"lease": PATIENCE, "poll": 0.2, "drain": PATIENCE} | options
         ports = self.ports or Ports(http=self.http)
         return Worker(self.database, self.driver, self.starter, ports, WorkerOptions(**chosen), clock=self.clock)
 
     async def settle(
-        self, *, until: Callable[[list[Any]], bool] | None = None, workers: int = 1, seconds: float = 20
+        self, *, until: Callable[[list[Any]], bool] | None = None, workers: int = 1, seconds: float = 120
     ) -> None:
         """Run workers until no job is ready or in hand (or `until` holds of the jobs), at most so many seconds."""
         running = [self.worker() for _ in range(workers)]
@@ -172,6 +176,6 @@ def _steps(graph: Graph) -> list[tuple[str, str]]:
 @pytest.fixture
 async def engine(database: Database, ada: Actor) -> AsyncIterator[Engine]:
     clock = VirtualClock()
-    async with Guard() as guard:
+    async with Guard(wall_limit=PATIENCE) as guard:
         driver = Driver(database, guard, clock=clock)
         yield Engine(database, ada, driver, Starter(driver), ScriptedHttp(), clock)

@@ -51,7 +51,7 @@ class Stream:
 
     async def chunk(self) -> bytes | None:
         """What was sent next, as it was sent; None at the end."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await self.parts.get()
 
     async def next(self, name: str | None = None) -> Event:
@@ -112,10 +112,10 @@ async def opened(
 
     stream.task = asyncio.create_task(app(scope, receive, stream.send))  # type: ignore[arg-type]  # any awaitable
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await stream.started.wait()
         yield stream
     finally:
         stream.left.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await stream.task

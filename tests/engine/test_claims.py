@@ -77,13 +77,15 @@ async def test_places_are_kept_for_a_tenant_that_has_none(engine: Engine) -> Non
     worker = engine.worker(concurrency=4, poll=60)
     running = asyncio.create_task(worker.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(engine.http.requests) < 4:
                 await engine.http.asked.wait()
                 engine.http.asked.clear()
         result = await engine.start(theirs, None, actor=other)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await engine.execution(result.id, other))["completed_at"] is None:
+                await engine.fetch("select pg_sleep(0.01)", actor=other)
+            while worker.holding > 4:  # the row says so a moment before the worker has heard of it
                 await engine.fetch("select pg_sleep(0.01)", actor=other)
         assert (worker.holding, len(engine.http.requests)) == (4, 4), "the flood has its four places, and not one more"
     finally:
@@ -133,13 +135,13 @@ async def test_priority_is_carried_to_the_next_jobs(engine: Engine) -> None:
 
 
 async def test_a_claim_does_not_cost_what_the_backlog_costs(engine: Engine, test_database: TestDatabase) -> None:
-    """50 tenants, 40,000 jobs of one of them, half of the tenants capped: rows read are about those that are taken."""
+    """50 tenants, 10,000 jobs of one of them, half of the tenants capped: rows read are about those that are taken."""
     admin = await asyncpg.connect(test_database.admin)
     ids = [new_id() for _ in range(50)]
     try:
         for number, tenant in enumerate(ids):
             await admin.execute("insert into weft.tenants (id, slug, name) values ($1, $2, 'T')", tenant, f"t{number}")
-            await admin.execute(PUT, tenant, 40_000 if number == 0 else 20)
+            await admin.execute(PUT, tenant, 10_000 if number == 0 else 20)
             if number % 2:
                 await admin.execute(
                     "insert into weft.dispatch_limits (tenant_id, concurrent_jobs) values ($1, 1)", tenant

@@ -207,7 +207,7 @@ async def test_a_stopped_worker_gives_back_what_it_holds(engine: Engine) -> None
     result = await engine.start(await engine.workflow(chain(call())), None)
     worker = engine.worker(drain=0.05)
     task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await engine.http.asked.wait()
     worker.stop()
     await task

@@ -91,7 +91,7 @@ async def test_a_workflow_that_wakes_itself_five_times_comes_to_an_end(engine: E
     await follow(engine, workflow)
     before = loops_refused.count
     origin = await send(engine)
-    await engine.settle(seconds=60)
+    await engine.settle()
     rows = await executions(engine)
     assert len(rows) == 1 + few
     assert {row["status"] for row in rows} == {"COMPLETED"}
@@ -108,7 +108,7 @@ async def test_two_workflows_that_wake_each_other_come_to_an_end(engine: Engine,
     await follow(engine, ping, "ping")
     await follow(engine, pong, "pong")
     await send(engine, "ping")
-    await engine.settle(seconds=60)
+    await engine.settle()
     assert len(await executions(engine, ping)) == 1 + few
     assert 3 <= len(await executions(engine, pong)) <= 3 * (1 + few), "as often as one round would, and so often again"
     assert set(await refusals(engine)) == {"event_loop"}
@@ -120,7 +120,7 @@ async def test_workflows_that_follow_every_end_come_to_an_end(engine: Engine, fe
     for _ in range(3):
         await follow(engine, await engine.workflow(chain(step("end", "end"))), "workflow.completed")
     await engine.start(await engine.workflow(chain(step("end", "end"))))
-    await engine.settle(seconds=60)
+    await engine.settle()
     rows = await executions(engine)
     assert 1 + 3 + few <= len(rows) <= 1 + 2 * (3 + few), "one that starts late may count apart"
     assert set(await refusals(engine)) == {"event_loop"}
@@ -132,7 +132,7 @@ async def test_a_loop_through_a_sub_workflow_is_one(engine: Engine, few: int) ->
     workflow = await engine.workflow(chain(step("down", "sub_workflow", {"workflow": "leaf"})))
     await follow(engine, workflow)
     await send(engine)
-    await engine.settle(seconds=60)
+    await engine.settle()
     assert len(await executions(engine, workflow)) == 1 + few
 
 
@@ -146,7 +146,7 @@ async def test_what_leads_to_many_others_is_no_loop(engine: Engine, few: int) ->
     await follow(engine, second, "order.created")
     await follow(engine, third, ["order.paid", "order.created"])
     await send(engine, "import")
-    await engine.settle(seconds=60)
+    await engine.settle()
     found = [len(await executions(engine, one)) for one in (first, second, third)]
     assert found == [1, many, 2 * many]
     assert not await refusals(engine)

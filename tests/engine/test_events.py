@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from tests.engine.conftest import Engine
 from tests.engine.documents import call, chain, step
 
+from weft.core.actor import Actor
 from weft.db import hot
 from weft.db.hot import transaction
 from weft.domain.events.storing import NewEvent, store
+from weft.engine import drive
 from weft.engine.events.delivery import Delivery
 from weft.engine.events.looking import look
 from weft.engine.news import Cancelled, News, TakenUp
@@ -209,8 +213,18 @@ async def test_no_order_of_waiting_and_sending_loses_the_wake_up(engine: Engine)
         assert await engine.jobs() == []
 
 
-async def test_an_event_that_is_stored_while_the_wait_is_not_committed_yet_finds_it(engine: Engine) -> None:
+async def test_an_event_that_is_stored_while_the_wait_is_not_committed_yet_finds_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The delivery reads no wait, because its transaction is open; the wait's own job finds the event."""
+
+    @asynccontextmanager
+    async def patient(database: Any, actor: Actor, *, read_only: bool = False) -> AsyncIterator[Any]:
+        async with transaction(database, actor, read_only=read_only) as connection:
+            await connection.execute("set local lock_timeout = '60s'")  # three do for all but a slow machine
+            yield connection
+
+    monkeypatch.setattr(drive, "transaction", patient)
     tenant = engine.actor.tenant_id
     one = (await engine.start(await engine.workflow(chain(wait())))).id
     (job,) = await claim(engine)

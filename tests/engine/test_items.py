@@ -300,7 +300,7 @@ async def test_a_hundred_thousand_items(engine: Engine, monkeypatch: pytest.Monk
     body = step("keep", "set", {"vars": {"newest": "{{ item }}"}})
     document = each(body, collect="none", concurrency=10)
     result = await engine.start(await engine.workflow(document), [f"item {number}" for number in range(count)])
-    await engine.settle(seconds=120)
+    await engine.settle(seconds=600)
     row = await engine.execution(result.id)
     assert (row["error"], row["output"]) == (None, {"count": count, "failed": 0})
     (ended,) = await engine.fetch(

@@ -79,9 +79,9 @@ async def test_the_state_does_not_grow_with_the_turns(engine: Engine) -> None:
 async def test_a_failed_turn_is_tried_again_and_no_completed_one_repeated(engine: Engine) -> None:
     engine.http.replies = [ok(), ok(status=500), ok()]
     body = chain(call("pay"))
-    row = await run(engine, chain(loop(body, until="index >= 3", retry={"attempts": 2, "initial": 5}), END))
+    row = await run(engine, chain(loop(body, until="index >= 3", retry={"attempts": 2, "initial": 60}), END))
     assert row["status"] == "WAITING"
-    engine.clock.advance(10)
+    engine.clock.advance(61)
     await engine.settle()
     row = await engine.execution(row["id"])
     assert (row["status"], row["output"]["iterations"]) == ("COMPLETED", 3)

@@ -61,7 +61,7 @@ async def test_a_running_errand_is_answered_in_the_new_version(engine: Engine) -
     execution = await begun(engine, workflow)
     worker = engine.worker()
     task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await engine.http.asked.wait()
     page = await consider(engine, workflow, {"call": "pay"})
     engine.http.gate.set()

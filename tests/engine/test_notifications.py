@@ -11,7 +11,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 from tests.adapters.loopback import Loopback, loopback, reply
 from tests.adapters.mail_server import MailProcess, mail_process
-from tests.engine.conftest import Engine
+from tests.engine.conftest import PATIENCE, Engine
 
 from weft.adapters.addresses import Allow
 from weft.adapters.http_client import SafeHttpClient
@@ -48,7 +48,7 @@ async def wired(engine: Engine, mail: MailProcess, server: Loopback) -> AsyncIte
     mailer = SmtpMailer(
         MailServer("localhost", mail.port, "weft@example.com", "weft", "pass-word of weft", ca_file=mail.ca_file)
     )
-    async with SafeHttpClient(Allow.parse([f"127.0.0.1:{server.port}"])) as client, Guard() as guard:
+    async with SafeHttpClient(Allow.parse([f"127.0.0.1:{server.port}"])) as client, Guard(wall_limit=PATIENCE) as guard:
         engine.ports = Ports(
             http=client, secrets=Vault(engine.database), mail=mailer, templates=Templates(engine.database, guard)
         )
@@ -111,10 +111,9 @@ async def test_templates_that_cannot_be_used(wired: Engine, bob: Actor, name: st
 async def test_a_template_is_bounded_in_time(wired: Engine) -> None:
     loops = "{% for a in range(1000) %}" * 4 + "x" + "{% endfor %}" * 4
     await put_template(wired, "endless", text=loops)
-    assert wired.ports is not None
-    assert wired.ports.templates is not None
-    with pytest.raises(TemplateError):
-        await wired.ports.templates.render(wired.actor.tenant_id, "endless", None, {})
+    async with Guard(children=1, wall_limit=0.5) as impatient:
+        with pytest.raises(TemplateError):
+            await Templates(wired.database, impatient).render(wired.actor.tenant_id, "endless", None, {})
 
 
 async def test_a_signed_webhook_with_its_secret_from_the_vault(wired: Engine, server: Loopback) -> None:
@@ -135,9 +134,9 @@ async def test_a_signed_webhook_with_its_secret_from_the_vault(wired: Engine, se
 
 async def test_a_temporary_refusal_is_tried_again_under_the_same_id(wired: Engine, mail: MailProcess) -> None:
     config = {"channel": "email", "to": "later@example.com", "subject": "s", "text": "t"}
-    row = await run(wired, config, retry={"attempts": 2, "initial": "1s", "jitter": False, "on": ["smtp_4xx"]})
+    row = await run(wired, config, retry={"attempts": 2, "initial": "60s", "jitter": False, "on": ["smtp_4xx"]})
     assert row["status"] == "WAITING"
-    wired.clock.advance(30)
+    wired.clock.advance(61)
     await wired.settle()
     row = await wired.execution(row["id"])
     assert (row["status"], row["error"]["kind"]) == ("FAILED", "smtp_4xx")

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.engine.conftest import Engine, ok
+from tests.engine.conftest import PATIENCE, Engine, ok
 from tests.interpreter.pattern_files import Line, Scenario, scenarios
 
 from weft.core.ports import HttpRequest, HttpResponse
@@ -58,11 +58,16 @@ class Stage:
 
     async def rest(self) -> None:
         """Until every job that could be done is done: what is left in hand are calls that nobody has answered."""
-        async with asyncio.timeout(20):
+        before: set[UUID] | None = None
+        async with asyncio.timeout(60):
             while True:
-                jobs = [job for job in await self.engine.jobs() if job["state"] != "scheduled"]
+                jobs = {job["id"] for job in await self.engine.jobs() if job["state"] != "scheduled"}
                 if len(jobs) == len(self.callers.open) == self.worker.holding:
-                    return
+                    if jobs == before:  # seen twice: the rows were read before the worker was looked at
+                        return
+                    before = jobs
+                else:
+                    before = None
                 self.worker.wake()
                 await asyncio.sleep(0.005)
 
@@ -97,7 +102,7 @@ class Stage:
 
 @asynccontextmanager
 async def running(engine: Engine, callers: Callers) -> AsyncIterator[Worker]:
-    options = WorkerOptions(lease=5.0, poll=0.2, drain=5.0)
+    options = WorkerOptions(lease=PATIENCE, poll=0.2, drain=PATIENCE)
     worker = Worker(engine.database, engine.driver, engine.starter, Ports(http=callers), options, clock=engine.clock)
     task = asyncio.create_task(worker.run())
     try:

@@ -40,7 +40,7 @@ async def working(engine: Engine) -> AsyncIterator[None]:
     worker = engine.worker()
     task = asyncio.create_task(worker.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             yield
     finally:
         worker.stop()

@@ -292,7 +292,7 @@ async def test_the_queue_of_a_limit_is_not_read_to_give_one_place(engine: Engine
         await scope.raw.execute(
             "insert into weft.workflow_executions (tenant_id, id, workflow_id, version_id, number, place_key)"
             " select e.tenant_id, gen_random_uuid(), e.workflow_id, e.version_id, 100 + n, ''"
-            "   from weft.workflow_executions e, generate_series(1, 20000) n where e.id = $1", first.id,
+            "   from weft.workflow_executions e, generate_series(1, 5000) n where e.id = $1", first.id,
         )  # fmt: skip
         await scope.raw.execute(
             "insert into weft.execution_places (tenant_id, execution_id, workflow_id, key)"

@@ -168,8 +168,8 @@ class Misbehaving:
                 raise Panic("index out of bounds")
             case "closed":
                 raise GeneratorExit
-            case "block":
-                time.sleep(0.3)  # noqa: ASYNC251  the fault itself
+            case "block" if self.calls.count("block") <= 2:
+                time.sleep(1.5)  # noqa: ASYNC251  the fault itself
         return HttpResponse(200, {"content-type": "application/json"}, b"{}", request.url)
 
 
@@ -248,7 +248,7 @@ async def test_a_start_that_panics_is_refused_alone(engine: Engine, monkeypatch:
         original(self, value)
 
     monkeypatch.setattr(Plan, "check_input", check)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         answers = await asyncio.gather(
             *(engine.start(workflow, value) for value in ("fine", "poison", "fine")), return_exceptions=True
         )
@@ -287,9 +287,9 @@ async def test_a_kind_that_blocks_the_loop_beyond_its_lease(engine: Engine) -> N
     workflow = await engine.workflow(chain(step("call", "http", {"url": "http://stub/block"})))
     blocking = [(await engine.start(workflow, None)).id for _ in range(2)]
     innocent = await healthy(engine)
-    worker = engine.worker(lease=0.2, poll=0.05)
+    worker = engine.worker(lease=1.0, poll=0.05)
     task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await engine.jobs():
             worker.wake()
             await asyncio.sleep(0.01)

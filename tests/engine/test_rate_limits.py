@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -64,7 +65,9 @@ async def started(engine: Engine, number: int, host: str = "api.example.com", ac
     return [one.id for one in found]
 
 
-async def run(engine: Engine, clock: StandingClock, *, workers: int = 2, tick: float = 0.001) -> None:
+async def run(
+    engine: Engine, clock: StandingClock, *, workers: int = 2, tick: float = 0.001, others: Sequence[Actor] = ()
+) -> None:
     """Time jumps, by whole ticks, to the next job as soon as nothing is left to do before it."""
     began, length = clock.now, timedelta(seconds=tick)
     running = [engine.worker(lease=300, poll=60) for _ in range(workers)]
@@ -72,9 +75,11 @@ async def run(engine: Engine, clock: StandingClock, *, workers: int = 2, tick: f
         worker._clock = worker._turnstile._clock = clock
     tasks = [asyncio.create_task(worker.run()) for worker in running]
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while True:
                 jobs = await engine.jobs()
+                for other in others:
+                    jobs += await engine.jobs(other)
                 if not jobs:
                     return
                 if all(job["state"] == "scheduled" for job in jobs):
@@ -96,22 +101,22 @@ def stand_still(engine: Engine) -> StandingClock:
     return clock
 
 
-async def test_a_thousand_calls_keep_to_the_rate_and_another_tenant_does_not_notice(engine: Engine) -> None:
+async def test_hundreds_of_calls_keep_to_the_rate_and_another_tenant_does_not_notice(engine: Engine) -> None:
     clock = stand_still(engine)
     other = await make_tenant(engine.database, "other")
     await limit(engine, "api.example.com", calls=100, burst=10)
-    await started(engine, 1000)
+    await started(engine, 300)
     began = clock.now
     theirs = await started(engine, 20, actor=other)
-    await run(engine, clock, tick=0.1)
+    await run(engine, clock, tick=0.1, others=[other])
     calls = sorted(engine.http.calls["api.example.com"])  # type: ignore[attr-defined]  # the stand-in's
-    assert len(calls) == 1020
+    assert len(calls) == 320
     rows = await engine.fetch(
         "select completed_at from weft.workflow_executions where id = any($1)", theirs, actor=other
     )
     assert {row["completed_at"] for row in rows} == {began}, "another tenant waits for nobody"
     mine = Counter(calls) - Counter({began: len(theirs)})
-    assert mine == {began + timedelta(seconds=place / 10): 10 for place in range(100)}, "ten in each tenth of a second"
+    assert mine == {began + timedelta(seconds=place / 10): 10 for place in range(30)}, "ten in each tenth of a second"
     rows = await engine.fetch("select distinct attempt, status from weft.execution_logs")
     assert [(row["attempt"], row["status"]) for row in rows] == [(1, "COMPLETED")], "waiting is no attempt"
 
@@ -123,7 +128,7 @@ async def test_whoever_waits_for_its_turn_says_until_when(engine: Engine) -> Non
     worker = engine.worker(lease=300, poll=60)
     worker._clock = worker._turnstile._clock = clock
     task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while [job["state"] for job in await engine.jobs()] != ["scheduled"]:  # noqa: ASYNC110  it is told by nobody
             await asyncio.sleep(0.005)
     worker.stop()
@@ -162,7 +167,7 @@ async def test_a_removed_limit_lets_them_go(engine: Engine) -> None:
     worker = engine.worker(lease=300, poll=60)
     worker._clock = worker._turnstile._clock = clock
     task = asyncio.create_task(worker.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while [job["state"] for job in await engine.jobs()] != ["scheduled"] * 2:  # noqa: ASYNC110  nobody tells
             await asyncio.sleep(0.005)
     worker.stop()

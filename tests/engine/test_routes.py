@@ -277,8 +277,8 @@ async def test_what_needs_no_outside_world_ends_within_the_request(
 async def test_waiting_ends_when_a_worker_finishes(
     http: httpx2.AsyncClient, signed: Headers, actor: Actor, engine: EngineProcess, slow: UUID
 ) -> None:
-    request = asyncio.create_task(http.post("/v1/executions?wait=20s", json={"workflow": str(slow)}, headers=signed))
-    async with asyncio.timeout(10):
+    request = asyncio.create_task(http.post("/v1/executions?wait=30s", json={"workflow": str(slow)}, headers=signed))
+    async with asyncio.timeout(60):
         row = await executions.stored(engine, actor)
         assert (row["status"], row["awaited"]) == ("RUNNING", True)
         await executions.settle(engine, actor, row["id"], Done({"paid": True}))
@@ -292,11 +292,11 @@ async def test_no_transaction_is_open_while_a_request_waits(
     test_database: TestDatabase, http: httpx2.AsyncClient, signed: Headers, actor: Actor, engine: EngineProcess,
     slow: UUID,
 ) -> None:  # fmt: skip
-    path = f"/v1/workflows/{slow}/executions?wait=20s"
+    path = f"/v1/workflows/{slow}/executions?wait=30s"
     waiting = [asyncio.create_task(http.post(path, json={}, headers=signed)) for _ in range(20)]
     admin = await asyncpg.connect(test_database.admin)
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             begun: list[asyncpg.Record] = []
             while len(begun) < len(waiting):  # more than there are connections
                 begun = await admin.fetch("select id from weft.workflow_executions where status = 'RUNNING'")
@@ -353,8 +353,8 @@ async def test_waiting_under_a_used_key_waits_for_the_first_execution(
     path = f"/v1/workflows/{slow}/executions"
     first = (await http.post(path, json={}, headers=headers)).json()
     await executions.take_up(engine, actor, UUID(first["id"]))
-    again = asyncio.create_task(http.post(f"{path}?wait=20s", json={}, headers=headers))
-    async with asyncio.timeout(10):
+    again = asyncio.create_task(http.post(f"{path}?wait=30s", json={}, headers=headers))
+    async with asyncio.timeout(60):
         await executions.waited_for(engine)
         await executions.settle(engine, actor, UUID(first["id"]), Done(1))
         answer = await again

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from tests.adapters.loopback import Loopback, loopback, redirect, reply
+from tests.adapters.loopback import Loopback, addresses, loopback, redirect, reply
 from tests.engine.conftest import Engine
 
 from weft.adapters.addresses import Allow
@@ -52,8 +52,8 @@ def ticks() -> Ticks:
 
 @pytest.fixture
 async def wired(engine: Engine, server: Loopback, ticks: Ticks) -> AsyncIterator[Engine]:
-    """An engine whose steps reach the server and the secrets."""
-    async with SafeHttpClient(Allow.parse([f"127.0.0.1:{server.port}"])) as client:
+    """An engine whose steps reach the server and the secrets. No name is asked for outside of this process."""
+    async with SafeHttpClient(Allow.parse([f"127.0.0.1:{server.port}"]), resolve=addresses({})) as client:
         engine.ports = Ports(http=client, secrets=Vault(engine.database, monotonic=ticks))
         yield engine
 

@@ -305,7 +305,7 @@ async def test_a_reader_that_does_not_read_is_dropped(
         stream.stalled = True
         await executions.settle(engine, actor, execution_id, Done(1))
         assert stream.task is not None
-        await asyncio.wait_for(asyncio.shield(stream.task), timeout=20)
+        await asyncio.wait_for(asyncio.shield(stream.task), timeout=60)
     assert len(engine.watchers) == 0
 
 
@@ -345,7 +345,7 @@ async def test_a_database_that_is_away_for_a_moment_ends_no_stream(
         admin = await asyncpg.connect(test_database.admin)
         try:
             await admin.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
+                "select pg_terminate_backend(pid, 60000) from pg_stat_activity"
                 " where datname = current_database() and usename = 'weft_app'"
             )
         finally:

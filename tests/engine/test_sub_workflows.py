@@ -107,13 +107,13 @@ async def test_retrying_the_parent_starts_a_new_sub_workflow(engine: Engine) -> 
 async def test_the_end_of_an_older_attempt_does_not_touch_the_newer_one(engine: Engine) -> None:
     """The first attempt ran out of time; the order to cancel its sub-workflow is about that one alone."""
     await engine.workflow(chain(step("wait", "delay", {"for": "1h"}), name="leaf"))
-    once_more = {"attempts": 2, "initial": "1s", "jitter": False}
-    patient = step("down", "sub_workflow", {"workflow": "leaf"}, timeout="10s", retry=once_more)
+    once_more = {"attempts": 2, "initial": "60s", "jitter": False}
+    patient = step("down", "sub_workflow", {"workflow": "leaf"}, timeout="10m", retry=once_more)
     await engine.start(await engine.workflow(chain(patient)), None)
     await engine.settle()
-    engine.clock.advance(11)
+    engine.clock.advance(601)
     await engine.settle()
-    engine.clock.advance(2)
+    engine.clock.advance(61)
     await engine.settle()
     assert await statuses(engine) == ["WAITING", "CANCELLED", "WAITING"]
 

@@ -36,7 +36,7 @@ async def slow(database: Database, ada: Actor) -> UUID:
     return await executions.workflow(database, ada, steps=[CALL])
 
 
-async def wait_for(engine: EngineProcess, waiters: Waiters, actor: Actor, workflow: UUID, seconds: float = 20) -> str:
+async def wait_for(engine: EngineProcess, waiters: Waiters, actor: Actor, workflow: UUID, seconds: float = 60) -> str:
     result = await start_and_wait(
         engine.starter, waiters, engine.database, actor, StartRequest(workflow), seconds=seconds
     )
@@ -46,7 +46,7 @@ async def wait_for(engine: EngineProcess, waiters: Waiters, actor: Actor, workfl
 async def test_the_end_of_an_awaited_execution_is_told(engine: EngineProcess, ada: Actor, slow: UUID) -> None:
     assert engine.waiters.is_listening
     waiting = asyncio.create_task(wait_for(engine, engine.waiters, ada, slow))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         row = await executions.stored(engine, ada)
         await executions.settle(engine, ada, row["id"], Done(1))
         assert await waiting == "COMPLETED"
@@ -58,7 +58,7 @@ async def test_without_a_listening_connection_looking_finds_it(engine: EnginePro
     assert not deaf.is_listening
     try:
         waiting = asyncio.create_task(wait_for(engine, deaf, ada, slow))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             row = await executions.stored(engine, ada)
             await executions.settle(engine, ada, row["id"], Done(1))
             assert await waiting == "COMPLETED"
@@ -100,14 +100,14 @@ async def test_a_lost_connection_is_opened_again(
     admin = await asyncpg.connect(test_database.admin)
     try:
         ended = await admin.fetchval(
-            "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+            "select count(pg_terminate_backend(pid, 60000)) from pg_stat_activity"
             " where datname = current_database() and application_name = 'weft waiting requests'"
         )
     finally:
         await admin.close()
     assert ended == 1
     waiting = asyncio.create_task(wait_for(engine, engine.waiters, ada, slow))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         row = await executions.stored(engine, ada)
         await executions.settle(engine, ada, row["id"], Done(1))
         assert await waiting == "COMPLETED"
@@ -120,9 +120,9 @@ async def test_whoever_goes_away_is_not_waited_for(engine: EngineProcess, ada: A
         await left.wait()
 
     waiting = asyncio.create_task(
-        start_and_wait(engine.starter, engine.waiters, engine.database, ada, StartRequest(slow), seconds=30, left=gone)
+        start_and_wait(engine.starter, engine.waiters, engine.database, ada, StartRequest(slow), seconds=60, left=gone)
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await executions.waited_for(engine)
         left.set()
         assert (await waiting).status == "RUNNING"
@@ -131,7 +131,7 @@ async def test_whoever_goes_away_is_not_waited_for(engine: EngineProcess, ada: A
 
 async def test_a_cancelled_request_leaves_nothing_behind(engine: EngineProcess, ada: Actor, slow: UUID) -> None:
     waiting = asyncio.create_task(wait_for(engine, engine.waiters, ada, slow))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await executions.stored(engine, ada)
         waiting.cancel()
         await asyncio.wait([waiting])
@@ -155,7 +155,7 @@ async def test_nonsense_on_the_channel_is_ignored(
                 await connection.execute("select pg_notify($1, $2)", CHANNEL, payload)
         finally:
             await connection.close()
-        assert await ending.wait(10)
+        assert await ending.wait(60)
 
 
 async def test_closing_ends_the_listening_connection(test_database: TestDatabase, database: Database) -> None:
@@ -164,7 +164,7 @@ async def test_closing_ends_the_listening_connection(test_database: TestDatabase
     admin = await asyncpg.connect(test_database.admin)
     try:
         query = "select count(*) from pg_stat_activity where datname = current_database() and application_name = $1"
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await admin.fetchval(query, "weft waiting requests"):
                 pass
     finally:

@@ -37,6 +37,9 @@ from weft.engine.triggers import webhook
 from weft.expressions.guard import Guard
 from weft.http.state import Services
 
+PATIENCE = 60.0
+"""Seconds that an expression may take, and the listening connection to come about: machines stand still at times."""
+
 SET: Mapping[str, Any] = {"key": "answer", "type": "set", "config": {"vars": {"total": "{{ input.amount }}"}}}
 """A step that needs no outside world."""
 
@@ -49,7 +52,11 @@ FAIL: Mapping[str, Any] = {"key": "refuse", "type": "fail", "config": {"message"
 @asynccontextmanager
 async def engine(database: Database, *, clock: Clock = utc_now, answers: bool = True) -> AsyncIterator[EngineProcess]:
     """An engine with one guard child. Nothing claims its jobs."""
-    async with EngineProcess(database, clock=clock, answers=answers, guard=Guard(children=1)) as opened:
+    guard = Guard(children=1, wall_limit=PATIENCE)
+    async with EngineProcess(database, clock=clock, answers=answers, guard=guard) as opened:
+        if answers:
+            async with asyncio.timeout(PATIENCE):
+                await opened.waiters._listening.wait()
         yield opened
 
 

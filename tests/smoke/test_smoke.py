@@ -36,7 +36,7 @@ DEFINITION = {
     ],
     "transitions": [{"from": "double", "to": "done"}],
 }
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @pytest.fixture
@@ -49,10 +49,17 @@ def dsn(request: pytest.FixtureRequest) -> str:
 
 
 @contextmanager
-def installation(dsn: str, place: Path) -> Iterator[str]:
+def kept_port() -> Iterator[int]:
+    """A port that nobody else is given before the API listens at it: bound, and shared with whoever listens there."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
+
+
+@contextmanager
+def installation(dsn: str, place: Path, port: int) -> Iterator[str]:
     """An API and a worker of this version, as processes."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WEFT_")}
     environment = kept | {
         "WEFT_HOME": str(place), "WEFT_DATABASE_URL": dsn, "WEFT_MASTER_KEY": "00" * 32, "WEFT_PORT": str(port),
@@ -70,7 +77,7 @@ def installation(dsn: str, place: Path) -> Iterator[str]:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.wait(30)
+            process.wait(SECONDS)
 
 
 def until(question: Any, processes: list[subprocess.Popen[bytes]]) -> Any:
@@ -85,17 +92,18 @@ def until(question: Any, processes: list[subprocess.Popen[bytes]]) -> Any:
 
 def status_of(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  loopback
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310  loopback
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:
+            return error.code
     except OSError:
         return 0
 
 
 def test_a_workflow_from_its_definition_to_its_end(dsn: str, tmp_path: Path) -> None:
     asyncio.run(seed.run(dsn, "development", master_key=bytes(32)))
-    with installation(dsn, tmp_path) as url:
+    with kept_port() as port, installation(dsn, tmp_path, port) as url:
         token: str | None = None
 
         def ask(method: str, path: str, body: Any = None) -> Any:

@@ -40,9 +40,20 @@ class CodeFault:
     message: str
 
 
-@lru_cache(maxsize=512)
+class Unchecked(Exception):
+    """The budget was spent on others: nobody has looked at this code."""
+
+
 def code_faults(code: str, names: tuple[str, ...]) -> tuple[CodeFault, ...]:
     """The mistakes in code whose variables have these names. Empty where there is no checker."""
+    try:
+        return _known_faults(code, names)
+    except Unchecked:
+        return ()  # and not remembered: next time there may be time for it
+
+
+@lru_cache(maxsize=512)
+def _known_faults(code: str, names: tuple[str, ...]) -> tuple[CodeFault, ...]:
     return _CHECKER.faults(code, names)
 
 
@@ -58,7 +69,7 @@ class _Checker:
             while self._spent and self._spent[0][0] < began - WINDOW:
                 self._spent.popleft()
             if sum(seconds for _, seconds in self._spent) > BUDGET:
-                return ()
+                raise Unchecked
             try:
                 return self._ask(code, names)
             finally:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from tests.engine.conftest import PATIENCE
 from tests.engine.documents import step
 
 from weft.domain.workflows.parsing import parse
@@ -51,7 +52,7 @@ CONFIGS: list[tuple[str, dict[str, Any]]] = [
 @pytest.fixture
 async def guard() -> AsyncIterator[Guard]:
     registry.kinds()
-    async with Guard(children=1) as opened:
+    async with Guard(children=1, wall_limit=PATIENCE) as opened:
         yield opened
 
 

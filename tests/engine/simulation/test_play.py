@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engine.conftest import PATIENCE
 from tests.engine.documents import call, chain, step
 
 from weft.domain.workflows.errors import DefinitionUnsound
@@ -35,7 +36,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture
 async def guard() -> AsyncIterator[Guard]:
     registry.kinds()
-    async with Guard(children=1) as opened:
+    async with Guard(children=1, wall_limit=PATIENCE) as opened:
         yield opened
 
 

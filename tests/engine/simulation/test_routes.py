@@ -52,7 +52,10 @@ async def engine(database: Database) -> AsyncIterator[EngineProcess]:
 
 
 @pytest.fixture
-async def http(database: Database, engine: EngineProcess) -> AsyncIterator[httpx2.AsyncClient]:
+async def http(
+    database: Database, engine: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx2.AsyncClient]:
+    monkeypatch.setattr(routes, "SECONDS", 60.0)  # ten of them are few for a machine that stands still
     services = Services(database, access.open_scope, cursor_key=bytes(32), public_url="http://weft.example")
     app = create_app(services, (routes.router,))
     engine_routes.attach(app, engine)

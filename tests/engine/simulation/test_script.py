@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from tests.engine.conftest import PATIENCE
 
 from weft.engine import registry
 from weft.engine.simulation.errors import ScriptInvalid
@@ -28,7 +29,7 @@ CALL: dict[str, Any] = {
 @pytest.fixture
 async def guard() -> AsyncIterator[Guard]:
     registry.kinds()
-    async with Guard(children=1) as opened:
+    async with Guard(children=1, wall_limit=PATIENCE) as opened:
         yield opened
 
 

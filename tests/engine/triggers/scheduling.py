@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+from tests.conftest import PASSWORDS
 from tests.factories import executions
 
 from weft.core.actor import Actor
@@ -117,8 +119,8 @@ class Scheduling:
         return rows
 
     async def found(self, query: str) -> list[Any]:
-        """What the query finds, as soon as it finds anything; at most 20 seconds."""
-        async with asyncio.timeout(20):
+        """What the query finds, as soon as it finds anything; at most a minute."""
+        async with asyncio.timeout(60):
             while not (rows := await self.fetch(query)):  # noqa: ASYNC110  rows tell nobody
                 await asyncio.sleep(0.01)
         return rows
@@ -128,9 +130,20 @@ class Scheduling:
         return Counter(row["idempotency_key"] for row in rows)
 
 
+async def _open_month(database: Database) -> None:
+    """The journal has a partition for each of the real date's months, and the test's own is none of them for ever."""
+    owner = database.dsn.replace(f"//weft_app:{PASSWORDS['weft_app']}@", f"//weft_owner:{PASSWORDS['weft_owner']}@")
+    connection = await asyncpg.connect(owner)
+    try:
+        await connection.execute("select weft.ensure_partition('execution_logs', $1)", NOON.date())
+    finally:
+        await connection.close()
+
+
 @asynccontextmanager
 async def scheduling(database: Database, actor: Actor) -> AsyncIterator[Scheduling]:
     clock = Clock()
+    await _open_month(database)
     async with executions.engine(database, clock=clock, answers=False) as engine:
         workflow_id = await executions.workflow(database, actor, **INSTANT)
         yield Scheduling(database, actor, engine, clock, workflow_id)

@@ -213,9 +213,9 @@ async def test_a_synchronous_webhook_answers_with_the_output(
 async def test_a_synchronous_webhook_waits_for_a_worker(
     database: Database, http: httpx2.AsyncClient, running: EngineProcess, ada: Actor
 ) -> None:
-    pay = await hook(database, ada, workflow={"steps": [CALL]}, respond="sync", wait_seconds=20)
+    pay = await hook(database, ada, workflow={"steps": [CALL]}, respond="sync", wait_seconds=30)
     calling = asyncio.create_task(http.post(pay.path, json={}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         row = await executions.stored(running, ada)
         await executions.settle(running, ada, row["id"], Done({"paid": True}))
         answer = await calling
@@ -247,9 +247,9 @@ async def test_a_refusal_of_the_workflow_is_said_in_its_own_words(
 async def test_a_failure_behind_the_workflow_is_a_bad_gateway_and_shows_nothing_of_it(
     database: Database, http: httpx2.AsyncClient, running: EngineProcess, ada: Actor
 ) -> None:
-    pay = await hook(database, ada, workflow={"steps": [CALL]}, respond="sync", wait_seconds=20)
+    pay = await hook(database, ada, workflow={"steps": [CALL]}, respond="sync", wait_seconds=30)
     calling = asyncio.create_task(http.post(pay.path, json={}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         row = await executions.stored(running, ada)
         failure = Failed("connection", "10.1.2.3 refused the connection", retryable=False)
         await executions.settle(running, ada, row["id"], failure)
