@@ -19,6 +19,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from weft.core.actor import Actor, ActorKind, system_actor
 from weft.core.ids import new_id
@@ -28,6 +29,14 @@ from weft.db.scope import Scope, enter
 from weft.migrations import freeze
 from weft.ops import roles
 from weft.ops.postgres import ephemeral_cluster
+
+# A busy machine is no fault of a property, and what one run finds the next finds too: nothing is kept between runs.
+# Examples that nobody has seen come with `--hypothesis-profile=search`.
+settings.register_profile(
+    "weft", deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("search", settings.get_profile("weft"), derandomize=False)
+settings.load_profile("weft")
 
 PASSWORDS = {"weft_owner": "owner-of-tests", "weft_app": "app-of-tests"}
 

@@ -68,7 +68,7 @@ async def test_every_column_sorts_and_every_filter_runs(planter: Planter, studio
             if column.kind in SORTABLE:
                 questions += [Question(order=Order(column.name, down)) for down in (True, False)]
             questions += [asked(column, operator) for operator in filters_for(column)]
-        async with rows.looking(database, actor, 5) as connection:
+        async with rows.looking(database, actor, 60) as connection:
             for question in questions:
                 await rows.page(connection, table, tenant, question, list(table.columns))
                 await rows.total(connection, table, tenant, question)
