@@ -179,6 +179,13 @@ async def test_database(cluster: Cluster, template: str) -> AsyncIterator[TestDa
         await admin.close()
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory for servers. Not pytest's own: every pytest that starts closes that one to the server's account."""
+    with tempfile.TemporaryDirectory(prefix="weft-place-") as directory:
+        yield Path(directory)
+
+
 def lasting_database(cluster: Cluster, options: str = "") -> Iterator[TestDatabase]:
     """A database for many tests, which leave nothing in it."""
     name = f"weft_test_{uuid4().hex}"

@@ -25,7 +25,7 @@ class MailProcess:
     async def message(self) -> dict[str, Any]:
         """The next message that it took."""
         assert self.process.stdout is not None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return dict(json.loads(await self.process.stdout.readline()))
 
 

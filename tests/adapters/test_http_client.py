@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import httpcore2
 import pytest
 from tests.adapters.loopback import Loopback, addresses, loopback, redirect, reply
+from tests.ports import reserved
 
 from weft.adapters.addresses import Allow
 from weft.adapters.http_client import MAX_REDIRECTS, SafeHttpClient
@@ -39,7 +40,7 @@ async def client(server: Loopback) -> AsyncIterator[SafeHttpClient]:
         yield made
 
 
-def get(url: str, *, timeout: float = 5.0, max_bytes: int = 1_000_000, **headers: str) -> HttpRequest:
+def get(url: str, *, timeout: float = 60.0, max_bytes: int = 1_000_000, **headers: str) -> HttpRequest:
     return HttpRequest("GET", url, headers, timeout=timeout, max_bytes=max_bytes)
 
 
@@ -478,10 +479,10 @@ async def test_after_a_failure_the_client_still_works(server: Loopback, client: 
 
 
 async def test_nobody_listens(client: SafeHttpClient) -> None:
-    async with loopback() as gone:
-        pass
-    async with client_for(gone) as other:
-        error = await refused(other, get(gone.url()))
+    with reserved() as port:
+        gone = Loopback(port)
+        async with client_for(gone) as other:
+            error = await refused(other, get(gone.url()))
     assert (error.kind, error.retryable) == ("connection", True)
 
 

@@ -29,7 +29,7 @@ EMAIL = Email(
 def settings(process: MailProcess, **more: Any) -> MailServer:
     chosen: dict[str, Any] = {
         "host": "localhost", "port": process.port, "sender": "weft@example.com", "user": "weft",
-        "password": "pass-word of weft", "ca_file": process.ca_file, "timeout": 5.0,
+        "password": "pass-word of weft", "ca_file": process.ca_file, "timeout": 60.0,
     } | more  # fmt: skip
     return MailServer(**chosen)
 
@@ -137,7 +137,7 @@ async def test_a_killed_server_is_a_broken_connection(server: MailProcess) -> No
 
 @asynccontextmanager
 async def odd(
-    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], seconds: float = 60.0
 ) -> AsyncIterator[MailServer]:
     """A server that says what the test says."""
     tasks: list[asyncio.Task[None]] = []
@@ -155,7 +155,7 @@ async def odd(
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield MailServer("127.0.0.1", port, "weft@example.com", security="none", timeout=0.3)
+        yield MailServer("127.0.0.1", port, "weft@example.com", security="none", timeout=seconds)
     finally:
         server.close()
         await asyncio.gather(*tasks)
@@ -171,7 +171,7 @@ async def test_a_server_that_hangs_is_left(tmp_path: Path) -> None:
         await reader.read()
 
     for talk in (hang, hang_after_greeting):
-        async with odd(talk) as server:
+        async with odd(talk, seconds=0.3) as server:
             error = await refusal(SmtpMailer(server))
             assert (error.kind, error.retryable) == ("timeout", True)
 

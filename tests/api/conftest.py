@@ -10,13 +10,23 @@ import pytest
 from tests.factories import identity
 from tests.factories.identity import Person
 
+from weft.api import health, recovery
 from weft.api.app import WeftApi
 from weft.api.assemble import assembled
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
 from weft.http.state import Services
+from weft.ops.monitoring import facts
 
 ADDRESS = "http://weft.test"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is there may take its time here; a process that serves gives it some seconds."""
+    monkeypatch.setattr(health, "_PATIENCE", 60.0)
+    monkeypatch.setattr(recovery, "_PATIENCE", 60.0)
+    monkeypatch.setattr(facts, "PATIENCE", 60.0)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ async def listening(echo: Echo, connections: int | None = None) -> AsyncIterator
         for writer in writers:
             writer.close()
         server.should_exit = server.force_exit = True
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
         bound.close()
 
 
@@ -80,23 +80,28 @@ async def connect(echo: Echo) -> AsyncIterator[Open]:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same with short times, so that nobody has to wait for them."""
-    monkeypatch.setattr(CarefulProtocol, "header_seconds", 0.1)
+    """Bodies have a short time, so that nobody has to wait for it."""
     monkeypatch.setattr(CarefulProtocol, "body_seconds", 0.1)
+
+
+@pytest.fixture
+def hurry_heads(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From now on heads have a short time as well: a head that was to come in time must have come before."""
+    return lambda: monkeypatch.setattr(CarefulProtocol, "header_seconds", 0.1)
 
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """All that came until the server closed."""
     try:
-        return await asyncio.wait_for(reader.read(), 20)
+        return await asyncio.wait_for(reader.read(), 60)
     except ConnectionResetError:
         return b""  # what we were still sending met a closed socket
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return await asyncio.wait_for(reader.readexactly(length), 20)
+    return await asyncio.wait_for(reader.readexactly(length), 60)
 
 
 async def flooded(streams: Streams, piece: bytes, most: int = 100) -> int:
@@ -146,9 +151,11 @@ async def test_a_body_may_be_longer_than_headers_and_come_in_the_smallest_chunks
     assert [await answered(reader), await answered(reader)] == [b"2 200000"] * 2
 
 
-@pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("sent", [b"", b"P", HEAD, b"\r\n"], ids=["nothing", "a letter", "half a head", "empty line"])
-async def test_a_request_that_does_not_come_is_not_waited_for(connect: Open, sent: bytes) -> None:
+async def test_a_request_that_does_not_come_is_not_waited_for(
+    connect: Open, hurry_heads: Callable[[], None], sent: bytes
+) -> None:
+    hurry_heads()
     reader, writer = await connect()
     writer.write(sent)
     assert (await ended(reader)).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
@@ -160,31 +167,62 @@ async def test_a_body_that_does_not_come_is_given_up(connect: Open, echo: Echo, 
     reader, writer = await connect()
     writer.write(HEAD + kind + b"\r\n")
     assert await ended(reader) == b""
-    await asyncio.wait_for(echo.lost.wait(), 20)
+    await asyncio.wait_for(echo.lost.wait(), 60)
 
 
 @pytest.mark.usefixtures("hurried")
-async def test_a_body_that_weft_does_not_read_is_not_late(connect: Open, echo: Echo) -> None:
+async def test_a_body_that_weft_does_not_read_is_not_late(
+    connect: Open, echo: Echo, hurry_heads: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     echo.may_read.clear()
     reader, writer = await connect()
     writer.write(HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
-    await asyncio.wait_for(echo.asked.wait(), 20)
+    await asyncio.wait_for(echo.asked.wait(), 60)
+    hurry_heads()
     second, other = await connect()  # has been closed by the same clock, when it was its turn
     assert (await ended(second)).startswith(b"HTTP/1.1 408")
     other.close()
+    monkeypatch.setattr(CarefulProtocol, "body_seconds", 60.0)
     echo.may_read.set()
-    assert await asyncio.wait_for(reader.readline(), 20) == b"HTTP/1.1 100 Continue\r\n"
+    assert await asyncio.wait_for(reader.readline(), 60) == b"HTTP/1.1 100 Continue\r\n"
     writer.write(b"hello")
     await reader.readline()
     assert await answered(reader) == b"3 5"
 
 
+async def test_a_body_has_the_whole_time_from_when_it_was_asked_for(
+    connect: Open, echo: Echo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock that ran before looks a moment after: it has nothing to say about what nobody wanted until then."""
+    made: list[CarefulProtocol] = []
+    begin = CarefulProtocol.connection_made
+
+    def remember(self: CarefulProtocol, transport: asyncio.Transport) -> None:
+        made.append(self)
+        begin(self, transport)
+
+    monkeypatch.setattr(CarefulProtocol, "connection_made", remember)
+    echo.may_read.clear()
+    reader, writer = await connect()
+    writer.write(HEAD + b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    await asyncio.wait_for(echo.asked.wait(), 60)
+    echo.may_read.set()
+    assert await asyncio.wait_for(reader.readline(), 60) == b"HTTP/1.1 100 Continue\r\n"
+    (protocol,) = made
+    protocol._look_at_body()
+    writer.write(b"hello")
+    await reader.readline()
+    assert await answered(reader) == b"3 5"
+    assert not protocol.transport.is_closing()
+
+
 @pytest.mark.usefixtures("hurried")
-async def test_an_answer_may_take_its_time(connect: Open, echo: Echo) -> None:
+async def test_an_answer_may_take_its_time(connect: Open, echo: Echo, hurry_heads: Callable[[], None]) -> None:
     echo.may_read.clear()
     reader, writer = await connect()
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    await asyncio.wait_for(echo.asked.wait(), 20)
+    await asyncio.wait_for(echo.asked.wait(), 60)
+    hurry_heads()
     second, _ = await connect()
     assert (await ended(second)).startswith(b"HTTP/1.1 408")
     echo.may_read.set()

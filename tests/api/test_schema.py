@@ -169,7 +169,7 @@ def running(cluster: Cluster, template: str) -> Iterator[Running]:
         process = _Process()
         thread = threading.Thread(target=process.run, args=(test_database.app, bound), daemon=True)
         thread.start()
-        process.ready.wait(60)
+        process.ready.wait(120)
         if process.running is None or process.server is None:
             raise RuntimeError("the application did not start") from process.error
         try:
@@ -177,7 +177,7 @@ def running(cluster: Cluster, template: str) -> Iterator[Running]:
         finally:
             process.running.session.close()
             process.server.stop()
-            thread.join(30)
+            thread.join(60)
         assert not thread.is_alive()
 
 
@@ -203,7 +203,7 @@ def test_what_is_promised_is_kept(running: Running, operation: Any, mode: Genera
     @given(case=chosen)
     def send(case: Any) -> None:
         response = case.call_and_validate(
-            base_url=running.address, session=running.session, headers=headers, checks=CHECKS
+            base_url=running.address, session=running.session, headers=headers, checks=CHECKS, timeout=60
         )
         running.statuses.setdefault(operation.label, set()).add(response.status_code)
 

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from tests.conftest import TestDatabase
+from tests.ports import reserved
 
 from weft.api import serve
 from weft.api.serve import AddressTaken, Listening
@@ -45,7 +46,7 @@ async def test_it_serves_until_sigterm(test_database: TestDatabase, tmp_path: Pa
     api, measured = address(listening.api), address(listening.metrics)
     running = asyncio.create_task(serve.serve(settings, MASTER_KEY, listening))
     try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=20) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
             ready = await client.get(f"{api}/readyz")
             assert (ready.status_code, ready.json()["status"]) == (200, "ready")
             assert (await client.get(f"{api}/v1/clients")).status_code == 401
@@ -53,7 +54,7 @@ async def test_it_serves_until_sigterm(test_database: TestDatabase, tmp_path: Pa
             metrics = await client.get(f"{measured}/metrics")
             assert 'route="/v1/clients",status="4xx"' in metrics.text
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(running, timeout=20)
+        await asyncio.wait_for(running, timeout=60)
     finally:
         running.cancel()
         listening.close()
@@ -71,16 +72,15 @@ async def test_running_requests_end_before_it_stops() -> None:
     bound = serve.listen("127.0.0.1", 0)
     where = address(bound)
     running = asyncio.create_task(serve.until_stopped([(serve.server(app), bound)]))
-    async with httpx2.AsyncClient(trust_env=False, timeout=20) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
         answer = asyncio.create_task(client.get(f"{where}/slow"))
         await entered.wait()
         os.kill(os.getpid(), signal.SIGTERM)
         assert not running.done()
         go_on.set()
         assert (await answer).text == "done"
-    await asyncio.wait_for(running, timeout=20)
-    with pytest.raises(OSError, match="refused"):
-        socket.create_connection(("127.0.0.1", int(where.rpartition(":")[2])), timeout=5)
+    await asyncio.wait_for(running, timeout=60)
+    assert bound.fileno() == -1, "nothing listens any more"
 
 
 async def test_it_does_not_start_as_a_role_that_sees_everything(test_database: TestDatabase, tmp_path: Path) -> None:
@@ -102,9 +102,7 @@ def test_a_taken_port_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_a_metrics_port_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
-    with serve.listen("127.0.0.1", 0) as taken, serve.listen("127.0.0.1", 0) as probe:
-        free = probe.getsockname()[1]
-        probe.close()
+    with serve.listen("127.0.0.1", 0) as taken, reserved() as free:
         port = taken.getsockname()[1]
         settings = settings_for(
             "postgresql://nobody@nowhere/none", tmp_path, WEFT_PORT=str(free), WEFT_METRICS_PORT=str(port)
@@ -121,8 +119,11 @@ def test_cursor_keys_are_the_installation_s_own() -> None:
 
 
 def test_a_whole_process_starts_logs_and_ends_well(test_database: TestDatabase, tmp_path: Path) -> None:
-    with serve.listen("127.0.0.1", 0) as probe:
-        port = probe.getsockname()[1]
+    with reserved() as port:
+        _a_whole_process(test_database, tmp_path, port)
+
+
+def _a_whole_process(test_database: TestDatabase, tmp_path: Path, port: int) -> None:
     program = "import os; from weft.api.serve import run; from weft.settings import load_settings; "
     program += "raise SystemExit(run(load_settings(os.environ)))"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WEFT_")}
@@ -142,11 +143,11 @@ def test_a_whole_process_starts_logs_and_ends_well(test_database: TestDatabase, 
     try:
         first = next(line for line in output if "serving" in line)
         assert json.loads(first)["address"] == f"http://127.0.0.1:{port}"
-        answer = httpx2.get(f"http://127.0.0.1:{port}/healthz", trust_env=False, timeout=20)
+        answer = httpx2.get(f"http://127.0.0.1:{port}/healthz", trust_env=False, timeout=60)
         assert answer.status_code == 200
         process.send_signal(signal.SIGTERM)
         rest = output.read()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=60) == 0
     finally:
         process.kill()
         process.wait()

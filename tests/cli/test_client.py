@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.ports import reserved
 
 from weft.cli.client import (
     AddressInvalid,
@@ -29,9 +30,9 @@ from weft.core.errors import Conflict, Exhausted, Forbidden, Invalid, NotFound, 
 
 
 @pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+def free_port() -> Iterator[int]:
+    with reserved() as port:
+        yield port
 
 
 def answer(status: str, body: str, *headers: str, kind: str = "application/problem+json") -> bytes:
@@ -150,12 +151,9 @@ def test_lists_are_read_page_by_page_until_there_are_enough() -> None:
     assert asked[1].startswith(b"GET /v1/things?limit=3&cursor=a%2Bb&kind=x HTTP/1.1")
 
 
-def test_nothing_listening_is_told_from_everything_else() -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    listener.close()
+def test_nothing_listening_is_told_from_everything_else(free_port: int) -> None:
     with pytest.raises(NothingListens, match=r"\./weft up"):
-        Client(url).get("/things")
+        Client(f"http://127.0.0.1:{free_port}").get("/things")
 
 
 def test_what_is_sent_is_what_the_api_expects() -> None:

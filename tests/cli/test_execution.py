@@ -73,11 +73,11 @@ async def test_a_start_says_where_to_look(database: Database, actor: Actor, weft
 
 async def test_waiting_shows_the_output(database: Database, actor: Actor, weft: Weft) -> None:
     await executions.workflow(database, actor, name="Invoice", output={"total": "{{ input.amount }}"})
-    said = weft("execution", "start", "Invoice", "--wait", "10s", "--input", "-", stdin='{"amount": 7}')
+    said = weft("execution", "start", "Invoice", "--wait", "2m", "--input", "-", stdin='{"amount": 7}')
     assert (said.code, said.err) == (0, "")
     status, _, shown = said.out.partition("  ")
     assert (status, json.loads(shown.partition("\n")[2])) == ("COMPLETED", {"total": 7})
-    answer = weft("execution", "start", "Invoice", "--wait", "10", "--input", '{"amount": 8}', "--json").json()
+    answer = weft("execution", "start", "Invoice", "--wait", "120", "--input", '{"amount": 8}', "--json").json()
     assert (answer["status"], answer["output"], answer["number"]) == ("COMPLETED", {"total": 8}, 2)
 
 
@@ -85,7 +85,7 @@ async def test_a_large_output_is_hinted_at_and_fetched(database: Database, actor
     copies = {"key": "copies", "type": "transform", "config": {"output": ["{{ input }}"] * 3}}
     await executions.workflow(database, actor, name="Copies", steps=[copies], output="{{ steps.copies.output }}")
     value = ["a line of an invoice"] * 20_000
-    said = weft("execution", "start", "Copies", "--wait", "10s", "--input", "-", "--json", stdin=json.dumps(value))
+    said = weft("execution", "start", "Copies", "--wait", "2m", "--input", "-", "--json", stdin=json.dumps(value))
     assert said.json()["output"] == [value] * 3
     execution = said.json()["id"]
     shown = weft("execution", "show", execution).out
@@ -101,7 +101,7 @@ async def test_a_large_output_is_hinted_at_and_fetched(database: Database, actor
 
 async def test_waiting_for_a_failure_exits_with_one(database: Database, actor: Actor, weft: Weft) -> None:
     await executions.workflow(database, actor, name="Refuse", steps=[FAIL])
-    said = weft("execution", "start", "Refuse", "--wait", "10s")
+    said = weft("execution", "start", "Refuse", "--wait", "2m")
     assert said.code == 1
     assert "Failed at step 'refuse' (fail): The amount is not ours to pay." in said.out
     assert weft("execution", "start", "Refuse").code == 0
@@ -127,7 +127,7 @@ async def test_an_idempotency_key_starts_once(database: Database, actor: Actor, 
 async def test_executions_are_listed_shown_cancelled_and_retried(database: Database, actor: Actor, weft: Weft) -> None:
     await executions.workflow(database, actor, name="Refuse", steps=[FAIL])
     await executions.workflow(database, actor, name="Slow", steps=[CALL])
-    failed = weft("execution", "start", "Refuse", "--wait", "10s", "--json")
+    failed = weft("execution", "start", "Refuse", "--wait", "2m", "--json")
     running = weft("execution", "start", "Slow", "--wait", "0", "--json")
     ids = [json.loads(said.out)["id"] for said in (failed, running)]
 

@@ -70,7 +70,7 @@ async def test_each_change_is_a_line_until_the_end(database: Database, actor: Ac
 
 async def test_programs_get_the_events(database: Database, actor: Actor, weft: Weft) -> None:
     await executions.workflow(database, actor, name="Invoice", output={"total": "{{ input.amount }}"})
-    started = weft("execution", "start", "Invoice", "--wait", "10s", "--input", '{"amount": 7}', "--json").json()
+    started = weft("execution", "start", "Invoice", "--wait", "2m", "--input", '{"amount": 7}', "--json").json()
     said = weft("execution", "watch", started["id"], "--json")
     events = [json.loads(line) for line in said.out.splitlines()]
     assert (said.code, [event["event"] for event in events]) == (0, ["step", "execution", "end"])

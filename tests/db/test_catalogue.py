@@ -104,8 +104,14 @@ async def test_partitions_reach_three_months_ahead_and_making_them_again_changes
 ) -> None:
     app = await asyncpg.connect(test_database.app)
     try:
-        assert await app.fetchval("select weft.ensure_partitions(3)") == 0
-        assert await app.fetchval("select weft.ensure_partitions(5)") == 4
+        # The template may have been made in the month before this one: two tables lack their last month then.
+        migrated = await app.fetchval("select min(applied_at) at time zone 'utc' from weft.migration_history")
+        async with app.transaction():  # of one moment
+            now = await app.fetchval("select now() at time zone 'utc'")
+            passed = 12 * (now.year - migrated.year) + now.month - migrated.month
+            assert await app.fetchval("select weft.ensure_partitions(3)") == 2 * passed
+            assert await app.fetchval("select weft.ensure_partitions(3)") == 0
+            assert await app.fetchval("select weft.ensure_partitions(5)") == 4
         with pytest.raises(asyncpg.RaiseError, match="0 to 24 months"):
             await app.fetchval("select weft.ensure_partitions(99)")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

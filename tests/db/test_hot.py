@@ -20,7 +20,7 @@ async def test_a_connection_that_lost_its_server_is_replaced_and_nobody_notices(
         pid = await connection.fetchval("select pg_backend_pid()")
     admin = await asyncpg.connect(test_database.admin)
     try:
-        await admin.execute("select pg_terminate_backend($1)", pid)
+        assert await admin.fetchval("select pg_terminate_backend($1, 60000)", pid), "it is gone when this has answered"
     finally:
         await admin.close()
     async with transaction(database, ada) as connection:

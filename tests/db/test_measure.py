@@ -81,25 +81,30 @@ async def test_both_ways_to_the_database_are_counted(database: Database, ada: Ac
     assert timings["tests.hot"].seconds > 0
 
 
+SLEPT = ("tests.slow", "rooms.select_tenants")
+
+
 async def test_a_slow_statement_is_told_with_its_tenant_and_without_its_values(test_database: TestDatabase) -> None:
     database = await Database.open(test_database.app, size=1, hot_size=1, slow_ms=25)
     try:
         actor = await make_tenant(database, "ada")
+        before = database.statements.slow_count
         with capture_logs() as lines:
             async with transaction(database, actor) as connection:
                 await connection.fetchval("/* weft:tests.slow */ select pg_sleep($1), $2::text", 0.03, "confidential")
             async with enter(database, actor) as scope:
                 await scope.session.execute(select(func.pg_sleep(0.03)).select_from(Tenant))
-                await scope.session.execute(select(Tenant.id))
+                await scope.session.execute(select(Client.id))
     finally:
         await database.close()
     slow = [line for line in lines if line["event"] == "slow statement"]
-    assert [line["label"] for line in slow] == ["tests.slow", "rooms.select_tenants"]
+    # On a busy machine others may take as long, and are told then; those that slept are in any case.
+    assert [line["label"] for line in slow if line["label"] in SLEPT] == list(SLEPT)
     for line in slow:
         assert line["ms"] >= 25
         assert (line["tenant"], line["correlation_id"]) == (str(actor.tenant_id), actor.correlation_id)
     assert "confidential" not in str(lines)
-    assert database.statements.slow_count == len(slow)
+    assert database.statements.slow_count - before == len(slow)
 
 
 async def test_a_statement_that_fails_is_counted_too(database: Database, as_ada: Enter) -> None:
@@ -118,7 +123,7 @@ async def test_waiting_for_a_connection_is_seen(test_database: TestDatabase) -> 
         for pool, take in ((hot, lambda: database.pool.acquire()), (rooms, lambda: database.engine.connect())):
             first = await take()
             second = asyncio.ensure_future(_taken(take))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not pool.waits.waiting:  # noqa: ASYNC110 - a number of the pool, which tells nobody
                     await asyncio.sleep(0)
             assert pool.waits.timing.count == 1

@@ -146,7 +146,7 @@ async def test_connections_that_lost_their_server_are_replaced_and_nobody_notice
         pids = {await scope.raw.fetchval("select pg_backend_pid()") for scope in (one, two)}
     admin = await asyncpg.connect(test_database.admin)
     try:
-        await admin.execute("select pg_terminate_backend(pid, 5000) from unnest($1::int[]) as pid", pids)
+        await admin.execute("select pg_terminate_backend(pid, 60000) from unnest($1::int[]) as pid", pids)
     finally:
         await admin.close()
     async with enter(database, ada) as one, enter(database, ada) as two:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,14 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import TestDatabase
 from tests.deploy.promql import Query, parse
+from tests.ports import reserved
 
 from weft.api.metrics import Metrics, listener
 from weft.core.clock import utc_now
 from weft.db.database import Database
 from weft.ops.monitoring import runs
 from weft.ops.monitoring.facts import Sampler, Slot
-from weft.settings import load_settings
+from weft.settings import Settings, load_settings
 from weft.worker.run import open_worker
 
 ROOT = Path(__file__).parents[2]
@@ -53,17 +53,15 @@ async def series_of(*texts: str) -> dict[str, set[str]]:
     return found
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
 async def _of_worker(dsn: str, place: Path) -> str:
     """A scrape of a worker, over its own listener."""
-    port = _free_port()
-    environ = {"WEFT_HOME": str(place), "WEFT_WORKER_METRICS_PORT": str(port), "WEFT_MONITOR_EVERY_SECONDS": "0"}
-    settings = load_settings(environ, directory=place)
-    async with open_worker(settings, dsn, bytes(32)), httpx2.AsyncClient() as client:
+    with reserved() as port:
+        environ = {"WEFT_HOME": str(place), "WEFT_WORKER_METRICS_PORT": str(port), "WEFT_MONITOR_EVERY_SECONDS": "0"}
+        return await _scraped(load_settings(environ, directory=place), dsn, port)
+
+
+async def _scraped(settings: Settings, dsn: str, port: int) -> str:
+    async with open_worker(settings, dsn, bytes(32)), httpx2.AsyncClient(trust_env=False, timeout=60) as client:
         first = await client.get(f"http://127.0.0.1:{port}/metrics")
         assert first.status_code == 200
         counted = (await client.get(f"http://127.0.0.1:{port}/statements")).json()

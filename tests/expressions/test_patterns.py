@@ -40,11 +40,11 @@ def test_bad_patterns_are_refused_with_a_sentence(pattern: str) -> None:
 
 
 def fraction_of_a_second(pattern: str, text: str) -> bool:
-    started = time.perf_counter()
+    started = time.thread_time()  # of ours alone: what else the machine does takes no part
     try:
         return safe_matches(pattern, text)
     finally:
-        assert time.perf_counter() - started < 0.7
+        assert time.thread_time() - started < 0.7
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ Leaf = TypeVar("Leaf", Expression, Template)
 def ask() -> Iterator[Ask]:
     """Evaluate in the guard, whatever the classification says."""
     with asyncio.Runner() as runner:
-        guard = Guard(wall_limit=10.0)
+        guard = Guard(wall_limit=60.0)
         runner.run(guard.start())
 
         def evaluate(compiled: Expression | Template, context: dict[str, Any]) -> tuple[Any, ...]:

@@ -123,11 +123,12 @@ async def settle(
 
 async def stored(running: EngineProcess, actor: Actor) -> Any:
     """The tenant's first execution, as soon as there is one."""
-    while True:
-        async with transaction(running.database, actor, read_only=True) as connection:
-            row = await connection.fetchrow("select * from weft.workflow_executions order by id limit 1")
-        if row is not None:
-            return row
+    async with asyncio.timeout(120):
+        while True:
+            async with transaction(running.database, actor, read_only=True) as connection:
+                row = await connection.fetchrow("select * from weft.workflow_executions order by id limit 1")
+            if row is not None:
+                return row
 
 
 async def waited_for(running: EngineProcess) -> None:

@@ -80,7 +80,7 @@ async def create_client(scope: Writer, new: ClientCreate, tag: Tag) -> Client:
     if new.name == "lost":
         # The server ends this connection: found only at COMMIT, after the handler has returned.
         async with scope.database.pool.acquire() as other:
-            await other.fetchval("select pg_terminate_backend($1, 5000)", scope.raw.get_server_pid())
+            await other.fetchval("select pg_terminate_backend($1, 60000)", scope.raw.get_server_pid())
     return client
 
 

@@ -168,7 +168,7 @@ async def test_a_pool_without_a_free_connection(test_database: TestDatabase, ada
 async def test_a_connection_that_the_server_ended(as_ada: Enter, database: Database) -> None:
     async def mistake(scope: Scope) -> None:
         async with database.pool.acquire() as other:
-            await other.fetchval("select pg_terminate_backend($1, 5000)", scope.raw.get_server_pid())
+            await other.fetchval("select pg_terminate_backend($1, 60000)", scope.raw.get_server_pid())
         await scope.all(select(Client))
 
     assert (await refused(as_ada, mistake)).code == "database_unavailable"

@@ -60,7 +60,7 @@ class Project:
         by: Path | str | None = None,
         cwd: Path | None = None,
         user: int | None = None,
-        timeout: float = 120,
+        timeout: float = 600,
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         account: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}

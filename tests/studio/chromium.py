@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 _SWITCHES = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-extensions",
+    "--disable-background-networking", "--disable-dev-shm-usage", "--disable-component-update", "--disable-extensions",
     "--remote-debugging-port=0", "--force-device-scale-factor=1",
 )  # fmt: skip
 
@@ -123,7 +123,7 @@ async def _target(port: int, process: asyncio.subprocess.Process) -> str:
     """The address of its first tab. On a busy machine neither the listener nor the tab need be there at once."""
     import httpx2
 
-    async with asyncio.timeout(60), httpx2.AsyncClient(trust_env=False) as client:
+    async with asyncio.timeout(120), httpx2.AsyncClient(trust_env=False) as client:
         while True:
             assert process.returncode is None, "the browser has ended"
             try:

@@ -20,7 +20,7 @@ from tests.db.test_isolation import insert, row_of
 from weft.core.ids import new_id
 from weft.db.database import Database
 from weft.migrations.models import METADATA
-from weft.studio import catalogue
+from weft.studio import catalogue, rows
 from weft.studio.admin import DERIVE, application
 from weft.studio.doors import Doors
 from weft.studio.frame import Bounds
@@ -28,6 +28,8 @@ from weft.studio.viewers import prepare
 
 TABLES = catalogue.read(METADATA, DERIVE)
 HOST = "http://127.0.0.1:5555"
+PATIENT = Bounds(seconds=60.0)
+"""On a busy machine statements may take their time, unless a test says otherwise."""
 
 
 @dataclass
@@ -90,6 +92,12 @@ def compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BaseAdmin, "_setup_templates", set_up_and_remember)
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Totals of few rows are exact, however busy the machine is."""
+    monkeypatch.setattr(rows, "COUNTING_SECONDS", PATIENT.seconds)
+
+
 @pytest.fixture
 async def studio(database: Database, test_database: TestDatabase) -> AsyncIterator[Open]:
     """Opens a studio: `await studio(tenant="ada", writes=True)`; without `owner=False` it knows the owner's address."""
@@ -116,7 +124,7 @@ async def studio(database: Database, test_database: TestDatabase) -> AsyncIterat
             )
             clock, announced = Clock(), list[str]()
             doors = Doors("127.0.0.1", 5555, clock, announced.append)
-            app = application(viewers, doors, secret="s" * 32, bounds=bounds or Bounds())
+            app = application(viewers, doors, secret="s" * 32, bounds=bounds or PATIENT)
             transport = httpx2.ASGITransport(app=app, client=("127.0.0.1", 4321))
             client = await stack.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=HOST))
             browser = Browser(client, doors, clock, announced)

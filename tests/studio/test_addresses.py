@@ -166,5 +166,5 @@ async def test_a_value_that_only_the_database_refuses_is_a_question_too(database
         ("select $1::text", "\ud800"),
     ):
         with pytest.raises(QuestionInvalid, match="Correct the filter"):
-            async with rows.looking(database, actor, 5) as connection:
+            async with rows.looking(database, actor, 60) as connection:
                 await connection.fetchval(statement, value)

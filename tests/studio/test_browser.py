@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed"),
 ]
-PATIENCE = timedelta(seconds=60)
+PATIENCE = timedelta(minutes=5)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ async def test_it_says_its_address_and_ends_with_a_signal(
         assert process.stdout is not None
         lines = [await process.stdout.readline() for _ in range(3)]
         url = json.loads(b"".join(lines))["url"]
-        async with httpx2.AsyncClient(follow_redirects=True, trust_env=False) as client:
+        async with httpx2.AsyncClient(follow_redirects=True, trust_env=False, timeout=60) as client:
             page = await client.get(url)
         assert page.status_code == 200
         assert "<strong>Acme</strong>" in page.text

@@ -182,7 +182,7 @@ async def test_what_the_database_refuses_is_said_in_words(
         ("tenant_users", acme.member_id, {"status": "GONE"}, "does not allow these values"),
     ):
         with pytest.raises(ChangeRefused, match=said):
-            async with rows.writing(database, system_actor(acme.tenant_id), 5, TABLES) as connection:
+            async with rows.writing(database, system_actor(acme.tenant_id), 60, TABLES) as connection:
                 await rows.update(connection, TABLES[table], acme.tenant_id, [key], values, "1")
 
 

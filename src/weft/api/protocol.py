@@ -41,6 +41,7 @@ class CarefulProtocol(HttpToolsProtocol):
     _header_bytes = 0
     _body_total = 0
     _body_lately = 0
+    _body_was_held = False  # within this stretch of time we did not want it
     _refused: HTTPStatus | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -54,6 +55,7 @@ class CarefulProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
         super().data_received(data)
+        self._body_was_held = self._body_was_held or self.flow.read_paused
         if self.transport.is_closing():
             self._unwatch()
         elif self._received - _FRAMING * self._body_total > MOST_HEADER_BYTES:
@@ -121,6 +123,7 @@ class CarefulProtocol(HttpToolsProtocol):
         if self._watch is None or not self._watches_body:
             self._unwatch()
             self._watches_body, self._body_lately = True, 0
+            self._body_was_held = self._waits_for_us()
             self._watch = self.loop.call_later(self.body_seconds, self._look_at_body)
 
     def _unwatch(self) -> None:
@@ -137,11 +140,13 @@ class CarefulProtocol(HttpToolsProtocol):
         self._watch = None
         if self.transport.is_closing():
             return
-        waits_for_us = self.flow.read_paused or self.cycle.waiting_for_100_continue
-        if self._body_lately >= self.body_bytes or waits_for_us:
-            self._watch_body()
+        if self._body_lately >= self.body_bytes or self._body_was_held or self._waits_for_us():
+            self._watch_body()  # whoever was asked a moment ago has the whole time before them
         else:
             self.transport.close()  # whoever reads the body learns that its sender is gone
+
+    def _waits_for_us(self) -> bool:
+        return bool(self.flow.read_paused or self.cycle.waiting_for_100_continue)
 
     def _is_idle(self) -> bool:
         cycle: RequestResponseCycle | None = self.cycle

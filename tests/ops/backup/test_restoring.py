@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -184,7 +185,7 @@ async def test_a_copy_of_the_key_file_is_all_that_a_new_machine_needs(
     await lived_in(database, executed=1)
     made = await house.backup()
     assert made.new_identity is not None
-    offline = made.new_identity.rename(tmp_path / "offline-key")
+    offline = Path(shutil.move(made.new_identity, tmp_path / "offline-key"))
     other = house.with_settings(WEFT_HOME=str(tmp_path / "new"), WEFT_BACKUP_PLACE=made.place)
     done = await restored(other, made.id, replace=True, identity=offline, drop_old=True)
     assert done.rows == made.rows

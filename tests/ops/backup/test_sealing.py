@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -78,7 +79,7 @@ def test_keys_are_made_once_and_closed_to_others(settings: Settings) -> None:
 def test_making_needs_no_secret_key(settings: Settings) -> None:
     made = makers_keys(settings).made
     assert made is not None
-    offline = made.rename(settings.home / "usb-stick")
+    offline = Path(shutil.move(made, settings.home / "usb-stick"))
     content = b"".join(encrypted(io.BytesIO(PLAIN), makers_keys(settings).recipients))
     assert not made.exists(), "it is not made anew when it was taken away"
     assert not sealing.can_open(settings)

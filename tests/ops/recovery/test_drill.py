@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,7 +177,7 @@ def test_a_file_for_somebody_elses_recovery(
     assert code == 0
     assert (tmp_path / "segment").stat().st_size == 16 * 2**20
     assert weft("db", "wal", "fetch", "0000000900000000000000FF", str(tmp_path / "none"))[0] == 1
-    one.settings.home.joinpath("backup_keys", "identity").rename(tmp_path / "identity")
+    shutil.move(one.settings.home / "backup_keys" / "identity", tmp_path / "identity")
     try:
         code, _, err = weft("db", "wal", "fetch", newest.name(), str(tmp_path / "again"))
         assert code == 200, "a recovery must stop, not end here"
@@ -186,7 +187,7 @@ def test_a_file_for_somebody_elses_recovery(
         )
         assert code == 0
     finally:
-        (tmp_path / "identity").rename(one.settings.home / "backup_keys" / "identity")
+        shutil.move(tmp_path / "identity", one.settings.home / "backup_keys" / "identity")
 
 
 def test_the_keeper_stops_when_told_and_a_drill_without_it_fails(
