@@ -19,7 +19,7 @@ class HastyGuard(Guard):
     """Gives up soon what would run for ever, and nothing else: a busy machine may need longer for the rest."""
 
     def __init__(self, *, haste: float = 0.4, **options: Any) -> None:
-        super().__init__(wall_limit=haste, **options)
+        super().__init__(wall_limit=haste, cpu_limit=PATIENCE, **options)
         self._haste = haste
 
     def _give(self, link: Link, job: Any) -> None:
@@ -29,7 +29,7 @@ class HastyGuard(Guard):
 
 @pytest.fixture
 async def guard() -> AsyncIterator[Guard]:
-    async with Guard(wall_limit=PATIENCE) as started:
+    async with Guard(wall_limit=PATIENCE, cpu_limit=PATIENCE) as started:
         yield started
 
 

@@ -23,9 +23,8 @@ START_SECONDS = 20.0
 class Forker:
     """One forker process. `lost` is called once when it ends without being asked to."""
 
-    def __init__(self, *, memory_limit: int, answer_limit: int, lost: Callable[[], None]) -> None:
-        self._memory_limit = memory_limit
-        self._answer_limit = answer_limit
+    def __init__(self, *, memory_limit: int, answer_limit: int, cpu_limit: float, lost: Callable[[], None]) -> None:
+        self._limits = [str(memory_limit), str(answer_limit), str(cpu_limit)]
         self._lost = lost
         self._reports: dict[int, asyncio.Future[int]] = {}
         self._buffer = b""
@@ -38,7 +37,7 @@ class Forker:
         child = Path(__file__).with_name("guard_child.py")
         directories = {str(Path(module.__file__ or "").parent.parent) for module in (minijinja, msgspec)}
         command = [sys.executable, "-I", "-S", "-X", "utf8", str(child), str(theirs.fileno())]
-        command += [str(child.parent), str(self._memory_limit), str(self._answer_limit), *directories]
+        command += [str(child.parent), *self._limits, *directories]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own file, no shell, no tenant input
                 command,

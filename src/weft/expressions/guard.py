@@ -6,7 +6,7 @@
     await guard.close()
 
 One call is one batch: everything a step wants to know travels together, with only those parts of the context that it
-reads. A batch that takes longer than the wall limit, more memory than the limit, or that brings the engine down
+reads. A batch that takes more processor time or memory than its limit, or that brings the engine down
 costs one child process; the next one is forked within some milliseconds and the others never notice. Tenants take
 turns when all children are busy.
 
@@ -47,7 +47,9 @@ from weft.expressions.views import CRASHED, TOO_SLOW
 __all__ = ["Guard", "Result"]
 
 CHILDREN = 2
-WALL_SECONDS = 1.0
+CPU_SECONDS = 1.0
+WALL_SECONDS = 10.0
+"""A machine that has no time for a child is no fault of the expression: what was computed counts, within this."""
 MEMORY_LIMIT = 400 * 2**20
 ANSWER_LIMIT = 8 * 2**20
 QUESTION_LIMIT = 32 * 2**20
@@ -86,6 +88,7 @@ class Guard:
         *,
         children: int = CHILDREN,
         wall_limit: float = WALL_SECONDS,
+        cpu_limit: float = CPU_SECONDS,
         memory_limit: int = MEMORY_LIMIT,
         answer_limit: int = ANSWER_LIMIT,
         result_limit: int = RESULT_LIMIT,
@@ -93,6 +96,7 @@ class Guard:
     ) -> None:
         self._slots = range(children)
         self._wall_limit = wall_limit
+        self._cpu_limit = cpu_limit
         self._memory_limit = memory_limit
         self._answer_limit = answer_limit
         self._result_limit = result_limit
@@ -141,7 +145,12 @@ class Guard:
         await self.close()
 
     async def _begin(self) -> None:
-        self._forker = Forker(memory_limit=self._memory_limit, answer_limit=self._answer_limit, lost=self._forker_lost)
+        self._forker = Forker(
+            memory_limit=self._memory_limit,
+            answer_limit=self._answer_limit,
+            cpu_limit=self._cpu_limit,
+            lost=self._forker_lost,
+        )
         self._forker.start()
         for slot in self._slots:
             await self._open(slot)
@@ -180,7 +189,7 @@ class Guard:
             answer = question if isinstance(question, str) else await self.ask(question, tenant)
             if isinstance(answer, str) or len(answer) != len(leaves):
                 code = answer if isinstance(answer, str) else CRASHED
-                answers = befell(code, leaves, wall=self._wall_limit, memory=self._memory_limit)
+                answers = befell(code, leaves, cpu=self._cpu_limit, wall=self._wall_limit, memory=self._memory_limit)
             else:
                 answers = iter(answer)
         assembly = Assembly(context, answers, self._result_limit)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import os
 import resource
 import signal
@@ -41,9 +42,10 @@ GROWN = 120_000 * (1024 if sys.platform == "darwin" else 1)  # kilobytes, on mac
 class Limits:
     """What the parent process decided; given on the command line."""
 
-    def __init__(self, memory: int, answer: int) -> None:
+    def __init__(self, memory: int, answer: int, seconds: float) -> None:
         self.memory = memory
         self.answer = answer
+        self.seconds = seconds
 
 
 class Engine:
@@ -188,6 +190,7 @@ class Child:
                 return
             self._allow_processor_time()
             answer = self._answer(body)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             retire = self._retire or has_grown() or served == RECYCLE_AFTER
             self._connection.sendall(ANSWER.pack(len(answer), retire) + answer)
 
@@ -201,11 +204,15 @@ class Child:
         return bytes(chunks)
 
     def _allow_processor_time(self) -> None:
-        """The wall limit belongs to the parent; this ends a child whose parent is gone."""
+        """So many seconds of computing for each batch, and the kernel ends it: waiting for a processor is no fault.
+
+        The limit of the process stands behind it, in whole seconds.
+        """
+        signal.setitimer(signal.ITIMER_PROF, self._limits.seconds)
         usage = resource.getrusage(resource.RUSAGE_SELF)
         spent = int(usage.ru_utime + usage.ru_stime)
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (spent + 1 + CPU_MARGIN_SECONDS, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (spent + math.ceil(self._limits.seconds) + CPU_MARGIN_SECONDS, hard))
 
     def _answer(self, body: bytes) -> bytes:
         encode = self._engine.encode
@@ -233,9 +240,9 @@ class Child:
 
 
 def main() -> None:
-    control, folder, memory, answer, *directories = sys.argv[1:]
+    control, folder, memory, answer, seconds, *directories = sys.argv[1:]
     engine = Engine(folder, directories)
-    Forker(socket.socket(fileno=int(control)), engine, Limits(int(memory), int(answer))).run()
+    Forker(socket.socket(fileno=int(control)), engine, Limits(int(memory), int(answer), float(seconds))).run()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,10 @@ NOT_JSON = "context_not_json"
 DATA_TOO_LARGE = "context_too_large"
 
 _SENTENCES: Mapping[str, str] = {
-    TOO_SLOW: "This did not finish within {wall:g} s. Loop over fewer items, or use a code step.",
+    TOO_SLOW: (
+        "This did not finish within {cpu:g} s of processor time, or {wall:g} s in all. "
+        "Loop over fewer items, or use a code step."
+    ),
     TOO_LARGE: (
         "This needs more memory than the {memory} MB it may use, or gives a larger result than can be kept. "
         "Work on fewer items, and do not build long texts by repetition."
@@ -53,14 +56,14 @@ def cause_of_death(status: int) -> str:
     if not os.WIFSIGNALED(status):
         return CRASHED
     number = os.WTERMSIG(status)
-    if number == signal.SIGXCPU:
+    if number in {signal.SIGPROF, signal.SIGXCPU}:
         return TOO_SLOW
     return TOO_LARGE if number in {signal.SIGABRT, signal.SIGKILL} else CRASHED
 
 
-def befell(code: str, leaves: Sequence[Leaf], *, wall: float, memory: int) -> ExpressionFailed:
+def befell(code: str, leaves: Sequence[Leaf], *, cpu: float, wall: float, memory: int) -> ExpressionFailed:
     """The error of a batch that gave no answers at all, which one of its expressions caused."""
-    sentence = _SENTENCES[code].format(wall=wall, memory=memory // 2**20)
+    sentence = _SENTENCES[code].format(cpu=cpu, wall=wall, memory=memory // 2**20)
     if len(leaves) == 1:
         return explained(code, sentence, None, None, leaves[0])
     sources = [leaf.source.strip()[:80] for leaf in leaves]
