@@ -178,18 +178,6 @@ def free_port() -> int:
         return port
 
 
-@contextlib.contextmanager
-def kept_port() -> Iterator[int]:
-    """A port that nobody else is given as long as the block lasts, whether a server of ours listens there or not.
-
-    The socket is bound and does not listen; servers bind with SO_REUSEADDR, so that one of them may listen beside it.
-    """
-    with socket.socket() as place:
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind(("127.0.0.1", 0))
-        yield place.getsockname()[1]
-
-
 def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
     """Until a server answers."""
     deadline = time.monotonic() + seconds

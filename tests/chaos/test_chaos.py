@@ -30,6 +30,7 @@ from tests.chaos.harness import (
     until_done,
     wait_until,
 )
+from tests.ports import reserved
 
 ROUNDS = int(os.environ.get("WEFT_CHAOS_ROUNDS", "12"))
 EXECUTIONS = int(os.environ.get("WEFT_CHAOS_EXECUTIONS", str(20 * ROUNDS)))
@@ -47,7 +48,7 @@ def test_nothing_is_lost_and_nothing_completed_runs_twice() -> None:
     print(f"seed {seed}: {EXECUTIONS} executions, {ROUNDS} rounds, PostgreSQL killed {DATABASE_KILLS} times")
     effects = Effects()
     try:
-        with labs.lab() as lab, labs.kept_port() as port:
+        with labs.lab() as lab, reserved() as port:
             _run(lab, port, effects, random.Random(seed))
     finally:
         effects.close()

@@ -19,6 +19,7 @@ from benches import lab as labs
 from tests.chaos import features
 from tests.chaos.features import Made, Sender
 from tests.chaos.harness import Effects, Installation, ask, insist, until_done, wait_until
+from tests.ports import reserved
 
 from weft.ops import archives
 
@@ -37,7 +38,7 @@ def test_promises_of_schedules_limits_events_and_retention_hold_when_processes_a
     print(f"seed {seed}: {ROUNDS} rounds, {len(WORKERS)} workers, PostgreSQL killed {DATABASE_KILLS} times")
     effects = Effects()
     try:
-        with labs.lab() as lab, labs.kept_port() as port:
+        with labs.lab() as lab, reserved() as port:
             _run(lab, port, effects, random.Random(seed))
     finally:
         effects.close()

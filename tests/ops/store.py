@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.ops.free_ports import free_port
 from tests.ops.waiting import until
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)

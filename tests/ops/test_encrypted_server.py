@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 from tests.factories.certificates import self_signed
+from tests.ports import free_port
 
 from weft.cli import command_line, output
 from weft.ops import postgres_files, postgres_user
@@ -75,16 +74,6 @@ def server() -> Iterator[Encrypted]:
             settings.write("wal_level = replica\nmax_wal_senders = 5\nmax_slot_wal_keep_size = '1GB'\n")
         with ephemeral_cluster(place, programs=programs):
             yield Encrypted(port, certificate, self_signed(place, "elsewhere")[0])
-
-
-def free_port() -> int:
-    """Outside the range from which the system gives ports to others, in whatever moment we are not looking."""
-    while True:
-        try:
-            with socket.create_server(("127.0.0.1", random.randrange(20_000, 30_000))) as listener:
-                return int(listener.getsockname()[1])
-        except OSError:
-            continue
 
 
 Weft = Callable[..., Any]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.ops.free_ports import free_port
 from tests.ops.waiting import until
+from tests.ports import free_port
 
 from weft.ops.home import Home
 from weft.ops.installation import reach
