@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -48,3 +50,27 @@ async def test_a_server_that_is_away_leaves_the_time_as_it_is(database: Database
     with pytest.raises(Exception, match="pool is clos"):
         await clock.synchronise()
     assert abs(clock() - datetime.now(UTC)) < timedelta(seconds=30)
+
+
+async def test_the_first_answer_is_asked_for_again_soon(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is away at the start: until it answers, the clock of this machine counts, and may be wrong."""
+    clock = DatabaseClock(database)
+    answers: list[Exception | None] = [ConnectionRefusedError(), None, ConnectionRefusedError()]
+    waits: list[float] = []
+    synchronise = clock.synchronise
+
+    async def asked() -> None:
+        if (error := answers.pop(0)) is not None:
+            raise error
+        await synchronise()
+
+    async def slept(seconds: float) -> None:
+        waits.append(seconds)
+        if not answers:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "synchronise", asked)
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=slept))
+    with pytest.raises(asyncio.CancelledError):
+        await clock.keep()
+    assert waits == [module.SOON, module.SOON, module.EVERY, module.EVERY]

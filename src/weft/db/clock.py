@@ -25,6 +25,9 @@ log = structlog.get_logger("weft.clock")
 EVERY: Final = 60.0
 """Seconds between two questions."""
 
+SOON: Final = 1.0
+"""Seconds between two questions before the first answer: until it comes a wrong clock counts."""
+
 SAMPLES: Final = 3
 """Questions of which the quickest counts: its answer is the least out of date."""
 
@@ -50,6 +53,7 @@ class DatabaseClock:
         self._at = utc_now()
         self._mark = counter()
         self._told = False
+        self._is_known = False
 
     def __call__(self) -> datetime:
         return self._at + timedelta(seconds=self._counter() - self._mark)
@@ -66,6 +70,7 @@ class DatabaseClock:
                     best = ended - begun, at, (begun + ended) / 2
         if best is not None:
             _, self._at, self._mark = best
+            self._is_known = True
             self._tell()
 
     def _tell(self) -> None:
@@ -79,7 +84,7 @@ class DatabaseClock:
     async def keep(self) -> None:
         """Ask again and again; while the server is away the counter goes on."""
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(EVERY if self._is_known else SOON)
             try:
                 await self.synchronise()
             except (*AWAY, asyncpg.PostgresError) as error:
