@@ -9,6 +9,8 @@ from weft.core.errors import Unavailable
 from weft.settings_sections import without_schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import asyncpg
 
 _SECONDS = 10.0
@@ -46,7 +48,7 @@ def with_database(dsn: str, database: str) -> str:
     """The same server and role, another database."""
     parts = urlsplit(dsn)
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("database", "dbname")]
-    return urlunsplit(parts._replace(path="/" + quote(database, safe=""), query=urlencode(query)))
+    return urlunsplit(parts._replace(path="/" + quote(database, safe=""), query=query_text(query)))
 
 
 def with_role(dsn: str, role: str, password: str) -> str:
@@ -55,7 +57,12 @@ def with_role(dsn: str, role: str, password: str) -> str:
     query = [(key, value) for key, value in parse_qsl(parts.query) if key not in ("user", "password")]
     host = parts.netloc.rpartition("@")[2]
     netloc = f"{quote(role, safe='')}:{quote(password, safe='')}@{host}"
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(query)))
+    return urlunsplit(parts._replace(netloc=netloc, query=query_text(query)))
+
+
+def query_text(pairs: Iterable[tuple[str, str]]) -> str:
+    """What stands behind the `?`. A space is `%20`: PostgreSQL's programs take a `+` for itself."""
+    return urlencode(list(pairs), quote_via=quote)
 
 
 def database_of(dsn: str) -> str:
@@ -76,7 +83,7 @@ def without_password(dsn: str) -> str:
     parts = urlsplit(dsn)
     credentials, _, host = parts.netloc.rpartition("@")
     user = credentials.partition(":")[0]
-    query = urlencode(
+    query = query_text(
         [(key, "***" if key in ("password", "sslpassword") else value) for key, value in parse_qsl(parts.query)]
     )
     return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host, query=query))

@@ -86,6 +86,6 @@ async def _tidied(facts: ConnectionFacts) -> None:
 
 @pytest.fixture
 def house(test_database: TestDatabase, tmp_path: Path) -> House:
-    settings = load_settings({"WEFT_HOME": str(tmp_path / "home"), "WEFT_MASTER_KEY": MASTER_KEY.hex()})
+    settings = load_settings({"WEFT_HOME": str(tmp_path / "a hóme"), "WEFT_MASTER_KEY": MASTER_KEY.hex()})
     addresses = Addresses(test_database.app, test_database.owner, test_database.admin, embedded=False)
     return House(settings, addresses)

@@ -212,6 +212,8 @@ def test_other_programs_are_told_passwords_where_nobody_looks() -> None:
     hidden = login("postgresql://weft_owner@/weft?host=/run/weft&password=s%3Acret")
     assert "cret" not in hidden.address
     assert hidden.environment["PGPASSWORD"] == "s:cret"
+    spaced = login("postgresql://weft_owner@/weft?host=/a%20h%C3%B3me/run")
+    assert spaced.address == "postgresql://weft_owner@/weft?host=%2Fa%20h%C3%B3me%2Frun", "libpq takes a + for itself"
 
 
 def flipped(content: bytes) -> bytes:

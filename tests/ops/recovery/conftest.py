@@ -117,7 +117,7 @@ async def ask(dsn: str, *statements: str) -> Any:
 
 
 def install(place: Path, **environ: str) -> Iterator[Installation]:
-    home = Home(place / "home")
+    home = Home(place / "a hóme")  # as people have them: with a space, and more than ASCII
     settings = load_settings({"HOME": str(place), "WEFT_HOME": str(home.path), **environ}, directory=place)
     server = EmbeddedPostgres(home)
     facts = server.start()

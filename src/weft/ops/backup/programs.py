@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from weft.ops import postgres_files
 from weft.ops.backup.errors import DumpFailed, ProgramsMissing, RestoreFailed
-from weft.ops.connections import driver_dsn
+from weft.ops.connections import driver_dsn, query_text
 from weft.ops.postgres_files import Programs, ServerProgramsMissing
 from weft.ops.processes import dies_with_us
 
@@ -94,7 +94,7 @@ def login(dsn: str, *, options: str = "") -> Login:
     password = dict(parse_qsl(parts.query)).get("password") or unquote(parts.password or "")
     user, _, host = parts.netloc.rpartition("@")
     user = user.partition(":")[0]
-    address = urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host, query=urlencode(query)))
+    address = urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host, query=query_text(query)))
     environment = postgres_files.environment() | {"PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "weft db backup"}
     if password:
         environment["PGPASSWORD"] = password

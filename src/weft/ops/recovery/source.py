@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from weft.ops import postgres_files
-from weft.ops.connections import ServerUnreachable, connect, driver_dsn
+from weft.ops.connections import ServerUnreachable, connect, driver_dsn, query_text
 from weft.ops.home import Home
 from weft.ops.installation import DatabaseAddressMissing
 from weft.ops.postgres import find_running
@@ -187,7 +187,7 @@ def without_secret(dsn: str) -> tuple[str, str | None]:
     user, colon, secret = credentials.partition(":")
     query = parse_qsl(parts.query)
     password = unquote(secret) if colon else dict(query).get("password")
-    kept = urlencode([(key, value) for key, value in query if key != "password"])
+    kept = query_text((key, value) for key, value in query if key != "password")
     return urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=kept)), password
 
 
