@@ -10,6 +10,7 @@ from starlette_admin.views import BaseModelView
 from tests.studio.conftest import TABLES, Open, Planter
 
 from weft.core.actor import system_actor
+from weft.core.clock import utc_now
 from weft.db.database import Database
 from weft.migrations.models import METADATA
 from weft.studio import cells, rows, rules, statements
@@ -22,7 +23,8 @@ SAMPLES: dict[Kind, str] = {
     Kind.text: "x", Kind.word: "x", Kind.uuid: "0199c0aa-0000-7000-8000-000000000000", Kind.whole: "1",
     Kind.number: "1.5", Kind.time: "2026-11-25T12:00:00", Kind.json: '"{}"', Kind.list: "1",
 }  # fmt: skip
-MOMENT = "2026-11-20T10:00:00+00:00"
+MOMENT = utc_now().replace(day=15, hour=10, minute=0, second=0, microsecond=0).isoformat()
+"""In this month: partitions for earlier ones were never made."""
 
 
 async def planted(planter: Planter, table: TableFacts, tenant: UUID) -> str:
