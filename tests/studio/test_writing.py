@@ -128,7 +128,7 @@ WRONG = [
     ("tenants", "settings", '{"a": "\\u0000"}', "NUL character"),
     ("tenants", "settings", '{"a": "\\ud800"}', "Half of a surrogate pair"),
     ("tenants", "settings", '{"a": 1e999999}', "sensible size"),
-    ("tenants", "settings", "[" * 100_000, "nested too deeply"),
+    ("tenants", "settings", "[" * 100_000, "nested deeper than"),
     ("tenants", "settings", "[1]", "valid dictionary"),
     ("tenants", "feature_flags", '{"beta": 1}', "beta: Input should be a valid boolean"),
     ("tenants", "tier", "GOLD", "Choose one of"),

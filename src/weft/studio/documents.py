@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any, Final, NoReturn
 
-from weft.http.bodies import unstorable
+from weft.http.bodies import MAX_DEPTH, unstorable
 
 _DIGITS: Final = (131_072, 16_383)
 """Of a number in PostgreSQL's JSON, before its point and after it."""
@@ -21,7 +21,7 @@ def document(text: str) -> Any:
     try:
         value = json.loads(text, parse_float=_number, parse_constant=_refused)
     except RecursionError:
-        raise ValueError("This is nested too deeply.") from None
+        raise ValueError(f"This is nested deeper than {MAX_DEPTH} levels.") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"This is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
     except _Unfit as error:

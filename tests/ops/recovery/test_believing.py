@@ -46,9 +46,9 @@ def text(vault: Vault, name: str) -> bytes:
 
 
 def spoiled(content: bytes) -> bytes:
-    """One letter of the signature is another."""
+    """One letter of the signature is another, and it is still base64."""
     at = content.index(b'"signature": "') + len(b'"signature": "')
-    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    return content[:at] + (b"B" if content[at : at + 1] == b"A" else b"A") + content[at + 1 :]
 
 
 def test_a_note_is_believed_where_it_was_written_for_and_nowhere_else(story: Story, tmp_path: Path) -> None:
