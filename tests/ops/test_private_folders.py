@@ -60,6 +60,16 @@ def test_it_is_ours_alone_and_gone_afterwards(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+def test_it_may_lie_beside_what_it_is_for(place: Path) -> None:
+    beside = place / "beside"
+    left = beside / f"{PREFIX}left"
+    (left / "work").mkdir(parents=True)
+    (left / LOCK).touch()
+    with private_folder(beside) as folder:
+        assert (folder.parent, left.exists()) == (beside, False)
+    assert list(beside.iterdir()) == []
+
+
 def test_what_a_killed_process_left_goes_with_the_next_one(place: Path, child: subprocess.Popen[str]) -> None:
     assert child.stdout is not None
     left = Path(child.stdout.readline().strip())

@@ -1,7 +1,8 @@
 """Folders for what is plain for a while: a backup unpacked, a data directory, a tenant's rows.
 
 Nothing runs after kill -9, so each folder has a lock file that its process holds, and the system lets go of. Whoever
-makes a folder first removes those of which nobody holds the lock. They lie where the system keeps temporary files.
+makes a folder first removes those of which nobody holds the lock. They lie where the system keeps temporary files, or
+beside what they are for.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ LOCK: Final = ".lock"
 
 
 @contextlib.contextmanager
-def private_folder() -> Iterator[Path]:
+def private_folder(directory: Path | None = None) -> Iterator[Path]:
     """A folder that only we enter, gone afterwards; what processes left that were killed goes first."""
-    sweep()
-    folder, lock = _made()
+    sweep(directory)
+    folder, lock = _made(directory)
     try:
         yield folder
     finally:
@@ -47,9 +48,9 @@ def sweep(directory: Path | None = None) -> None:
                     os.close(lock)
 
 
-def _made() -> tuple[Path, int]:
+def _made(directory: Path | None) -> tuple[Path, int]:
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=directory))
         # Somebody's sweep may come between each of these steps, and takes the folder for one that was left.
         with contextlib.suppress(FileNotFoundError):
             lock = _held(folder, os.O_RDWR | os.O_CREAT)

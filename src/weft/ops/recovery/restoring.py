@@ -26,6 +26,7 @@ from weft.ops.installation import DATABASE
 from weft.ops.postgres import ConnectionFacts, ServerDidNotStart, serving
 from weft.ops.postgres_files import Programs
 from weft.ops.postgres_user import RunAs
+from weft.ops.private_folders import private_folder
 from weft.ops.recovery import plan as planning
 from weft.ops.recovery.errors import (
     BaseDamaged,
@@ -197,16 +198,14 @@ def _require_room(data: Path, plan: Plan) -> None:
 
 @contextlib.contextmanager
 def _work_beside(data: Path, run_as: RunAs | None) -> Iterator[Path]:
-    """A private directory on the same disk, for the time of the restore."""
-    work = data.with_name(f".{data.name}.work")
-    shutil.rmtree(work, ignore_errors=True)
-    try:
-        work.mkdir(mode=0o700, parents=True)
+    """A private directory on the same disk, for the time of the restore. What a killed one left goes first."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with private_folder(data.parent) as folder:
+        work = folder / "work"
+        work.mkdir(mode=0o700)
         postgres_user.hand_over(work, run_as)
         postgres_user.let_in(work / "any", run_as)
         yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _require_whole(plan: Plan, replayed: int) -> None:
