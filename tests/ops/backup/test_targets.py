@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from tests.ops.store import Store
 
-from weft.ops.backup.errors import ArtefactMissing, BackupPlaceInvalid, BackupPlaceUnreachable
+from weft.ops.backup.errors import ArtefactMissing, BackupEndpointInvalid, BackupPlaceInvalid, BackupPlaceUnreachable
 from weft.ops.backup.targets import Credentials, Target, open_target, safe, targets_of
 from weft.settings import SettingsInvalid, load_settings
 
@@ -51,6 +51,19 @@ def test_a_large_artefact_is_the_same_afterwards(target: Target) -> None:
     whole = os.urandom(LARGE)
     target.put("b/large", (whole[start : start + 70_000] for start in range(0, LARGE, 70_000)))
     assert content(target, "b/large") == whole
+
+
+@pytest.mark.parametrize("length", [0, 1000, LARGE])
+def test_one_bucket_is_copied_to_another(store: Store, length: int) -> None:
+    credentials = Credentials(store.endpoint, "us-east-1", store.access_key, store.secret_key)
+    first, second = (open_target(f"s3://backups/{uuid4().hex}", credentials) for _ in range(2))
+    whole = os.urandom(length)
+    first.put("b/one", [whole])
+    second.put("b/one", first.get("b/one"))
+    assert content(second, "b/one") == whole
+    with pytest.raises(ArtefactMissing):
+        second.put("b/two", first.get("b/two"))
+    assert [one.name for one in second.listed()] == ["b/one"]
 
 
 @pytest.mark.parametrize("length", [0, 1000, LARGE])
@@ -116,15 +129,29 @@ def test_a_store_that_does_not_answer_or_refuses_is_said_without_its_keys(store:
     wrong = open_target("s3://backups/x", Credentials(store.endpoint, "us-east-1", "weft", "guessed-secret"))
     with pytest.raises(BackupPlaceUnreachable) as refused:
         wrong.put("b/one", [b"1"])
+    assert "SignatureDoesNotMatch" in str(refused.value)
     assert "guessed-secret" not in str(refused.value)
     with pytest.raises(BackupPlaceUnreachable):
         wrong.listed()
 
 
-@pytest.mark.parametrize("address", ["", " ", "s3://", "ftp://x/y", "s3://bucket/x?colour=red"])
+@pytest.mark.parametrize(
+    "address",
+    ["", " ", "s3://", "ftp://x/y", "s3://two words/x", "s3://key:secret@bucket/x", "s3://bucket/x?colour=red"],
+)
 def test_what_is_no_place_is_refused(address: str) -> None:
     with pytest.raises(BackupPlaceInvalid):
         open_target(address)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:9000", "localhost", "http://", "http://a b", "s3.example.com/x", "http://x:p"]
+)
+def test_what_is_no_address_of_a_store_is_refused_before_it_is_asked(endpoint: str) -> None:
+    with pytest.raises(BackupEndpointInvalid, match="http://"):
+        open_target("s3://backups/x", Credentials(endpoint, "us-east-1", "weft", "secret"))
+    with pytest.raises(BackupEndpointInvalid):
+        open_target(f"s3://backups/x?endpoint={endpoint}")
 
 
 def test_the_settings_name_the_places(tmp_path: Path) -> None:

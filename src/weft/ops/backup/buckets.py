@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, PreconditionError
 from obstore.store import S3Store
 
-from weft.ops.backup.errors import ArtefactMissing, BackupPlaceInvalid, BackupPlaceUnreachable
+from weft.ops.backup.errors import (
+    ArtefactMissing,
+    BackupEndpointInvalid,
+    BackupPlaceInvalid,
+    BackupPlaceUnreachable,
+)
 from weft.ops.backup.targets import Artefact, Credentials, safe
 
 if TYPE_CHECKING:
@@ -34,7 +42,9 @@ class Bucket:
     def __init__(self, bucket: str, prefix: str, credentials: Credentials) -> None:
         self._prefix = f"{prefix}/" if prefix else ""
         self._address = f"s3://{bucket}/{prefix}".rstrip("/")
-        endpoint = credentials.endpoint
+        endpoint = credentials.endpoint.strip() if credentials.endpoint is not None else None
+        if endpoint is not None and not _is_address(endpoint):
+            raise BackupEndpointInvalid(endpoint)
         client: ClientConfig = {
             "allow_http": endpoint is not None and endpoint.startswith("http://"),
             "timeout": PATIENCE,
@@ -60,23 +70,29 @@ class Bucket:
         path = self._prefix + safe(name)
         failed: list[BaseException] = []
 
+        source = iter(chunks)
+        reader = ThreadPoolExecutor(1, "weft reading")
+
         def watched() -> Iterator[bytes]:
             # The store wraps what the reading raises: kept here, so that the caller sees its own error.
+            # It asks within its own loop, where another bucket cannot be read: that is done beside it.
             try:
-                yield from chunks
+                while (chunk := reader.submit(next, source, None).result()) is not None:
+                    yield chunk
             except BaseException as error:
                 failed.append(error)
                 raise
 
         try:
-            obstore.put(
-                self._store,
-                path,
-                watched(),
-                use_multipart=True,
-                chunk_size=PART,
-                max_concurrency=PARTS_AT_ONCE,
-            )
+            with reader:
+                obstore.put(
+                    self._store,
+                    path,
+                    watched(),
+                    use_multipart=True,
+                    chunk_size=PART,
+                    max_concurrency=PARTS_AT_ONCE,
+                )
         except (BaseError, OSError, ValueError) as error:
             if failed:
                 raise failed[0] from error
@@ -147,7 +163,23 @@ class Bucket:
         return 0
 
 
+def _is_address(endpoint: str) -> bool:
+    """What else the store's client would panic about, with the first request."""
+    try:
+        parts = urlsplit(endpoint)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and endpoint.split() == [endpoint]
+        )
+    except ValueError:
+        return False
+
+
 def _said(error: Exception) -> str:
-    """The fact without the store's own listing of everything it tried."""
-    text = str(error).strip().splitlines()
-    return text[0][:300] if text else type(error).__name__
+    """The fact without the store's own listing of everything it tried; of an answer in XML what it calls the matter."""
+    whole = str(error).strip()
+    fact = (whole.splitlines() or [type(error).__name__])[0].partition(": <?xml")[0][:300]
+    code = re.search(r"<Code>(\w{1,60})</Code>", whole)
+    return f"{fact}: {code[1]}" if code else fact

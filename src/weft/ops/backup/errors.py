@@ -17,6 +17,16 @@ class BackupPlaceInvalid(Invalid):
         )
 
 
+class BackupEndpointInvalid(Invalid):
+    code = "backup_endpoint_invalid"
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(
+            f"'{endpoint}' is no address of an S3-compatible server. WEFT_BACKUP_S3_ENDPOINT, or endpoint= of a place, "
+            "begins with http:// or https://, such as https://s3.example.com or http://127.0.0.1:9000."
+        )
+
+
 class BackupPlaceUnknown(NotFound):
     code = "backup_place_unknown"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -198,7 +199,7 @@ def open_target(address: str, credentials: Credentials | None = None) -> Target:
     if parts.scheme == "s3":
         from weft.ops.backup.buckets import Bucket
 
-        if not parts.netloc:
+        if not re.fullmatch(r"[\w.:-]+", parts.netloc, re.ASCII):
             raise BackupPlaceInvalid(address)
         given = credentials or Credentials()
         said = {key: values[-1] for key, values in parse_qs(parts.query).items()}
