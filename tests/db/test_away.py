@@ -10,8 +10,11 @@ import asyncpg
 import pytest
 from tests.conftest import TestDatabase
 
+from weft.core.actor import Actor
 from weft.db import away
-from weft.db.database import Database
+from weft.db.database import Database, DatabaseUnavailable
+from weft.db.hot import AWAY, transaction
+from weft.db.scope import enter
 
 
 class Ear(logging.Handler):
@@ -53,6 +56,29 @@ async def test_a_lost_server_is_one_line(database: Database, test_database: Test
     assert (record.getMessage(), record.exc_info) == ("the database is away; trying again", None)
     async with database.pool.acquire() as connection:
         assert await connection.fetchval("select 1") == 1
+
+
+async def test_a_database_that_a_restore_exchanges_is_away_for_a_moment(
+    database: Database, test_database: TestDatabase, ada: Actor
+) -> None:
+    admin = await asyncpg.connect(test_database.cluster.dsn("postgres"))
+    try:
+        await admin.execute(f"alter database {test_database.name} allow_connections false")
+        ended = "select count(pg_terminate_backend(pid, 60000)) from pg_stat_activity where datname = $1"
+        await admin.execute(ended, test_database.name)
+        for _ in range(database.pool.get_max_size() + 2):
+            with pytest.raises(AWAY):
+                async with database.pool.acquire() as connection:
+                    await connection.fetchval("select 1")
+        with pytest.raises(DatabaseUnavailable):
+            async with transaction(database, ada):
+                pass
+        with pytest.raises(DatabaseUnavailable):
+            async with enter(database, ada):
+                pass
+    finally:
+        await admin.execute(f"alter database {test_database.name} allow_connections true")
+        await admin.close()
 
 
 def test_it_is_said_once_a_minute_and_other_lines_pass(monkeypatch: pytest.MonkeyPatch) -> None:

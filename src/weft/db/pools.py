@@ -74,6 +74,13 @@ class HotPool:
         return Lease(self)
 
     async def take(self) -> Any:
+        try:
+            return await self._taken()
+        except asyncpg.ObjectNotInPrerequisiteStateError as error:
+            # What the server says of a database that a restore exchanges at this moment. Later will work.
+            raise asyncpg.CannotConnectNowError(str(error)) from error
+
+    async def _taken(self) -> Any:
         with self.gate:
             if self._seconds is None:
                 return await self._pool.acquire()
