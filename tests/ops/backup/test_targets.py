@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import obstore
+import pyrage
 import pytest
+from obstore.exceptions import BaseError
 from tests.ops.store import Store
 
 from weft.ops.backup.errors import ArtefactMissing, BackupEndpointInvalid, BackupPlaceInvalid, BackupPlaceUnreachable
+from weft.ops.backup.sealing import as_file, encrypted
 from weft.ops.backup.targets import Credentials, Target, open_target, safe, targets_of
 from weft.settings import SettingsInvalid, load_settings
 
@@ -162,3 +167,36 @@ def test_the_settings_name_the_places(tmp_path: Path) -> None:
     assert [one.address for one in found] == ["s3://first/weft", f"{tmp_path}/second", "s3://third"]
     with pytest.raises(SettingsInvalid, match="go together"):
         load_settings(home | {"WEFT_BACKUP_S3_ACCESS_KEY": "half"})
+
+
+@pytest.mark.parametrize("kind", ["directory", "store"])
+def test_what_cannot_be_written_lets_the_encryption_end(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """One that waited for its reader when the interpreter ended took the process down: exit code 134."""
+    if kind == "directory":
+        (tmp_path / "taken").write_text("")
+        place = open_target(str(tmp_path / "taken"))
+    else:
+        store: Store = request.getfixturevalue("store")
+        place = open_target("s3://backups/x", Credentials(store.endpoint, "us-east-1", "weft", "guessed-secret"))
+    recipient = str(pyrage.x25519.Identity.generate().to_public())
+    chunks = encrypted(as_file(os.urandom(1 << 20) for _ in range(100)), [recipient])
+    next(chunks)
+    with pytest.raises(BackupPlaceUnreachable) as refused:
+        place.put("b/one", chunks)
+    assert not [one for one in threading.enumerate() if one.name == "weft backup encryption"]
+    del refused
+
+
+def test_a_store_that_fails_on_the_way_is_what_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = open_target("s3://backups/x", Credentials(store.endpoint, "us-east-1", store.access_key, store.secret_key))
+
+    def fails(_store: object, _path: str, chunks: Iterator[bytes], **_options: object) -> None:
+        next(chunks)
+        chunks.close()  # type: ignore[attr-defined]  # as the store's client lets go of it
+        raise BaseError("the store is full")
+
+    monkeypatch.setattr(obstore, "put", fails)
+    with pytest.raises(BackupPlaceUnreachable, match="the store is full"):
+        place.put("b/one", [b"1", b"2"])

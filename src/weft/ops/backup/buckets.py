@@ -21,7 +21,7 @@ from weft.ops.backup.errors import (
     BackupPlaceInvalid,
     BackupPlaceUnreachable,
 )
-from weft.ops.backup.targets import Artefact, Credentials, safe
+from weft.ops.backup.targets import Artefact, Credentials, ended, safe
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -79,6 +79,8 @@ class Bucket:
             try:
                 while (chunk := reader.submit(next, source, None).result()) is not None:
                     yield chunk
+            except GeneratorExit:  # the store failed, and says why itself
+                raise
             except BaseException as error:
                 failed.append(error)
                 raise
@@ -97,6 +99,8 @@ class Bucket:
             if failed:
                 raise failed[0] from error
             raise BackupPlaceUnreachable(self._address, _said(error)) from error
+        finally:
+            ended(chunks)
 
     def get(self, name: str) -> Iterator[bytes]:
         path = self._prefix + safe(name)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -86,6 +86,15 @@ def safe(name: str) -> str:
     return str(path)
 
 
+def ended(chunks: Iterable[bytes]) -> None:
+    """Let what is written be closed where it was not read to its end: the error that is on its way keeps it alive.
+
+    An encryption that still waits for its reader when the interpreter ends takes the process down with it.
+    """
+    if isinstance(chunks, Generator):
+        chunks.close()
+
+
 class Folder:
     """A directory of this machine, or one that is mounted here."""
 
@@ -111,6 +120,7 @@ class Folder:
         except OSError as error:
             raise BackupPlaceUnreachable(self.address, error.strerror or str(error)) from error
         finally:
+            ended(chunks)
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
                 if not any(path.parent.iterdir()):
