@@ -42,12 +42,12 @@ def to_moment(
     moment = restoring.Moment.of(to)
     into = Path(into).absolute() if into is not None else None
     if dry_run:
-        vault = finding.to_look(settings, place=place, system=system, identity=identity)
+        vault = finding.to_look(settings, place=place, system=system, identity=identity, say=output.note)
         plan = restoring.planned(vault, moment, only=base)
         facts = _plan_facts(vault, plan, moment, into)
         output.result(facts, lambda: _plan_text(facts))
         return
-    vault = finding.to_read(settings, place=place, system=system, identity=identity)
+    vault = finding.to_read(settings, place=place, system=system, identity=identity, say=output.note)
     plan = restoring.planned(vault, moment, only=base)
     if switch:
         _refuse_switch(settings, plan)

@@ -143,7 +143,7 @@ def bases(place: Place = None, system: System = None) -> None:
     from weft.ops.recovery import finding
     from weft.ops.recovery.plan import reach
 
-    vault = finding.to_look(_settings(), place=place, system=system)
+    vault = finding.to_look(_settings(), place=place, system=system, say=output.note)
     troubles: list[str] = []
     found = vault.bases(troubles)
     archived = vault.archived(found[-1].segment_bytes, troubles) if found else None
@@ -159,7 +159,7 @@ def bases(place: Place = None, system: System = None) -> None:
             "reachable_to": "to",
             "megabytes": "MB sealed",
         },
-        empty="There is no base backup yet. Make one: weft db wal base",
+        empty="None that is believed here." if troubles else "There is no base backup yet. Make one: weft db wal base",
     )
 
 

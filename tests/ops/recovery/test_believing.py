@@ -13,16 +13,18 @@ from tests.ops.recovery.conftest import Installation
 from tests.ops.recovery.test_restoring import Story, installed, story, tmp_path
 
 from weft.core.clock import utc_now
-from weft.ops.backup.errors import ManifestDamaged, SealBroken, SignatureWrong
+from weft.ops.backup.errors import BackupPlaceUnreachable, IdentityMissing, ManifestDamaged, SealBroken, SignatureWrong
+from weft.ops.backup.targets import Artefact, Folder, targets_of
 from weft.ops.connections import connect
 from weft.ops.installation import embedded_addresses
-from weft.ops.recovery import base, drill, health, overview, restoring
-from weft.ops.recovery.errors import BasesUnreadable, WalUnreadable
+from weft.ops.recovery import base, drill, finding, health, overview, restoring
+from weft.ops.recovery.errors import BasesNotBelieved, BasesUnreadable, WalUnreadable
 from weft.ops.recovery.health import Promise
 from weft.ops.recovery.plan import Plan, Reach
 from weft.ops.recovery.restoring import Moment
 from weft.ops.recovery.segments import Segment
 from weft.ops.recovery.vault import Vault
+from weft.settings import load_settings
 
 __all__ = ["installed", "story", "tmp_path"]
 """Fixtures that are written elsewhere."""
@@ -68,6 +70,20 @@ def test_a_note_is_believed_where_it_was_written_for_and_nowhere_else(story: Sto
     ):
         vault.read(foreign)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bases_of_an_unknown_signer_are_not_called_missing(story: Story, tmp_path: Path) -> None:
+    """A new machine without the key file: what it must not hear is that nothing was ever backed up."""
+    one = story.installation
+    place = targets_of(one.settings)[0].address
+    elsewhere = load_settings({"WEFT_HOME": str(tmp_path / "new"), "WEFT_BACKUP_PLACE": place}, directory=tmp_path)
+    with pytest.raises(BasesNotBelieved, match="--identity"):
+        restoring.planned(finding.to_look(elsewhere), Moment())
+    assert "not known" in overview.look(elsewhere).as_text()
+    with pytest.raises(IdentityMissing):
+        finding.to_look(elsewhere, identity=tmp_path / "no such file")
+    known = finding.to_look(elsewhere, identity=one.home.path / "backup_keys" / "identity")
+    assert restoring.planned(known, Moment()).base.id == story.increment.id
 
 
 def test_one_bad_note_of_a_base_takes_away_that_base_only(story: Story, tmp_path: Path) -> None:
@@ -131,3 +147,26 @@ async def _seen(one: Installation) -> health.Seen:
         return await health.look(connection, one.settings.wal.slot)
     finally:
         await connection.close()
+
+
+class Away(Folder):
+    """A place that does not answer."""
+
+    def listed(self, under: str = "") -> list[Artefact]:
+        raise BackupPlaceUnreachable(self.address, "away")
+
+
+def test_a_place_that_does_not_answer_is_told_and_is_not_one_without_bases(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, away = story.installation.settings, Away(tmp_path / "away")
+    there = targets_of(settings)[0]
+    monkeypatch.setattr(finding, "targets_of", lambda _: [away, there])
+    said: list[str] = []
+    assert finding.to_look(settings, say=said.append).target is there
+    assert [away.address in one for one in said] == [True]
+    monkeypatch.setattr(finding, "targets_of", lambda _: [away])
+    seen = overview.look(settings)
+    assert seen.bases is None
+    assert "there is no base backup" not in seen.as_text()
+    assert "not known" in seen.as_text()

@@ -323,7 +323,9 @@ def trusted_signers(settings: Settings, given: Path | None = None) -> frozenset[
     found = set(settings.backup.signers)
     if files.signing_key.exists():
         found.add(public_text(_signing_key(files)))
-    text = _identity_source(settings, given)[0]
+    text, place = _identity_source(settings, given)
+    if text is None and given is not None:
+        raise IdentityMissing(place)
     if text is not None:
         found |= {line.removeprefix(_SIGNER).strip() for line in text.splitlines() if line.startswith(_SIGNER)}
     return frozenset(found)

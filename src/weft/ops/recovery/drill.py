@@ -98,7 +98,7 @@ def point_in_time(
     writer = _in_database(addresses.admin or addresses.require_owner(), addresses)
     wait = patience if patience is not None else _patience(settings)
     with _written_down(settings, POINT_IN_TIME, writer, say, clock):
-        vault = finding.to_read(settings, identity=identity)
+        vault = finding.to_read(settings, identity=identity, say=say)
         report = _practised(vault, addresses, writer, wait, exact=exact, say=say, clock=clock)
     record(settings, report, writer, say)
     return report

@@ -104,6 +104,16 @@ class BasesUnreadable(Conflict):
         )
 
 
+class BasesNotBelieved(Conflict):
+    code = "base_backups_not_believed"
+
+    def __init__(self, address: str, facts: list[str]) -> None:
+        super().__init__(
+            f"None of the {len(facts)} base backups in {address} can be used, for their notes are not believed here: "
+            f"{facts[0]}"
+        )
+
+
 class BaseNotFound(NotFound):
     code = "base_backup_not_found"
 

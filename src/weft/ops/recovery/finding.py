@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from weft.core.errors import Unavailable
 from weft.ops.backup.errors import BackupPlaceUnreachable
 from weft.ops.backup.targets import Target, targets_of
+from weft.ops.backup.telling import Say, unsaid
 from weft.ops.recovery import status, vault
 from weft.ops.recovery.errors import NoBases, SystemAmbiguous
 from weft.ops.recovery.vault import Vault
 from weft.settings import Settings
 
 
-def target_of(settings: Settings, place: str | None = None) -> Target:
-    """The first place that answers and holds something of recovery; `place` names one of the settings' places."""
+def target_of(settings: Settings, place: str | None = None, *, say: Say = unsaid) -> Target:
+    """The first place that answers and holds something of recovery; `place` names one of the settings' places.
+
+    One that does not answer is told: what another has may be older.
+    """
     targets = [one for one in targets_of(settings) if place is None or one.address == place.rstrip("/")]
-    failure: Unavailable | None = None
+    failures: list[BackupPlaceUnreachable] = []
     for target in targets:
         try:
             if vault.systems(target):
+                for failure in failures:
+                    say(failure.message)
                 return target
         except BackupPlaceUnreachable as error:
-            failure = error
-    if failure is not None:
-        raise failure
+            failures.append(error)
+    if failures:
+        raise failures[-1]
     raise NoBases(place or ", ".join(one.address for one in targets))
 
 
@@ -44,16 +49,26 @@ def system_of(settings: Settings, target: Target, given: str | None = None) -> s
 
 
 def to_read(
-    settings: Settings, *, place: str | None = None, system: str | None = None, identity: Path | None = None
+    settings: Settings,
+    *,
+    place: str | None = None,
+    system: str | None = None,
+    identity: Path | None = None,
+    say: Say = unsaid,
 ) -> Vault:
     """The vault to restore from, with the keys to open it."""
-    target = target_of(settings, place)
+    target = target_of(settings, place, say=say)
     return vault.reading(settings, target, system_of(settings, target, system), identity)
 
 
 def to_look(
-    settings: Settings, *, place: str | None = None, system: str | None = None, identity: Path | None = None
+    settings: Settings,
+    *,
+    place: str | None = None,
+    system: str | None = None,
+    identity: Path | None = None,
+    say: Say = unsaid,
 ) -> Vault:
     """The same, to see what is there: no secret key is needed."""
-    target = target_of(settings, place)
+    target = target_of(settings, place, say=say)
     return vault.looking(settings, target, system_of(settings, target, system), identity)

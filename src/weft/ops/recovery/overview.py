@@ -9,7 +9,7 @@ from typing import Any
 from weft.core.clock import Clock, utc_now
 from weft.core.errors import WeftError
 from weft.ops.recovery import finding, plan, status
-from weft.ops.recovery.errors import shown
+from weft.ops.recovery.errors import NoBases, shown
 from weft.ops.recovery.source import Slot, source_of
 from weft.ops.recovery.status import Status
 from weft.settings import Settings
@@ -23,7 +23,7 @@ class Overview:
     runs: bool
     slot: Slot | None
     windows: list[tuple[datetime, datetime]]
-    bases: int
+    bases: int | None
     behind_seconds: float | None
     troubles: list[str]
 
@@ -56,7 +56,9 @@ class Overview:
             lines.append(f"{'behind':<10} {self.behind_seconds:.0f} s would be lost with this machine now")
         for first, until in self.windows:
             lines.append(f"{'reachable':<10} {shown(first)} to {shown(until)}")
-        if not self.bases:
+        if self.bases is None:
+            lines.append(f"{'reachable':<10} not known: the place of backups could not be read")
+        elif not self.bases:
             lines.append(f"{'reachable':<10} nothing: there is no base backup. Make one: weft db wal base")
         return "\n".join([*lines, *(f"{'trouble':<10} {text}" for text in self.troubles)])
 
@@ -79,15 +81,21 @@ def look(settings: Settings, *, clock: Clock = utc_now) -> Overview:
             "or let a service run `weft db wal run`"
         )
     windows: list[tuple[datetime, datetime]] = []
-    count, behind = 0, None
+    count: int | None = None
+    behind: float | None = None
     try:
-        vault = finding.to_look(settings)
-        bases = vault.bases(troubles)
-        count = len(bases)
+        vault = finding.to_look(settings, say=troubles.append)
+        unread: list[str] = []
+        bases = vault.bases(unread)
+        troubles += unread
+        count = len(bases) if bases or not unread else None
         if bases:
             windows = plan.windows(bases, vault.archived(bases[-1].segment_bytes, troubles))
         if (state := vault.state([])) is not None:
             behind = max(0.0, (clock() - state.complete_to).total_seconds())
+    except NoBases as error:
+        count = 0
+        troubles.append(error.message)
     except WeftError as error:
         troubles.append(error.message)
     return Overview(last, runs, slot, windows, count, behind, troubles)

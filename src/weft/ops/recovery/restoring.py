@@ -30,6 +30,7 @@ from weft.ops.private_folders import private_folder
 from weft.ops.recovery import plan as planning
 from weft.ops.recovery.errors import (
     BaseDamaged,
+    BasesNotBelieved,
     MomentInvalid,
     MomentNotReached,
     NoBases,
@@ -123,7 +124,7 @@ def planned(
     troubles = troubles if troubles is not None else []
     bases = vault.bases(troubles)
     if not bases:
-        raise NoBases(vault.target.address)
+        raise BasesNotBelieved(vault.target.address, troubles) if troubles else NoBases(vault.target.address)
     chosen = [base for base in bases if base.id not in without]
     is_latest = moment == Moment()
     archived = vault.archived(bases[-1].segment_bytes, None if is_latest else troubles)
