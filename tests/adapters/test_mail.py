@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.adapters.mail_server import MailProcess, mail_process
 
-from weft.adapters.mail import MailServer, SmtpMailer, compose
+from weft.adapters.mail import MailServer, SmtpMailer, compose, mailbox_of
 from weft.core.ports import Email, Mailbox, MailDelivery, MailError
 
 EMAIL = Email(
@@ -68,6 +68,26 @@ async def test_a_message_arrives_whole_secured_and_signed_in(server: MailProcess
     assert "bcc@example.com" not in got["raw"]
     assert got["text"].replace("\r\n", "\n") == EMAIL.text
     assert got["html"].strip() == "<p>Guten Tag</p>"
+
+
+@pytest.mark.parametrize(
+    ("sender", "written"),
+    [
+        ("Büro Weft <weft@example.com>", "Büro Weft <weft@example.com>"),
+        ("Weft, Inc. <weft@example.com>", '"Weft, Inc." <weft@example.com>'),
+        ('"Weft, Inc." <weft@example.com>', '"Weft, Inc." <weft@example.com>'),
+        ("<weft@example.com>", "weft@example.com"),
+    ],
+)
+async def test_a_sender_may_have_a_name_in_any_language(server: MailProcess, sender: str, written: str) -> None:
+    """The test's server knows no SMTPUTF8; the name is nothing that needs it."""
+    await SmtpMailer(settings(server, sender=sender)).send(EMAIL)
+    got = await server.message()
+    assert (got["sender"], got["headers"]["from"]) == ("weft@example.com", written)
+
+
+def test_a_sender_of_an_international_domain_is_written_in_ascii() -> None:
+    assert mailbox_of("Büro <weft@bücher.example>") == Mailbox("weft@xn--bcher-kva.example", "Büro")
 
 
 async def test_tls_from_the_first_byte(tmp_path: Path) -> None:

@@ -26,7 +26,17 @@ from weft.cli.client import (
     connect,
     segment,
 )
-from weft.core.errors import Conflict, Exhausted, Forbidden, Invalid, NotFound, Stale, Unauthenticated, Unavailable
+from weft.core.errors import (
+    Conflict,
+    Exhausted,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Stale,
+    Unauthenticated,
+    Unavailable,
+    WeftError,
+)
 
 
 @pytest.fixture
@@ -138,6 +148,24 @@ def test_a_connection_closed_without_answer_is_never_repeated() -> None:
     with answering(b"") as (url, asked), pytest.raises(ConnectionLost, match="look before you repeat"):
         Client(url).post("/things", {})
     assert len(asked) == 1
+
+
+def test_a_body_that_is_refused_before_it_has_all_gone_is_said_to_be_too_large() -> None:
+    """The server answers, and closes while the body still comes: writing fails, and the answer lies there."""
+    said = problem("413 Content Too Large", "body_oversized")
+
+    def refuse(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=refuse, args=(listening,))
+        server.start()
+        with pytest.raises(WeftError, match="Said so"):
+            Client(f"http://127.0.0.1:{listening.getsockname()[1]}").post("/things", "x" * 20_000_000)
+        server.join()
 
 
 def test_lists_are_read_page_by_page_until_there_are_enough() -> None:

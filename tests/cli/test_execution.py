@@ -69,6 +69,7 @@ async def test_a_start_says_where_to_look(database: Database, actor: Actor, weft
     assert said.out.startswith("Execution 1 of 'invoice' was started.\n`weft execution show ")
     row = weft("execution", "list", "--json").json()[0]
     assert weft("execution", "show", row["id"], "--json").json()["input"] == {"amount": 7}
+    assert "None" not in weft("execution", "show", row["id"]).out, "what has not been yet is left out"
 
 
 async def test_waiting_shows_the_output(database: Database, actor: Actor, weft: Weft) -> None:

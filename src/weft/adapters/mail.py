@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -92,7 +93,10 @@ class SmtpMailer:
         except aiosmtplib.SMTPResponseException as error:
             raise _refused(where, error) from None
         except aiosmtplib.SMTPNotSupported as error:
-            sentence = f"The mail server {where} cannot do what WEFT_SMTP_SECURITY asks for: {_shown(str(error))}."
+            sentence = (
+                f"The mail server {where} cannot do what WEFT_SMTP_SECURITY or WEFT_SMTP_SENDER asks for: "
+                f"{_shown(str(error))}."
+            )
             raise MailError("tls", sentence, retryable=False) from None
         except ssl.SSLError as error:
             raise _insecure(where, error) from None
@@ -119,7 +123,8 @@ class SmtpMailer:
         try:
             await client.connect()
             await self._introduced(client)
-            refused, _ = await client.send_message(message, sender=server.sender, recipients=recipients)
+            sender = mailbox_of(server.sender).address
+            refused, _ = await client.send_message(message, sender=sender, recipients=recipients)
         except BaseException:
             client.close()
             raise
@@ -160,7 +165,7 @@ async def _part(client: aiosmtplib.SMTP) -> None:
 def compose(email: Email, sender: str) -> EmailMessage:
     """The message as it is sent. Header values are one line each: the library refuses others."""
     message = EmailMessage(policy=SMTP)
-    message["From"] = sender
+    message["From"] = _address(mailbox_of(sender))
     for name, boxes in (("To", email.to), ("Cc", email.cc), ("Reply-To", email.reply_to)):
         if boxes:
             message[name] = [_address(box) for box in boxes]
@@ -172,6 +177,19 @@ def compose(email: Email, sender: str) -> EmailMessage:
     if email.html is not None:
         message.add_alternative(email.html, subtype="html")
     return message
+
+
+def mailbox_of(sender: str) -> Mailbox:
+    """`weft@example.com` or `Büro Weft <weft@example.com>`, as operators write it.
+
+    The library asks for SMTPUTF8, which many servers lack, as soon as anything in the sender that it is given is
+    not ASCII, the name included: it is given the bare address.
+    """
+    name, _, address = sender.rpartition("<")
+    local, _, domain = address.strip().removesuffix(">").strip().rpartition("@")
+    with suppress(UnicodeError):
+        domain = domain.encode("idna").decode("ascii")
+    return Mailbox(f"{local}@{domain}", name.strip().strip('"'))
 
 
 def _address(box: Mailbox) -> Address:

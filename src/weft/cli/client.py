@@ -15,6 +15,7 @@ import http.client
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -214,7 +215,9 @@ class Client:
         data = None if body is None else json.dumps(body).encode()
         connection = self.connected(timeout)
         try:
-            connection.request(method, self._target(path, query), data, self._headers(data, headers))
+            # A server that does not want all of a large body answers and closes: its answer says why.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, self._target(path, query), data, self._headers(data, headers))
             response = connection.getresponse()
             return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
         except TimeoutError as error:

@@ -83,7 +83,7 @@ def detail(row: Row) -> str:
     lines = [
         headline(row),
         f"version {row['version']}, started by {row['trigger'].lower()}, correlation id {row['correlation_id']}",
-        f"created {moment(row['created_at'])}, waited {length(row['queued_ms'])}, took {length(row['duration_ms'])}",
+        _times(row),
     ]
     if row["trigger"] == "REPLAY":
         lines.append(repeated(row["metadata"]["replay"]))
@@ -160,6 +160,14 @@ def moment(text: str | None, *, precise: bool = False) -> str:
         return "-"
     local = datetime.fromisoformat(text).astimezone()
     return local.isoformat(sep=" ", timespec="milliseconds" if precise else "seconds").partition("+")[0]
+
+
+def _times(row: Row) -> str:
+    said = [f"created {moment(row['created_at'])}"]
+    for word, milliseconds in (("waited", row["queued_ms"]), ("took", row["duration_ms"])):
+        if milliseconds is not None:
+            said.append(f"{word} {length(milliseconds)}")
+    return ", ".join(said)
 
 
 def length(milliseconds: int | None) -> str | None:

@@ -263,3 +263,25 @@ async def test_another_seed_is_another_simulation(guard: Guard) -> None:
     one, other, same = [await result_of(guard, [], runs=20, seed=seed, script=script) for seed in (1, 2, 1)]
     assert one == same
     assert one["duration"] != other["duration"]
+
+
+# -- undoing -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_step_that_undoes_sees_what_it_undoes(guard: Guard) -> None:
+    """In its config, and in what the script says of it."""
+    document = chain(
+        call("book", compensate="cancel"),
+        step("pay", "fail", {"message": "no"}),
+    )
+    document["steps"].append(call("cancel") | {"config": {"url": "http://stub/{{ compensating.output.body.id }}"}})
+    script = {
+        "book": {"output": {"status": 200, "headers": {}, "body": {"id": "B-1"}}},
+        "cancel": [
+            {"when": "compensating.step != 'book'", "fail": {"kind": "wrong", "message": "no"}},
+            {"output": "{{ config.url }} {{ compensating.output.body.id }}"},
+        ],
+    }
+    played = await one(guard, document, steps=script)
+    assert played.error is not None
+    assert (played.error["kind"], played.error["message"]) == ("fail", "no")

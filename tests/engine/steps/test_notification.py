@@ -101,6 +101,11 @@ async def test_an_email_with_everything(world: World) -> None:
     assert outcome.message == "The mail server took the message for 5 of 5 recipients"
 
 
+async def test_a_comma_in_a_quoted_name_parts_nothing(world: World) -> None:
+    await world.perform({**EMAIL, "to": '"Lovelace, Ada" <ada@example.com>, bob@example.com'})
+    assert world.mail.sent[0].to == (Mailbox("ada@example.com", "Lovelace, Ada"), Mailbox("bob@example.com"))
+
+
 async def test_the_words_of_the_other_systems_document(world: World) -> None:
     config = {"notificationType": "email", "template": "welcome_email", "recipients": ["user@example.com"]}
     assert config_issues(STEP, config, ()) == []

@@ -265,7 +265,7 @@ class Play:
         """Let the stage answer, and put the answer where its time has come."""
         run, visit, attempt = part.run, command.visit, command.attempt
         try:
-            config = await self._evaluator.config(run, command.frame, step, turn.now)
+            config = await self._evaluator.config(run, command.frame, step, turn.now, visit)
         except (Exhausted, Unavailable):
             raise
         except WeftError as error:

@@ -104,7 +104,8 @@ class CueEvaluator(Evaluator):
         visit: int | None = None,
         extra: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        found = await super().context(run, frame, paths, now, own, visit=visit, extra=extra)
+        asked = self._facts["visit"] if visit is None else visit
+        found = await super().context(run, frame, paths, now, own, visit=asked, extra=extra)
         return found | dict(self._facts)
 
 

@@ -21,6 +21,8 @@ LONGEST_SUBJECT: Final = 500
 LONGEST_NAME: Final = 200
 
 _MAILBOX: Final = re.compile(r'\s*(?:"?(?P<name>[^<>"]*?)"?\s*<(?P<address>[^<>\s]+)>|(?P<bare>[^<>\s,;"]+))\s*')
+_PART: Final = re.compile(r'(?:"[^"]*"|[^,])+')
+"""One of several addresses: a comma within a quoted name, as in `"Lovelace, Ada" <ada@example.com>`, parts nothing."""
 _RECIPIENTS: Final = ("to", "cc", "bcc")
 _FIELDS: Final = (*_RECIPIENTS, "reply_to")
 
@@ -108,7 +110,7 @@ def _boxes(config: Mapping[str, Any], name: str) -> tuple[Mailbox, ...]:
 
 
 def _split(text: str) -> list[str]:
-    return [part for part in text.split(",") if part.strip()]
+    return [part for part in _PART.findall(text) if part.strip()]
 
 
 def mailbox(text: str) -> Mailbox:
