@@ -35,7 +35,8 @@ def to_moment(
     yes: bool = False,
 ) -> None:
     """Everything behind `weft db restore --to`."""
-    from weft.ops.recovery import finding, restoring
+    from weft.ops.backup.errors import MasterKeyDiffers
+    from weft.ops.recovery import finding, master_keys, restoring
     from weft.settings import load_settings
 
     settings = load_settings(os.environ)
@@ -64,6 +65,12 @@ def to_moment(
             vault, moment, data, say=output.note, only=base, database=database, fetched=fetched
         ) as (report, facts_of_server),
     ):
+        try:
+            opens = asyncio.run(master_keys.tried(facts_of_server, database, settings, report.base))
+        except MasterKeyDiffers:
+            if switch:
+                raise
+            opens = "differs"  # it goes to a server whose key may be elsewhere
         if switch:
             from weft.ops.home import Home
             from weft.ops.recovery.switching import take_over_password
@@ -72,10 +79,14 @@ def to_moment(
         if stay:
             _stay(facts_of_server.dsn("postgres", None, database))
     before = _switch(settings, data) if switch else None
-    answer = report.as_json() | {"switched": switch, "before": str(before) if before else None}
+    answer = report.as_json() | {
+        "switched": switch, "before": str(before) if before else None, "master_key": opens,
+    }  # fmt: skip
     output.result(
         answer, lambda: _done_text(report, settings, switched=switch, before=before, embedded=plan.base.embedded)
     )
+    if opens == master_keys.NOT_HERE:
+        output.note(master_keys.advice(settings))
 
 
 def _beside(settings: Settings) -> Path:
