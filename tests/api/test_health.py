@@ -13,6 +13,7 @@ from tests.conftest import Enter, TestDatabase
 from weft.api.app import create_app
 from weft.api.health import Heartbeat, Readiness, worker_heartbeat
 from weft.api.metrics import Metrics, listener
+from weft.core.ids import new_id
 from weft.db.database import Database
 from weft.domain.identity.access import open_scope
 from weft.http.state import Services
@@ -133,5 +134,23 @@ async def test_a_worker_is_heard_of_by_its_connection(database: Database, test_d
             age = await worker_heartbeat(database)
     finally:
         await worker.close()
+    assert age is not None
+    assert age < 60
+
+
+async def test_behind_a_pooler_a_worker_is_heard_of_by_what_it_wrote(
+    database: Database, test_database: TestDatabase
+) -> None:
+    """The pooler's connections bear the name of whoever used them last; the one for notifications is its own."""
+    async with database.pool.acquire() as connection:
+        await connection.execute("select weft.beat($1, 'worker', 'here', '0', '0001')", new_id())
+    assert await worker_heartbeat(database) is None, "written by one that is gone"
+    listener = await Database.open(test_database.app, application_name="weft worker listen", size=1, hot_size=1)
+    try:
+        async with listener.pool.acquire() as connection:
+            await connection.fetchval("select 1")
+            age = await worker_heartbeat(database)
+    finally:
+        await listener.close()
     assert age is not None
     assert age < 60

@@ -68,3 +68,13 @@ def test_passwords_can_be_kept(server: ConnectionFacts, capsys: pytest.CaptureFi
     assert ":PASSWORD@" in capsys.readouterr().out.rpartition("Everything was there")[2]
     assert command_line.run(["db", "init", "--admin-url", server.superuser_dsn]) == 0
     assert verifiers(server) != before
+
+
+@pytest.mark.parametrize("name", ["", "n" * 64, "ü" * 32])
+def test_a_name_that_no_database_can_have_is_refused_before_anything_is_made(
+    server: ConnectionFacts, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    before = verifiers(server)
+    assert command_line.run(["db", "init", "--admin-url", server.superuser_dsn, "--database", name]) == 2
+    assert "1 to 63 bytes" in capsys.readouterr().err
+    assert verifiers(server) == before

@@ -26,9 +26,15 @@ Heartbeat = Callable[[Database], Awaitable[float | None]]
 _PATIENCE: Final = 2.0
 """Seconds that the database has for its answer."""
 WORKERS: Final = """/* weft:health.workers */
-select extract(epoch from clock_timestamp() - max(state_change))::float
-  from pg_stat_activity where application_name = 'weft worker' and datname = current_database()
+select extract(epoch from clock_timestamp() - greatest(
+         max(state_change) filter (where application_name = 'weft worker'),
+         case when bool_or(listens) then (select max(seen_at) from weft.app_instances where kind = 'worker') end
+       ))::float
+  from (select state_change, application_name, application_name = 'weft worker listen' as listens
+          from pg_stat_activity where datname = current_database()) a
 """
+"""Behind a pooler a connection bears the name of whoever used it last. The one for notifications is the worker's own
+there, and is silent: what the worker wrote of itself says when it lived."""
 LATE: Final = 60.0
 """Seconds without a heartbeat after which `/readyz` says that no worker runs. Requests are answered all the same."""
 

@@ -30,7 +30,7 @@ def to_moment(
     base: str | None = None,
     place: str | None = None,
     system: str | None = None,
-    database: str = "weft",
+    database: str | None = None,
     identity: Path | None = None,
     yes: bool = False,
 ) -> None:
@@ -41,6 +41,7 @@ def to_moment(
 
     settings = load_settings(os.environ)
     moment = restoring.Moment.of(to)
+    database = database or _database(settings)
     into = Path(into).absolute() if into is not None else None
     if dry_run:
         vault = finding.to_look(settings, place=place, system=system, identity=identity, say=output.note)
@@ -87,6 +88,16 @@ def to_moment(
     )
     if opens == master_keys.NOT_HERE:
         output.note(master_keys.advice(settings))
+
+
+def _database(settings: Settings) -> str:
+    """The one that weft works in: every address names it."""
+    from weft.ops.connections import database_of
+    from weft.ops.installation import DATABASE
+
+    known = settings.database
+    addresses = (known.url, known.owner_url, known.replication_url)
+    return next(filter(None, (database_of(address) for address in addresses if address is not None)), DATABASE)
 
 
 def _beside(settings: Settings) -> Path:

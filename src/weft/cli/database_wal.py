@@ -216,7 +216,10 @@ def restore(
     base: Annotated[str | None, typer.Option("--base", help="The base backup to begin with.")] = None,
     place: Place = None,
     system: System = None,
-    database: Annotated[str, typer.Option("--database", help="Its name in the cluster.")] = "weft",
+    database: Annotated[
+        str | None,
+        typer.Option("--database", help="Its name in the cluster; default: the one of WEFT_DATABASE_URL, else weft."),
+    ] = None,
     identity: Annotated[
         Path | None, typer.Option("--identity", help="The file with the key that opens backups.")
     ] = None,

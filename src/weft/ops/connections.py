@@ -22,6 +22,16 @@ class ServerUnreachable(Unavailable):
     def __init__(self, dsn: str, said: str) -> None:
         super().__init__(f"No connection to {without_password(dsn)}: {said}")
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server knows the role, and does not let it into this database."""
+        return getattr(self.__cause__, "sqlstate", None) == "42501"
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the server is there, and has no such database."""
+        return getattr(self.__cause__, "sqlstate", None) == "3D000"
+
 
 async def connect(dsn: str, *, application: str = "weft") -> asyncpg.Connection:
     """One connection; raises `ServerUnreachable` with a sentence that tells what to look at."""
@@ -69,7 +79,7 @@ def database_of(dsn: str) -> str:
     """The database that an address names, or nothing."""
     parts = urlsplit(dsn)
     query = dict(parse_qsl(parts.query))
-    return parts.path.lstrip("/") or query.get("database") or query.get("dbname") or ""
+    return unquote(parts.path.lstrip("/")) or query.get("database") or query.get("dbname") or ""
 
 
 def user_of(dsn: str) -> str:

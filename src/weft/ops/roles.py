@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from weft.core.errors import Conflict, Forbidden
+from weft.core.errors import Conflict, Forbidden, Invalid
 from weft.ops.connections import connect, with_database
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ ROLES = (OWNER, APP, *DEFINERS)
 OLDEST_MAJOR = 15
 
 _LOCK = 0x77656674_726F6C65  # two administrators at once take turns
+_LONGEST_NAME = 63
 _SCRAM_ROUNDS = 4096  # PostgreSQL's own default
 
 _APP_SETTINGS = {
@@ -85,6 +86,13 @@ class DatabaseEncodingDiffers(Conflict):
         )
 
 
+class DatabaseNameInvalid(Invalid):
+    code = "database_name_invalid"
+
+    def __init__(self) -> None:
+        super().__init__(f"A database's name has 1 to {_LONGEST_NAME} bytes, and no zero among them. Choose another.")
+
+
 @dataclass(slots=True)
 class BootstrapReport:
     """What was missing and is there now."""
@@ -101,10 +109,13 @@ async def bootstrap(
     """Make sure that the roles and the database exist and are safe; safe to repeat and to run twice at once.
 
     `passwords` maps the login roles to their new passwords; a role that is not named keeps its own. The server
-    never sees a password, only its SCRAM verifier. Raises `ServerTooOld`, `RoleUnsafe`, `AdministratorTooWeak`.
+    never sees a password, only its SCRAM verifier. Raises `DatabaseNameInvalid`, `ServerTooOld`, `RoleUnsafe`,
+    `AdministratorTooWeak`.
     """
     import asyncpg
 
+    if not 1 <= len(database.encode()) <= _LONGEST_NAME or "\0" in database:
+        raise DatabaseNameInvalid
     connection = await connect(admin_dsn)
     try:
         administrator = await connection.fetchval("select current_user")

@@ -278,6 +278,12 @@ def test_nothing_is_dropped_under_what_runs(weft: Weft, test_database: TestDatab
 def test_the_first_revision_goes_only_by_its_name(weft: Weft, test_database: TestDatabase) -> None:
     execute(test_database, "insert into weft.tenants (id, slug, name) values (gen_random_uuid(), 'kept', 'Kept')")
     execute(test_database, "analyze weft.tenants")
+    execute(
+        test_database,
+        "insert into weft.audit_logs (tenant_id, id, action, resource_type)"
+        " select t.id, gen_random_uuid(), 'x', 'y' from weft.tenants t, generate_series(1, 7)",
+    )
+    execute(test_database, "analyze weft.audit_logs")
     for words in ((), ("--to", "-7")):
         refused = weft("rollback", *words, "--yes")
         assert (refused.code, "`weft db rollback --to base`" in refused.err) == (6, True)
@@ -286,6 +292,7 @@ def test_the_first_revision_goes_only_by_its_name(weft: Weft, test_database: Tes
     assert asked.code == 2
     assert f"down to base:\n  {newest_revision()}  " in asked.err
     assert "      tenants: about 1 rows\n" in asked.err
+    assert "      audit_logs: about 7 rows\n" in asked.err, "a month is not counted with its parent again"
     assert "workflow_executions" in asked.err
     assert "..." not in asked.err
     told = weft("rollback", "--to", "base", "--json")

@@ -16,7 +16,7 @@ from weft.db import fingerprint
 from weft.db.fingerprint import Fingerprint
 from weft.ops.backup.errors import NothingToBackUp, RowsHidden
 from weft.ops.backup.manifest import Count
-from weft.ops.connections import connect, database_of, with_database
+from weft.ops.connections import ServerUnreachable, connect, database_of, with_database
 from weft.ops.installation import Addresses
 
 if TYPE_CHECKING:
@@ -62,7 +62,13 @@ async def full_access(addresses: Addresses) -> Access:
     """The administrator where row security does not bind it, else the owner, who has a policy for maintenance."""
     if addresses.admin is not None:
         dsn = with_database(addresses.admin, database_of(addresses.app))
-        connection = await connect(dsn, application="weft db backup")
+        try:
+            connection = await connect(dsn, application="weft db backup")
+        except ServerUnreachable as error:
+            # The administrator who made roles and database need not be let in: the owner is.
+            if addresses.owner is None or not error.is_refused:
+                raise
+            return Access(addresses.owner, as_owner=True)
         try:
             if await connection.fetchval(
                 "select rolsuper or (rolbypassrls and pg_has_role('pg_read_all_data', 'usage'))"

@@ -145,7 +145,8 @@ def restored(
         there = Restored(facts, made)
         tell("restoring")
         to = programs.login(there.admin, options=BUILDING)
-        programs.restore(programs.embedded(), to, dump, jobs=JOBS)
+        clients = programs.embedded()
+        programs.restore(clients, to, dump, jobs=JOBS, server_major=clients.major())
         yield there
 
 

@@ -28,7 +28,7 @@ from weft.ops.connections import connect, database_of, with_database
 from weft.ops.installation import Addresses
 from weft.ops.keys import present_master_key
 from weft.ops.private_folders import private_folder
-from weft.ops.roles import bootstrap
+from weft.ops.roles import APP, OWNER, bootstrap
 from weft.settings import Settings
 
 LOCK: Final = 0x77667273
@@ -41,6 +41,13 @@ LONGEST: Final = 36
 _END_CONNECTIONS: Final = """
 select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()
 """
+
+_GRANTS: Final = """
+select g.privilege_type as privilege, r.rolname as role
+  from pg_database d cross join aclexplode(d.datacl) g join pg_roles r on r.oid = g.grantee
+ where d.datname = $1 and r.rolname <> all($2::text[]) order by 2, 1
+"""
+"""Whom the operator let into the database besides weft: who brings the WAL away, who watches."""
 
 _LEFT: Final = """
 select datname from pg_database
@@ -204,7 +211,7 @@ class _Restoring:
         self._tell = tell
         self._drop_old = drop_old
         stamp = manifest.new_id(now).partition("-")[0].lower()
-        self._base = found.database[:LONGEST]
+        self._base = _short(found.database)
         self._fresh = f"{self._base}{RESTORED}{stamp}"
         self._old = f"{self._base}{BEFORE}{stamp}"
 
@@ -239,9 +246,10 @@ class _Restoring:
         dsn = with_database(self._admin, self._fresh)
         connection = await connect(dsn, application="weft db restore")
         try:
-            clients = programs.clients_for(connection.get_server_version().major, dsn)
+            major = connection.get_server_version().major
+            clients = programs.clients_for(major, dsn)
             to = programs.login(dsn, options=proving.BUILDING)
-            await asyncio.to_thread(programs.restore, clients, to, dump, jobs=proving.JOBS)
+            await asyncio.to_thread(programs.restore, clients, to, dump, jobs=proving.JOBS, server_major=major)
             if found := await proving.differences(connection, self._found.backup, self._tell):
                 raise RestoreDiffers(self._found.backup.id, found)
             if master_key is not None:
@@ -261,6 +269,10 @@ class _Restoring:
         if not await connection.fetchval("select exists (select from pg_database where datname = $1)", name):
             await connection.execute(f"alter database {_quoted(self._fresh)} rename to {_quoted(name)}")
             return None
+        for grant in await connection.fetch(_GRANTS, name, [OWNER, APP]):
+            await connection.execute(
+                f"grant {grant['privilege']} on database {_quoted(self._fresh)} to {_quoted(grant['role'])}"
+            )
         await connection.execute(f"alter database {_quoted(name)} with allow_connections false")
         try:
             await connection.execute(_END_CONNECTIONS, name)
@@ -308,10 +320,14 @@ async def _opened(connection: asyncpg.Connection, database: str) -> bool:
     """
     is_open = await connection.fetchval("select datallowconn from pg_database where datname = $1", database)
     if is_open is False:
-        if not await connection.fetchval(TAKE_LOCK, LOCK, database[:LONGEST]):
+        if not await connection.fetchval(TAKE_LOCK, LOCK, _short(database)):
             raise RestoreRunning
         await connection.execute(f"alter database {_quoted(database)} with allow_connections true")
     return is_open is not None
+
+
+def _short(database: str) -> str:
+    return database.encode()[:LONGEST].decode(errors="ignore")
 
 
 def _quoted(identifier: str) -> str:

@@ -23,7 +23,8 @@ with recursive tree as (
   union all
   select t.root, i.inhrelid, t.name from tree t join pg_inherits i on i.inhparent = t.oid
 )
-select t.name, sum(greatest(c.reltuples, s.n_live_tup, 0))::bigint as rows
+select t.name,
+       coalesce(sum(greatest(c.reltuples, s.n_live_tup, 0)) filter (where c.relkind <> 'p'), 0)::bigint as rows
   from tree t join pg_class c on c.oid = t.oid left join pg_stat_all_tables s on s.relid = t.oid
  group by t.root, t.name order by 2 desc, 1"""
 

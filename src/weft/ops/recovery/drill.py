@@ -32,6 +32,7 @@ from weft.ops.installation import DATABASE, Addresses
 from weft.ops.postgres import ConnectionFacts
 from weft.ops.private_folders import private_folder
 from weft.ops.recovery import finding, restoring, status
+from weft.ops.recovery.points import mark_now
 from weft.ops.recovery.proof import TABLES, TableSum, differences, sums
 from weft.ops.recovery.restoring import Moment, Restored
 from weft.ops.recovery.source import source_of
@@ -316,7 +317,7 @@ async def _counted(writer: str, point: str) -> dict[str, TableSum]:
             tables = [row[0] for row in await connection.fetch(TABLES)]
             await connection.execute(f"set local lock_timeout = '10s'; lock table {', '.join(tables)} in share mode")
             found = await sums(connection)
-            await connection.execute("select pg_create_restore_point($1)", point)
+            await mark_now(connection, point)
         return found
     finally:
         await connection.close()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weft.core.errors import Forbidden, WeftError
 from weft.ops.backup.errors import ArtefactMissing
@@ -22,6 +23,9 @@ from weft.ops.recovery.segments import Segment, is_history, lsn
 from weft.ops.recovery.source import source_of
 from weft.ops.recovery.vault import Piece, Vault, writing
 from weft.settings import Settings
+
+if TYPE_CHECKING:
+    import asyncpg
 
 
 class PointRefused(Forbidden):
@@ -78,15 +82,22 @@ def _archive(settings: Settings) -> tuple[Vault, int] | None:
 
 
 async def _mark(dsn: str, name: str) -> tuple[str, datetime]:
+    connection = await connect(dsn, application="weft wal")
+    try:
+        return await mark_now(connection, name)
+    finally:
+        await connection.close()
+
+
+async def mark_now(connection: asyncpg.Connection, name: str) -> tuple[str, datetime]:
+    """A restore point of this moment: its place in the log, and the server's time. Raises `PointRefused`."""
     import asyncpg
 
-    connection = await connect(dsn, application="weft wal")
+    role = await connection.fetchval("select current_user")
     try:
         row = await connection.fetchrow("select pg_create_restore_point($1)::text, clock_timestamp()", name)
     except asyncpg.InsufficientPrivilegeError:
-        raise PointRefused(await connection.fetchval("select current_user")) from None
-    finally:
-        await connection.close()
+        raise PointRefused(role) from None
     return row[0], row[1]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weft.core.errors import Conflict
 from weft.db import migrate
 from weft.ops import preflight
-from weft.ops.connections import connect
+from weft.ops.connections import ServerUnreachable, connect
 from weft.ops.postgres import ConnectionFacts
 from weft.ops.postgres_files import SUPERUSER
 from weft.ops.recovery.segments import lsn
@@ -67,7 +67,15 @@ class Proof:
 
 async def prove(facts: ConnectionFacts, database: str) -> Proof:
     """Look at a server that believes everybody. Raises `ProofFailed`."""
-    connection = await connect(facts.dsn(await _superuser(facts), None, database), application="weft proof")
+    superuser = await _superuser(facts)
+    try:
+        connection = await connect(facts.dsn(superuser, None, database), application="weft proof")
+    except ServerUnreachable as error:
+        if not error.is_missing:
+            raise
+        raise ProofFailed(
+            f"the cluster has no database '{database}'. Name its own: `weft db wal restore --database NAME`."
+        ) from error
     try:
         if await connection.fetchval("select pg_is_in_recovery()"):
             raise ProofFailed("it is still recovering.")
