@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
@@ -119,7 +120,7 @@ def _advice(error: Exception, dsn: str) -> str:
         case "42501":
             return (
                 f"{said}. `weft db init --admin-url ...` lets weft's own roles in; another role needs "
-                f"`grant connect on database {database_of(dsn)} to {user_of(dsn)}`."
+                f"`grant connect on database {_identifier(database_of(dsn))} to {_identifier(user_of(dsn))}`."
             )
         case _:
             pass
@@ -134,3 +135,8 @@ def _advice(error: Exception, dsn: str) -> str:
     if isinstance(error, OSError):
         return f"{said}. Check that the server runs and that host and port are right."
     return f"{said}. Check the address: postgresql://role:password@host:5432/database"
+
+
+def _identifier(name: str) -> str:
+    """A name as SQL takes it."""
+    return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'

@@ -331,6 +331,7 @@ def test_the_overview_tells_how_it_stands(one: Installation) -> None:
     assert seen.runs
     assert seen.slot is not None
     assert seen.slot.active
+    assert seen.bases is not None
     assert seen.bases >= 1
     assert seen.windows
     assert seen.behind_seconds is not None

@@ -149,9 +149,10 @@ def test_the_commands_show_what_there_is(one: Installation, keeper: subprocess.P
     assert "full" in out
     code, out, _ = weft("db", "wal", "point", "before_lunch", "--json")
     assert (code, json.loads(out)["name"]) == (0, "before_lunch")
-    code, _, err = weft("db", "wal", "point", "2026")
-    assert code == 2
-    assert "is not a moment" in err
+    for name in ("2026", "two words", "latest", "x" * 64, ""):
+        code, _, err = weft("db", "wal", "point", name)
+        assert code == 2
+        assert "cannot be the name of a restore point" in err
     code, out, _ = weft("db", "wal", "restore", "--to", "latest", "--dry-run")
     assert code == 0
     assert "reachable" in out

@@ -13,9 +13,11 @@ import pyrage
 import pytest
 from tests.ops.recovery.conftest import Installation, ask, install
 
-from weft.ops.backup.errors import ArtefactDamaged, IdentityWrong, SealBroken
+from weft.db.keyring import Keyring
+from weft.ops.backup.errors import ArtefactDamaged, IdentityWrong, MasterKeyDiffers, SealBroken
+from weft.ops.installation import DATABASE
+from weft.ops.recovery import master_keys, points, restoring, switching
 from weft.ops.recovery import plan as planning
-from weft.ops.recovery import points, restoring, switching
 from weft.ops.recovery.errors import (
     BaseNotFound,
     MomentInvalid,
@@ -28,6 +30,7 @@ from weft.ops.recovery.errors import (
 from weft.ops.recovery.plan import Base
 from weft.ops.recovery.proof import differences, sums
 from weft.ops.recovery.restoring import Moment
+from weft.settings import load_settings
 
 MARKS = "select coalesce(string_agg(slug, ',' order by slug), '') from weft.tenants"
 TENANT = "insert into weft.tenants (id, slug, name) values (gen_random_uuid(), '{0}', '{0}')"
@@ -269,6 +272,29 @@ def test_single_files_are_handed_out_for_recoveries_of_others(story: Story, tmp_
     assert not points.fetch(vault, "00000009.history", tmp_path / "none")
     assert not points.fetch(vault, "../../state", tmp_path / "none")
     assert [path.name for path in tmp_path.iterdir()] == ["wal"]
+
+
+def test_the_master_key_is_tried_on_what_was_restored(story: Story, tmp_path: Path) -> None:
+    """It is in no backup. Without it `weft up` would make another, and no secret could be read."""
+    one, key, other = story.installation, bytes(range(32)), bytes(32)
+    place = {"HOME": str(tmp_path), "WEFT_HOME": str(tmp_path / "new")}
+    wrapped = Keyring(key).wrap(bytes(32)).hex()
+    plant = f"""insert into weft.tenant_keys (tenant_id, id, purpose, number, wrapped)
+                select id, gen_random_uuid(), 'secrets', 1, '\\x{wrapped}' from weft.tenants limit 1"""
+    with restoring.restored_to_point(one.reader(), Moment(), tmp_path / "data", say=one.said.append) as (made, facts):
+
+        def tried(**more: str) -> str:
+            settings = load_settings(place | more, directory=tmp_path)
+            return asyncio.run(master_keys.tried(facts, DATABASE, settings, made.base))
+
+        assert tried() == master_keys.NOT_NEEDED
+        asyncio.run(ask(facts.dsn("postgres", None, DATABASE), "set app.maintenance = 'on'", plant))
+        assert tried() == master_keys.NOT_HERE
+        assert tried(WEFT_MASTER_KEY=key.hex()) == master_keys.OPENS
+        with pytest.raises(MasterKeyDiffers, match="WEFT_MASTER_KEY_FILE"):
+            tried(WEFT_MASTER_KEY=other.hex())
+    said = master_keys.advice(load_settings(place, directory=tmp_path))
+    assert str(tmp_path / "new" / "master_key") in said
 
 
 @pytest.fixture

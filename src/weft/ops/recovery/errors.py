@@ -149,6 +149,16 @@ class MomentInvalid(Invalid):
         )
 
 
+class RestorePointNameInvalid(Invalid):
+    code = "restore_point_name_invalid"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"'{name}' cannot be the name of a restore point: it begins with a letter or _, and has up to 63 letters, "
+            "digits and _ . : - without a space. `latest` is taken."
+        )
+
+
 class MomentOutside(Conflict):
     code = "moment_outside"
 

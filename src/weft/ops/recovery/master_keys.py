@@ -9,7 +9,7 @@ from weft.ops.connections import connect
 from weft.ops.home import Home
 from weft.ops.keys import present_master_key
 from weft.ops.postgres import ConnectionFacts
-from weft.ops.postgres_files import SUPERUSER
+from weft.ops.recovery.proof import superuser_of
 from weft.settings import Settings
 
 OPENS: Final = "opens"
@@ -20,7 +20,7 @@ NOT_NEEDED: Final = "not needed"
 
 async def tried(facts: ConnectionFacts, database: str, settings: Settings, restored: str) -> str:
     """One of the words above; the server believes everybody. Raises `MasterKeyDiffers`."""
-    connection = await connect(facts.dsn(SUPERUSER, None, database), application="weft proof")
+    connection = await connect(facts.dsn(await superuser_of(facts), None, database), application="weft proof")
     try:
         if not await connection.fetchval("select exists (select from weft.tenant_keys)"):
             return NOT_NEEDED

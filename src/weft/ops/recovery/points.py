@@ -16,7 +16,7 @@ from weft.core.errors import Forbidden, WeftError
 from weft.ops.backup.errors import ArtefactMissing
 from weft.ops.connections import connect
 from weft.ops.installation import reach
-from weft.ops.recovery.errors import MomentInvalid, RestorePointTaken
+from weft.ops.recovery.errors import MomentInvalid, RestorePointNameInvalid, RestorePointTaken
 from weft.ops.recovery.plan import Point
 from weft.ops.recovery.restoring import Moment
 from weft.ops.recovery.segments import Segment, is_history, lsn
@@ -49,9 +49,13 @@ class Marked:
 
 
 def mark(settings: Settings, name: str, say: Callable[[str], None]) -> Marked:
-    """Make a restore point now. Raises `MomentInvalid`, `RestorePointTaken` or `PointRefused`."""
-    if Moment.of(name).point is None:
-        raise MomentInvalid(name)
+    """Make a restore point now. Raises `RestorePointNameInvalid`, `RestorePointTaken` or `PointRefused`."""
+    try:
+        is_name = Moment.of(name).point is not None
+    except MomentInvalid:
+        is_name = False
+    if not is_name:
+        raise RestorePointNameInvalid(name)
     with reach(settings) as addresses:
         dsn = settings.database.replication_url or addresses.admin or addresses.require_owner()
         archive = _archive(settings)

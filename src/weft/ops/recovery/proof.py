@@ -67,7 +67,7 @@ class Proof:
 
 async def prove(facts: ConnectionFacts, database: str) -> Proof:
     """Look at a server that believes everybody. Raises `ProofFailed`."""
-    superuser = await _superuser(facts)
+    superuser = await superuser_of(facts)
     try:
         connection = await connect(facts.dsn(superuser, None, database), application="weft proof")
     except ServerUnreachable as error:
@@ -128,7 +128,7 @@ def differences(before: Mapping[str, TableSum], after: Mapping[str, TableSum]) -
     return said
 
 
-async def _superuser(facts: ConnectionFacts) -> str:
+async def superuser_of(facts: ConnectionFacts) -> str:
     """The bootstrap superuser of the cluster, whatever it is called; a server of ours believes any name."""
     try:
         connection = await connect(facts.dsn(SUPERUSER, None, "postgres"))
