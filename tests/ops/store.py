@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,8 @@ def store() -> Iterator[Store]:
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=60", "-master.volumeSizeLimitMB=64"]
     command += ["-master.telemetry=false"]
     with (directory / "log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory)
+        kept = os.environ | {"TMPDIR": str(directory)}  # it writes logs there, which nobody would take away
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory, env=kept)
     try:
         until(
             lambda: server.poll() is not None or _answers(found.endpoint), seconds=120, what="the S3-compatible server"
