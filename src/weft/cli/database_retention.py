@@ -59,11 +59,12 @@ def retention(
 
 
 async def _partitions(dsn: str) -> list[dict[str, Any]]:
-    from weft.ops.connections import connect
+    from weft.ops.connections import connect, reading
 
     connection = await connect(dsn, application="weft db partitions")
     try:
-        return [dict(row) for row in await connection.fetch(_PARTITIONS)]
+        async with reading(connection):
+            return [dict(row) for row in await connection.fetch(_PARTITIONS)]
     finally:
         await connection.close()
 

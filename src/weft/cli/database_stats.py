@@ -111,13 +111,14 @@ class _Found:
 
 
 async def _look(addresses: Addresses, seconds: float, measured: list[Measured]) -> _Found:
-    from weft.ops.connections import connect
+    from weft.ops.connections import connect, reading
     from weft.ops.insight import advice, slow, widest
 
     connection = await connect(widest(addresses), application="weft db slow")
     try:
         running = await slow.sample(connection, seconds) if seconds else []
-        return _Found(await slow.counted(connection, measured), running, await advice.advise(connection))
+        async with reading(connection):
+            return _Found(await slow.counted(connection, measured), running, await advice.advise(connection))
     finally:
         await connection.close()
 

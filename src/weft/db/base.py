@@ -113,7 +113,7 @@ def of_tenant() -> ForeignKeyConstraint:
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> CheckConstraint:
     """text + CHECK: a native enumeration has no index under row security (its equality is not leakproof)."""
     words = [v.value for v in values] if isinstance(values, type) else list(values)
-    listed = ", ".join(f"'{word}'" for word in words)
+    listed = ", ".join("'" + word.replace("'", "''") + "'" for word in words)
     return CheckConstraint(f"{column} in ({listed})", name=column)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
@@ -10,11 +11,12 @@ from weft.core.errors import Unavailable
 from weft.settings_sections import without_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncIterator, Iterable
 
     import asyncpg
 
 _SECONDS = 10.0
+_LOCK_SECONDS = 5
 
 
 class ServerUnreachable(Unavailable):
@@ -32,6 +34,30 @@ class ServerUnreachable(Unavailable):
     def is_missing(self) -> bool:
         """Whether the server is there, and has no such database."""
         return getattr(self.__cause__, "sqlstate", None) == "3D000"
+
+
+class TableHeld(Unavailable):
+    code = "table_held"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Somebody holds a table for themselves, and what is asked needs a look at it. Wait until they are done, or "
+            "find them: select * from pg_stat_activity where pid in (select pid from pg_locks where mode = "
+            "'AccessExclusiveLock' and granted)"
+        )
+
+
+@contextlib.asynccontextmanager
+async def reading(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction that only reads. Even a table's size wants a lock: raises `TableHeld` when it is not given."""
+    import asyncpg
+
+    try:
+        async with connection.transaction(readonly=True):
+            await connection.execute(f"set local lock_timeout = '{_LOCK_SECONDS}s'")
+            yield
+    except asyncpg.LockNotAvailableError as error:
+        raise TableHeld from error
 
 
 async def connect(dsn: str, *, application: str = "weft") -> asyncpg.Connection:

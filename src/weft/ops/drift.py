@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 
+from weft.core.errors import Conflict
 from weft.db import fingerprint, migrate
 from weft.db.fingerprint import Difference
 from weft.ops.schema import source
 from weft.ops.schema.authoring import Comparison, compared
 from weft.ops.schema.source import throwaway
 from weft.ops.schema.words import Sides
+
+
+class NeverMigrated(Conflict):
+    code = "never_migrated"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This database has no tables of weft: it was never migrated, so there is nothing to compare. "
+            "Run `weft db migrate` first."
+        )
 
 
 def comparison(dsn: str) -> Comparison:
@@ -19,6 +30,8 @@ def comparison(dsn: str) -> Comparison:
     Blocking; starts and stops a server of its own in a temporary directory (about two seconds).
     """
     found, revision = asyncio.run(source.read(dsn)), asyncio.run(migrate.current(dsn))
+    if revision is None and not any(kind == "table" for kind, _ in found):
+        raise NeverMigrated
     with throwaway() as server:
         address = asyncio.run(server.migrations(revision or "head"))
         expected = asyncio.run(source.read(address))

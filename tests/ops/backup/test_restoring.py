@@ -69,6 +69,11 @@ async def opened(database: Database, actor: Actor) -> str:
         return await secrets.opened(scope, Cell(UUID(int=row["id"].int), row["name"], row["version"], row["value"]))
 
 
+SET = """
+select d.datconnlimit, s.setrole::regrole::text, s.setconfig from pg_database d
+  join pg_db_role_setting s on s.setdatabase = d.oid where d.datname = $1 order by 2"""
+
+
 async def test_what_happened_since_is_undone_and_the_old_database_kept(
     house: House, database: Database, test_database: TestDatabase, admin: asyncpg.Connection
 ) -> None:
@@ -80,7 +85,16 @@ async def test_what_happened_since_is_undone_and_the_old_database_kept(
     await before.close()
     with pytest.raises(DatabaseNotEmpty, match="holds 1 tenant"):
         await restored(house, made.id)
+    for setting in (
+        "set timezone = 'Asia/Tokyo'", "set search_path = weft, \"Odd Name\"", "set app.note = 'it''s = so'",
+        "connection limit 77",
+    ):  # fmt: skip
+        await admin.execute(f'alter database "{test_database.name}" {setting}')
+    await admin.execute(f"alter role weft_app in database \"{test_database.name}\" set work_mem = '9MB'")
+    told = await admin.fetch(SET, test_database.name)
     done = await restored(house, made.id, replace=True)
+    assert len(told) == 2
+    assert await admin.fetch(SET, test_database.name) == told
     assert (done.database, done.rows, done.revision, done.pending) == (test_database.name, made.rows, "0001", False)
     assert await kept(admin, test_database) == [done.kept]
     # The pool's connections were ended; the next ones meet the restored database, as the same roles.
@@ -94,7 +108,8 @@ async def test_what_happened_since_is_undone_and_the_old_database_kept(
     finally:
         await again.close()
     after = await asyncpg.connect(test_database.admin)
-    assert fingerprint.compare(schema, await fingerprint.take(after)) == []
+    left = fingerprint.compare(schema, await fingerprint.take(after))
+    assert {difference.kind for difference in left} == {"setting"}, "only what was set after the first look"
     assert await after.fetchval("select count(*) from weft.backups") == 1, "told anew what the places have"
     await after.close()
     assert done.kept is not None

@@ -14,7 +14,7 @@ from tests.ops.migrating.conftest import SettingsFor
 from tests.ops.migrating.revisions import REVISIONS, write
 
 from weft.db import migrate
-from weft.ops import environments
+from weft.ops import connections, environments
 from weft.ops.environments import EnvironmentRefuses
 from weft.ops.installation import Addresses
 from weft.ops.migrating import instances, reset, rollback, run, status
@@ -75,6 +75,27 @@ class TestPlan:
         plan = await planned(test_database, folder=write(tmp_path, "9101", risky))
         rules = {finding.rule for finding in plan.revisions[0].findings}
         assert {"require-concurrent-index-creation", "renaming-column"} <= rules
+
+    async def test_what_is_new_in_the_same_revision_is_no_risk(
+        self, test_database: TestDatabase, tmp_path: Path
+    ) -> None:
+        new = "create table weft.boats (id uuid primary key); create index boats_id_idx on weft.boats (id);"
+        plan = await planned(test_database, folder=write(tmp_path, "9101", new))
+        rules = {finding.rule for finding in plan.revisions[0].findings}
+        assert "require-concurrent-index-creation" not in rules
+
+    async def test_a_table_that_somebody_holds_does_not_keep_it_waiting(
+        self, test_database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(connections, "_LOCK_SECONDS", 0.1)
+        holder = await asyncpg.connect(test_database.owner)
+        await holder.execute("begin; lock table weft.clients")
+        try:
+            async with asyncio.timeout(20):
+                plan = await planned(test_database)
+        finally:
+            await holder.close()
+        assert plan.sizes["clients"].bytes > 0
 
     async def test_a_revision_that_looks_at_the_database_is_named(
         self, test_database: TestDatabase, tmp_path: Path

@@ -273,3 +273,10 @@ def test_check_prints_the_sql_that_repairs(weft: Weft, test_database: TestDataba
     _, said, _ = weft("db", "check", "--sql")
     ask(test_database.owner, said)
     assert weft("db", "check")[0] == 0
+
+
+def test_check_says_that_a_database_was_never_migrated(weft: Weft, test_database: TestDatabase) -> None:
+    ask(test_database.owner, "drop schema weft cascade")
+    code, said, noted = weft("db", "check")
+    assert (code, said) == (6, "")
+    assert "Run `weft db migrate` first." in noted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from datetime import date
 from pathlib import Path
@@ -18,7 +19,9 @@ from tests.ops.schema.conftest import Made
 
 from weft.core.errors import Invalid
 from weft.db import concurrent, engines, fingerprint, migrate
+from weft.db.base import one_of
 from weft.ops.schema import generate, lint, revision, source
+from weft.ops.schema.finding import Finding
 from weft.ops.schema.generate import Draft
 
 DAY = date(2027, 3, 1)
@@ -194,3 +197,20 @@ async def test_a_reference_is_really_checked_although_row_security_binds_the_own
     with pytest.raises(asyncpg.ForeignKeyViolationError, match="events_odd_fkey"):
         await alembic(test_database, tmp_path, "upgrade", "head")
     assert await owner.fetchval("select not convalidated from pg_constraint where conname = 'events_odd_fkey'")
+
+
+def test_a_check_that_comes_back_wider_is_no_risk_to_validate(tmp_path: Path) -> None:
+    dropped = Finding(line=1, rule="ban-drop-constraint", level="warning", message="", help="")
+    for kind, says in (("expand", True), ("contract", False)):
+        draft = Draft(
+            title=f"More states {kind}", kind=kind, up="select 1;\n", down="select 1;\n", concurrently=False,
+            findings=(dropped,),
+        )  # fmt: skip
+        [written] = revision.write([draft], day=DAY, after="0001", directory=tmp_path)
+        assert ("accepts = {" in written.read_text(encoding="utf-8")) is says
+
+
+def test_models_that_postgresql_refuses_are_said_to_be_so() -> None:
+    assert "in ('it''s')" in str(one_of("mood", ("it's",)).sqltext)
+    with source.throwaway() as server, pytest.raises(source.ModelsRefused, match=r"syntax error.* Mend them"):
+        asyncio.run(server.models(sql="create tabel x ();"))

@@ -14,6 +14,7 @@ from tests.ops.upkeep.conftest import Plant
 
 from weft.db.database import Database
 from weft.db.measure import BUCKETS, Statements
+from weft.ops import connections
 from weft.ops.insight import plans, slow
 from weft.ops.insight.advice import Advice, Limits, advise
 from weft.ops.insight.stats import stats
@@ -269,3 +270,16 @@ async def test_what_the_server_counts_has_our_names(place: Path) -> None:
     by_name = {one.label: one for one in found}
     assert (by_name["tests.counted"].calls, by_name["tests.counted"].seconds > 0) == (3, True)
     assert not any("/*" in name for name in by_name)
+
+
+async def test_stats_do_not_wait_for_a_table_that_somebody_holds(
+    addresses: Addresses, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_LOCK_SECONDS", 0.1)
+    await admin.execute("begin; lock table weft.clients")
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(connections.TableHeld, match="Somebody holds a table"):
+                await stats(addresses)
+    finally:
+        await admin.execute("rollback")

@@ -49,6 +49,15 @@ select g.privilege_type as privilege, r.rolname as role
 """
 """Whom the operator let into the database besides weft: who brings the WAL away, who watches."""
 
+_SETTINGS: Final = """
+select r.rolname as role, split_part(said, '=', 1) as name, substr(said, strpos(said, '=') + 1) as value
+  from pg_database d join pg_db_role_setting g on g.setdatabase = d.oid left join pg_roles r on r.oid = g.setrole
+ cross join unnest(g.setconfig) with ordinality s (said, nth)
+ where d.datname = $1 and (r.rolname is not null or g.setrole = 0) order by 1 nulls first, nth
+"""
+_LISTS: Final = ("search_path", "session_preload_libraries", "local_preload_libraries", "temp_tablespaces")
+"""Their stored values are written as lists of names already."""
+
 _LEFT: Final = """
 select datname from pg_database
  where starts_with(datname, $1) and substr(datname, length($1) + 1) ~ '^[0-9]{8}t[0-9]{6}z$'
@@ -273,6 +282,7 @@ class _Restoring:
             await connection.execute(
                 f"grant {grant['privilege']} on database {_quoted(self._fresh)} to {_quoted(grant['role'])}"
             )
+        await self._keep_settings(connection, name)
         await connection.execute(f"alter database {_quoted(name)} with allow_connections false")
         try:
             await connection.execute(_END_CONNECTIONS, name)
@@ -289,6 +299,17 @@ class _Restoring:
             return None
         await connection.execute(f"alter database {_quoted(self._old)} with allow_connections true")
         return self._old
+
+    async def _keep_settings(self, connection: asyncpg.Connection, name: str) -> None:
+        """What the operator set for the database, and for a role in it; a dump has neither."""
+        limit = await connection.fetchval("select datconnlimit from pg_database where datname = $1", name)
+        await connection.execute(f"alter database {_quoted(self._fresh)} connection limit {limit}")
+        for one in await connection.fetch(_SETTINGS, name):
+            value = one["value"] or "''"
+            if one["name"] not in _LISTS:
+                value = await connection.fetchval("select quote_literal($1::text)", one["value"])
+            whom = f"role {_quoted(one['role'])} in database" if one["role"] else "database"
+            await connection.execute(f"alter {whom} {_quoted(self._fresh)} set {one['name']} = {value}")
 
 
 async def _tenants(addresses: Addresses) -> int:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from weft.db.measure import label_of
-from weft.ops.connections import connect
+from weft.ops.connections import connect, reading
 from weft.ops.insight import widest
 from weft.ops.installation import Addresses
 from weft.ops.monitoring import facts
@@ -87,11 +87,18 @@ async def stats(addresses: Addresses) -> dict[str, Any]:
             "queue": {
                 state: {"jobs": jobs, "oldest_seconds": round(age, 1)} for state, (jobs, age) in seen.queue.items()
             },
-            "tables": [dict(row) for row in await connection.fetch(_TABLES)],
-            "indexes": [dict(row) for row in await connection.fetch(_INDEXES)],
+            **await _sizes(connection),
         }
     finally:
         await connection.close()
+
+
+async def _sizes(connection: Connection) -> dict[str, Any]:
+    async with reading(connection):
+        return {
+            "tables": [dict(row) for row in await connection.fetch(_TABLES)],
+            "indexes": [dict(row) for row in await connection.fetch(_INDEXES)],
+        }
 
 
 async def _cache(connection: Connection) -> float | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from weft.core.errors import NotFound
-from weft.ops.connections import connect
+from weft.ops.connections import connect, reading
 from weft.ops.installation import Addresses
 from weft.ops.upkeep.tasks import quoted
 
@@ -48,7 +48,7 @@ async def storage(addresses: Addresses, *, tenant: str | None = None) -> dict[st
     """
     connection = await connect(addresses.require_owner(), application="weft db storage")
     try:
-        async with connection.transaction(readonly=True):
+        async with reading(connection):
             await connection.execute("set local app.maintenance = 'on'; set local statement_timeout = '10min'")
             names = {row["id"]: row["slug"] for row in await connection.fetch(_TENANTS)}
             if tenant is not None and tenant not in names.values() and tenant not in map(str, names):

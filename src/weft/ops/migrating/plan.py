@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from weft.db import data_definitions
 from weft.db.history import version_number
 from weft.db.migrate import Options
 from weft.db.revisions import Chain, Revision
-from weft.ops.connections import connect
+from weft.ops.connections import TableHeld, connect, reading
 from weft.ops.migrating.instances import Instance, listed
 from weft.ops.migrating.locks import Taken, is_bookkeeping, taken
 from weft.ops.schema.lint import Finding, LinterMissing, review
@@ -33,6 +34,14 @@ select c.relname::text,
        pg_total_relation_size(c.oid) + coalesce((select sum(pg_total_relation_size(inhrelid)) from pg_inherits
                                                   where inhparent = c.oid), 0)::bigint
   from pg_class c where c.relnamespace = to_regnamespace('weft') and c.relname = any($1::text[])"""
+
+_SIZES_NOTED = re.sub(
+    r"pg_total_relation_size\((.+?)\)",
+    r"""(select coalesce(sum(greatest(s.relpages, 0)), 0) * 8192
+         from pg_class s where s.oid = \1 or s.oid in (select indexrelid from pg_index where indrelid = \1))""",
+    _SIZES,
+)
+"""As the last vacuum noted them: measuring wants a lock, and somebody may hold the table for themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,7 @@ async def make(dsn: str, target: str, directories: Sequence[Path] = (), options:
     touched = {t.table for p in planned for step in p.steps for t in step.locks if not t.new}
     connection = await connect(dsn, application="weft db migrate")
     try:
-        sizes = {row[0]: Size(row[1], row[2]) for row in await connection.fetch(_SIZES, sorted(touched))}
+        sizes = await _sizes(connection, sorted(touched))
         obstacles = await _obstacles(connection, pending, directories) if at is not None else []
     finally:
         await connection.close()
@@ -125,6 +134,15 @@ async def make(dsn: str, target: str, directories: Sequence[Path] = (), options:
     clear = list(itertools.takewhile(lambda revision: revision.id not in hindered, pending))
     said = tuple(sentence for _, sentence in obstacles)
     return Plan(at, target, tuple(planned), sizes, said, clear[-1].id if clear and obstacles else None)
+
+
+async def _sizes(connection: asyncpg.Connection, tables: list[str]) -> dict[str, Size]:
+    try:
+        async with reading(connection):
+            rows = await connection.fetch(_SIZES, tables)
+    except TableHeld:
+        rows = await connection.fetch(_SIZES_NOTED, tables)
+    return {row[0]: Size(row[1], int(row[2])) for row in rows}
 
 
 def _planned(chain: Chain, revision: Revision, options: Options, new: set[str]) -> PlannedRevision:
@@ -144,7 +162,7 @@ def _planned(chain: Chain, revision: Revision, options: Options, new: set[str]) 
     found: list[Finding] = []
     try:
         # The first revision makes everything anew: what would be said of it is said by its own tests.
-        found = [] if revision.before is None else review(";\n\n".join(step.sql for step in steps) + ";\n")
+        found = [] if revision.before is None else review(sql)
     except LinterMissing as error:
         problem = error.message
     return PlannedRevision(revision, steps, tuple(found), limit, problem)

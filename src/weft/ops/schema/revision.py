@@ -16,6 +16,8 @@ from weft.ops.schema.generate import Draft
 VERSIONS = migrate.MIGRATIONS / "versions"
 _CLONE = migrate.MIGRATIONS.parents[2]
 _LONGEST_NAME = 60
+_DROPPED = "ban-drop-constraint"
+"""A constraint that an expand revision drops is one that it replaces; what only goes, or narrows, is a contract."""
 
 _MODULE = '''"""{title}
 
@@ -122,6 +124,8 @@ def _module(draft: Draft, name: str, revision: str, before: str | None) -> str:
     if draft.kind == "contract":
         # Whoever is older may still use what goes; this version's models do not.
         marks += f'needs = "{".".join(__version__.split(".")[:2])}"\n'
+    if draft.kind == "expand" and any(finding.rule == _DROPPED for finding in draft.findings):
+        marks += f'accepts = {{"{_DROPPED}": "It comes back wider in the same revision."}}\n'
     if draft.concurrently:
         imports, run = "from weft.db.concurrent import run_concurrently", "run_concurrently("
     else:

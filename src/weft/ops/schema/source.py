@@ -12,18 +12,28 @@ from typing import Any
 import asyncpg
 from sqlalchemy import MetaData
 
+from weft.core.errors import Invalid
 from weft.db import emit, fingerprint, migrate
 from weft.db.base import SCHEMA
 from weft.db.fingerprint import Fingerprint
 from weft.migrations.freeze import permission_rows
 from weft.migrations.models import METADATA
-from weft.ops.connections import connect
+from weft.ops.connections import connect, reading
 from weft.ops.postgres import ConnectionFacts, ephemeral_cluster
 from weft.ops.roles import OWNER, bootstrap
 
 _VERSIONS = f"""
 create table {SCHEMA}.alembic_version (
   version_num varchar(32) not null, constraint alembic_version_pkc primary key (version_num))"""
+
+
+class ModelsRefused(Invalid):
+    code = "models_refused"
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            f"PostgreSQL refuses what the models and `src/weft/db/sql` make: {said}. Mend them and run it again."
+        )
 
 
 def models_sql(metadata: MetaData = METADATA) -> str:
@@ -55,6 +65,8 @@ class Throwaway:
         connection = await asyncpg.connect(self.owner(database))
         try:
             await create_models(connection, sql)
+        except asyncpg.PostgresError as error:
+            raise ModelsRefused(str(error)) from error
         finally:
             await connection.close()
         return self.owner(database)
@@ -77,7 +89,8 @@ async def read(dsn: str) -> Fingerprint:
     """The schema of a database, whoever signs in."""
     connection = await connect(dsn, application="weft db schema")
     try:
-        return await fingerprint.take(connection)
+        async with reading(connection):
+            return await fingerprint.take(connection)
     finally:
         await connection.close()
 
