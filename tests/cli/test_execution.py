@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -211,6 +212,7 @@ async def test_what_does_not_exist(actor: Actor, weft: Weft) -> None:
         ("workflow backtest x --to 1 --execution nope", "'nope' is not the id of an execution."),
         ("event send order.paid --payload {bad", "--payload is not valid JSON"),
         ("execution start x --simulate --script nofile.yaml", "--script: 'nofile.yaml' cannot be read"),
+        ("execution start x --input ''", "--input is empty. Give JSON"),
         ("execution start x --input nofile.yaml", "--input: 'nofile.yaml' cannot be read"),
         ("event send a,b", "`type`: must be words with dots between them, as in order.paid"),
         ("db diff models migrations@0009", "This version of weft has no revision '0009'."),
@@ -219,7 +221,7 @@ async def test_what_does_not_exist(actor: Actor, weft: Weft) -> None:
 async def test_what_is_written_wrong_is_said_in_the_words_of_the_line(
     line: str, sentence: str, actor: Actor, weft: Weft
 ) -> None:
-    said = weft(*line.split())
+    said = weft(*shlex.split(line))
     assert (said.code in (2, 5), sentence in said.err) == (True, True), said.err
 
 

@@ -62,6 +62,8 @@ async def test_dead_jobs_are_listed_explained_retried_and_dropped(database: Data
     assert "Ledger" in weft("dead", "list").out
     told = weft("dead", "show", rows[0]["id"])
     assert told.out.startswith("A job was to take up a new execution of the workflow 'Ledger'.")
+    assert weft("dead", "retry", rows[0]["id"], "--dry-run").out == "It would be tried again.\n"
+    assert weft("dead", "drop", rows[0]["id"], "--dry-run").out == "It would be dropped.\n"
     assert weft("dead", "retry", rows[0]["id"]).out == "It is tried again.\n"
     nobody = weft("dead", "retry")
     assert (nobody.code, "--all" in nobody.err) == (INVALID, True)

@@ -238,6 +238,8 @@ async def test_archive_delete_and_restore(signed_in: Served, weft: Weft, write: 
     assert (gone.code, "There is no workflow 'Invoice' here." in gone.err) == (5, True)
     assert (await calling(weft, "workflow", "list", "--deleted", "--json")).json()[0]["name"] == "Invoice"
     assert (await calling(weft, "workflow", "restore", "Invoice")).out == "'Invoice' is INACTIVE.\n"
+    there = await calling(weft, "workflow", "restore", "Invoice")
+    assert (there.code, "no deleted workflow 'Invoice'" in there.err) == (5, True)
     assert "INACTIVE" in (await calling(weft, "workflow", "show", "invoice")).out
 
 

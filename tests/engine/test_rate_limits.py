@@ -19,6 +19,10 @@ from weft.db.scope import enter
 from weft.domain.executions import service as executions
 from weft.domain.limits.schemas import RateLimitWrite
 from weft.domain.limits.service import rates
+from weft.domain.secrets import service as secrets
+from weft.domain.secrets.schemas import SecretPut
+from weft.engine.kinds import Ports
+from weft.engine.vault import Vault
 
 
 class StandingClock:
@@ -158,6 +162,21 @@ async def test_a_429_holds_up_all_calls_to_its_target(engine: Engine) -> None:
     assert first == began
     assert len(others) == 5
     assert others[0] >= began + timedelta(seconds=30)
+
+
+async def test_a_host_that_only_a_secret_names_is_limited_too(engine: Engine) -> None:
+    clock = stand_still(engine)
+    async with enter(engine.database, engine.actor) as scope:
+        await secrets.put(scope, "chat", SecretPut(value="http://api.example.com/key"))
+    await limit(engine, "api.example.com", calls=1, seconds=10)
+    engine.ports = Ports(http=engine.http, secrets=Vault(engine.database))
+    workflow = await engine.workflow(chain(step("call", "http", {"url": "secret://chat"})))
+    for _ in range(3):
+        await engine.start(workflow, None)
+    began = clock.now
+    await run(engine, clock, workers=1)
+    calls = engine.http.calls["api.example.com"]  # type: ignore[attr-defined]  # the stand-in's
+    assert [(at - began).seconds for at in sorted(calls)] == [0, 10, 20]
 
 
 async def test_a_removed_limit_lets_them_go(engine: Engine) -> None:

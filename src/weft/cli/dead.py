@@ -44,9 +44,13 @@ def list_(
     api = connect(url, tenant)
     query = _filters(api, kind, workflow, execution)
     rows = api.listed("/dead-jobs", limit=None if everything else limit, **query)
-    shown = rows if output.as_json() else [row | {"died": moment(row["died_at"])} for row in rows]
+    shown = (
+        rows
+        if output.as_json()
+        else [row | {"died": moment(row["died_at"]), "tried": max(0, row["claims"] - 1)} for row in rows]
+    )
     columns = {
-        "kind": "kind", "workflow_name": "workflow", "execution_status": "execution", "claims": "tried", "died": "died",
+        "kind": "kind", "workflow_name": "workflow", "execution_status": "execution", "tried": "tried", "died": "died",
         "last_error": "last error", "id": "id",
     }  # fmt: skip
     output.rows(shown, columns, empty="No dead jobs.")
@@ -78,6 +82,9 @@ def retry(
     """Try dead jobs again; a failed execution goes on from where it failed."""
     api = connect(url, tenant)
     if which is not None:
+        if dry_run:
+            _would(api, which, "tried again")
+            return
         api.post(f"/dead-jobs/{_identified(which)}/retry")
         output.result({"done": 1}, "It is tried again.")
         return
@@ -104,6 +111,9 @@ def drop(
         raise Invalid("Say why with --reason; the audit log keeps it.")
     api = connect(url, tenant)
     if which is not None:
+        if dry_run:
+            _would(api, which, "dropped")
+            return
         confirm("Forget this dead job?", yes=yes)
         api.post(f"/dead-jobs/{_identified(which)}/drop", {"reason": reason})
         output.result({"done": 1}, "It is dropped.")
@@ -114,6 +124,12 @@ def drop(
         confirm(f"Forget {found['matched']}{' or more' if found['more'] else ''} dead jobs?", yes=yes)
     done = _all(api, "/dead-jobs/drop", body, dry_run=dry_run)
     output.result(done, lambda: _told(done, "dropped", dry_run=dry_run))
+
+
+def _would(api: Client, which: str, what: str) -> None:
+    """The dry run of one: it must be there, and nothing happens to it."""
+    api.get(f"/dead-jobs/{_identified(which)}")
+    output.result({"matched": 1, "done": 0}, f"It would be {what}.")
 
 
 def _identified(which: str) -> str:

@@ -152,6 +152,10 @@ def read_input(given: str | None, what: str = "--input") -> Any:
         return None
     if given == "-":
         return _document(sys.stdin.read(), "standard input")
+    if not given.strip():
+        raise Invalid(
+            f"{what} is empty. Give JSON, a JSON or YAML file, or -; leave it out where there is nothing to say."
+        )
     if given.lstrip()[:1] in ("{", "[", '"'):
         return _document(given, what)
     try:

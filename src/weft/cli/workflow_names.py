@@ -15,6 +15,8 @@ def find(api: Client, which: str, *, deleted: bool = False, whole: bool = False)
     key = _key(which)
     same = [row for row in api.listed("/workflows", name=which, deleted=deleted or None) if _key(row["name"]) == key]
     if not same:
+        if deleted:
+            raise ReferenceMissing("deleted workflow", which, listing="weft workflow list --deleted")
         raise ReferenceMissing("workflow", which)
     if len(same) > 1:  # only among deleted ones
         raise ReferenceAmbiguous("workflow", which, [row["id"] for row in same])

@@ -165,6 +165,8 @@ class Starter:
             elif target.status != "ACTIVE" or target.version_id is None:
                 self._targets.pop((tenant_id, waiting.request.workflow), None)
                 _refuse(waiting, WorkflowNotActive(target.name, target.status))
+            else:
+                waiting.target = target
 
     def _remember(self, tenant_id: UUID, workflow: UUID | str, row: Any) -> None:
         key = (tenant_id, workflow)
@@ -195,11 +197,26 @@ class Starter:
     # -- the runs ------------------------------------------------------------------------------------------
 
     async def _prepare(self, tenant_id: UUID, batch: Sequence[Waiting]) -> None:
-        """Check each input and compute what can be computed, outside any transaction."""
+        """Check each input and compute what can be computed, outside any transaction.
+
+        Whom a remembered version refuses is held against the one that is current: only a start that is stored finds
+        out by itself that the workflow has changed.
+        """
+        if refused := await self._prepared(tenant_id, batch):
+            await self._resolve(tenant_id, [waiting for waiting, _ in refused], fresh=True)
+            again = [waiting for waiting, _ in refused if not waiting.answer.done()]
+            for waiting, error in await self._prepared(tenant_id, again):
+                _refuse(waiting, error)
+
+    async def _prepared(self, tenant_id: UUID, batch: Sequence[Waiting]) -> list[tuple[Waiting, WeftError]]:
+        """Prepare each; those that are refused, and why."""
         now = self._driver.clock()
         room = Room(self._driver.database, tenant_id, self._driver.limits)
+        refused: list[tuple[Waiting, WeftError]] = []
         for waiting in batch:
-            target = self._targets[tenant_id, waiting.request.workflow]
+            target = waiting.target
+            if target is None:
+                continue
             try:
                 plan = await self._plan(tenant_id, waiting, target)
                 plan.check_input(waiting.request.input)
@@ -207,9 +224,9 @@ class Starter:
                 run = from_start(new, waiting.request.execution_id or new_id(), tenant_id, plan, None)
                 new.input = await keep_input(run, room)
             except WeftError as error:
-                _refuse(waiting, error)
+                refused.append((waiting, error))
                 continue
-            waiting.target, waiting.full, waiting.new = target, None, new
+            waiting.full, waiting.new = None, new
             if new.place_key is not None:
                 run.put_job("start", parked=True)
             elif waiting.request.inline and not plan.reads_number:
@@ -217,6 +234,7 @@ class Starter:
             else:
                 run.put_job("start")
             waiting.run = run
+        return refused
 
     async def _new(self, waiting: Waiting, target: Target, version_id: UUID, now: datetime) -> NewExecution:
         """The row of an execution that is to be. Raises what its limits say of the input."""

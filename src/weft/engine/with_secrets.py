@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from weft.engine.kinds import Call, Errand, Ports
 from weft.engine.masking import Mask
@@ -50,6 +50,11 @@ async def opened(errand: Errand, call: Call, ports: Ports, places: SecretPlaces)
     if missing:
         return _Refused(Failed("secret_missing", _sentence(missing), retryable=False))
     return _Opened(errand, places, values)
+
+
+def config_of(performer: Performer, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The config as it will be performed. It may hold secrets: for what is asked of it at once, and not to be kept."""
+    return performer.places.filled(config, performer.values) if isinstance(performer, _Opened) else config
 
 
 def _sentence(names: list[str]) -> str:

@@ -10,7 +10,7 @@ LONGEST: Final = 10 * 366 * 86_400.0
 """Ten years, in seconds: whoever writes more has mistaken the unit."""
 
 _UNITS: Final = {"w": 604_800.0, "d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_NUMBER: Final = r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?)"
+_NUMBER: Final = r"(?:[0-9]{1,40}(?:\.[0-9]{1,9})?)"
 _PLAIN: Final = re.compile("".join(rf"(?:(?P<{unit}>{_NUMBER}) ?{unit}(?![a-z]) ?)?" for unit in _UNITS))
 _ISO: Final = re.compile(
     rf"P(?:(?P<w>{_NUMBER})W)?(?:(?P<d>{_NUMBER})D)?"
@@ -20,6 +20,10 @@ _ISO: Final = re.compile(
 
 class DurationUnclear(ValueError):
     """The text or number is not a length of time; the message says what is wrong and how to write it."""
+
+
+class DurationTooLong(DurationUnclear):
+    """It is one, but longer than anybody means."""
 
 
 def parse_duration(value: object) -> float:
@@ -40,7 +44,7 @@ def parse_duration(value: object) -> float:
     if math.isnan(seconds) or seconds < 0:
         raise DurationUnclear(f"{seconds} is not a duration; it must be zero or more")
     if seconds > LONGEST:
-        raise DurationUnclear("this is longer than ten years; check the unit")
+        raise DurationTooLong("this is longer than ten years; check the unit")
     return seconds
 
 

@@ -152,7 +152,8 @@ async def perform(driver: Driver, ports: Ports, run: Run, job: Job, turnstile: T
         performer = await with_secrets.opened(errand, call, ports, step.secrets)
     if turnstile is None or not job.limits or not isinstance(errand, Calling):
         return _ended(job, await _called(performer, call, ports, step))
-    outcome = await _in_turn(turnstile, job, errand.host(config), _Calling(performer, call, ports, step))
+    host = errand.host(with_secrets.config_of(performer, config))
+    outcome = await _in_turn(turnstile, job, host, _Calling(performer, call, ports, step))
     return None if outcome is None else _ended(job, outcome)
 
 

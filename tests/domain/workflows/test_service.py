@@ -26,6 +26,7 @@ from weft.domain.workflows.errors import (
     DraftMissing,
     MoveRefused,
     NameMissing,
+    RestoredNameTaken,
     VersionNotFound,
     WorkflowArchived,
     WorkflowHasNoVersion,
@@ -102,7 +103,7 @@ async def test_a_name_is_unique_among_living_workflows_of_a_tenant(as_ada: Enter
     async with as_ada() as scope:
         await service.delete(scope, first.id)
         second = await make.workflow(scope, name="pay")
-    with pytest.raises(WorkflowNameTaken):
+    with pytest.raises(RestoredNameTaken, match="Another workflow is called 'Pay' by now"):
         async with as_ada() as scope:
             await service.restore(scope, first.id)
     async with as_ada() as scope:

@@ -115,6 +115,8 @@ def test_sound_configs_pass(name: str, config: dict[str, Any]) -> None:
         ("delay", {"for": -1}, ("for",), "at least"),
         ("delay", {"for": "367d"}, ("for",), "at most a year"),
         ("delay", {"for": 99_999_999}, ("for",), "at most a year"),
+        ("delay", {"for": 9_999_999_999}, ("for",), "at most a year"),
+        ("delay", {"for": "99999999999999999999w"}, ("for",), "at most a year"),
         ("delay", {"until": "2030-01-01T00:00:00"}, ("until",), "not a time with its zone"),
         ("delay", {"until": 5}, ("until",), "Expected text"),
         ("sub_workflow", {}, (), "lacks `workflow`"),

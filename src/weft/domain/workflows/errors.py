@@ -73,6 +73,16 @@ class WorkflowNameTaken(Conflict):
         )
 
 
+class RestoredNameTaken(Conflict):
+    code = "restored_name_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Another workflow is called '{name}' by now. Delete that one, or give it another name "
+            "(`weft workflow apply FILE --workflow NAME`), and restore this one again."
+        )
+
+
 class WorkflowArchived(Conflict):
     code = "workflow_archived"
 

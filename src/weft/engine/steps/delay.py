@@ -12,7 +12,7 @@ from weft.engine.kinds import Call
 from weft.engine.outcomes import Done, Outcome, WaitUntil
 from weft.engine.steps.base import ConfigWrong, InstantStep, config_of, output_of
 from weft.engine.steps.values import DURATION, is_expression, moment, parse_moment, seconds
-from weft.interpreter.durations import DurationUnclear, parse_duration
+from weft.interpreter.durations import DurationTooLong, DurationUnclear, parse_duration
 
 LONGEST: Final = timedelta(days=366)
 """A year, leap or not. A longer wait is almost always a wrong unit."""
@@ -66,7 +66,12 @@ class Delay(InstantStep):
         written = call.config.get("for")
         if isinstance(written, (int, float)) and written < 0:  # the rest of a wait that is over already
             return call.now
-        length = seconds(call.config, "for")
+        try:
+            length = seconds(call.config, "for")
+        except ConfigWrong as wrong:
+            if isinstance(wrong.__cause__, DurationTooLong):
+                raise ConfigWrong("config.for is more than a year. Check the unit.") from wrong
+            raise
         if length > LONGEST.total_seconds():
             raise ConfigWrong(f"config.for is {length:,.0f} seconds, more than a year. Check the unit.")
         return call.now.astimezone(UTC) + timedelta(seconds=length)
@@ -88,10 +93,13 @@ def waiting(call: Call, end: datetime) -> Outcome:
 
 def _fault_of_length(value: object) -> str | None:
     try:
-        length = parse_duration(value)
+        if parse_duration(value) <= LONGEST.total_seconds():
+            return None
+    except DurationTooLong:
+        pass
     except DurationUnclear:
         return None  # the schema has said so
-    return "A delay lasts at most a year. Check the unit." if length > LONGEST.total_seconds() else None
+    return "A delay lasts at most a year. Check the unit."
 
 
 def fault_of_moment(value: object) -> str | None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from weft.db.scope import Scope
 from weft.domain.workflows import document as documents
 from weft.domain.workflows import queries, rules
-from weft.domain.workflows.errors import WorkflowNotFound
+from weft.domain.workflows.errors import RestoredNameTaken, WorkflowNotFound
 from weft.domain.workflows.models import Workflow, WorkflowStatus
 from weft.domain.workflows.schemas import WorkflowCreate, WorkflowUpdate
 from weft.domain.workflows.service import publishing, rows, schedules
@@ -135,6 +135,6 @@ async def restore(scope: Scope, workflow_id: UUID) -> Workflow:
     query = queries.by_id_deleted_too(scope.tenant_id, workflow_id).with_for_update()
     workflow = await scope.one(query, missing=WorkflowNotFound(workflow_id))
     workflow.deleted_at = None
-    async with rows.unique_name(workflow.name):
+    async with rows.unique_name(workflow.name, RestoredNameTaken):
         await scope.flush()
     return workflow

@@ -12,7 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from weft.core.actor import ActorKind
 from weft.db.scope import Scope
 from weft.domain.workflows import queries, rules
-from weft.domain.workflows.errors import ClientUnknown, TriggerNameTaken, WorkflowNameTaken, WorkflowNotFound
+from weft.domain.workflows.errors import (
+    ClientUnknown,
+    RestoredNameTaken,
+    TriggerNameTaken,
+    WorkflowNameTaken,
+    WorkflowNotFound,
+)
 from weft.domain.workflows.models import Workflow
 from weft.http.preconditions import check
 
@@ -45,13 +51,15 @@ async def require_client(scope: Scope, client_id: UUID | None) -> None:
 
 
 @asynccontextmanager
-async def unique_name(name: str) -> AsyncIterator[None]:
+async def unique_name(
+    name: str, taken: type[WorkflowNameTaken | RestoredNameTaken] = WorkflowNameTaken
+) -> AsyncIterator[None]:
     """Turns the database's refusal of a second workflow of that name into words."""
     try:
         yield
     except IntegrityError as error:
         if _NAME_INDEX in str(error.orig):
-            raise WorkflowNameTaken(name) from error
+            raise taken(name) from error
         raise
 
 
