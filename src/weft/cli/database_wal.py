@@ -33,6 +33,7 @@ Place = Annotated[
     typer.Option("--place", help="One of the places of backups; default: the first that answers."),
 ]
 System = Annotated[str | None, typer.Option("--system", help="The cluster, where the place holds several.")]
+Identity = Annotated[Path | None, typer.Option("--identity", help="The file with the key that opens backups.")]
 
 
 @wal.command()
@@ -138,12 +139,12 @@ def base_(
 
 
 @wal.command()
-def bases(place: Place = None, system: System = None) -> None:
+def bases(place: Place = None, system: System = None, identity: Identity = None) -> None:
     """List base backups, and from when to when each can be restored."""
     from weft.ops.recovery import finding
     from weft.ops.recovery.plan import reach
 
-    vault = finding.to_look(_settings(), place=place, system=system, say=output.note)
+    vault = finding.to_look(_settings(), place=place, system=system, identity=identity, say=output.note)
     troubles: list[str] = []
     found = vault.bases(troubles)
     archived = vault.archived(found[-1].segment_bytes, troubles) if found else None
@@ -181,9 +182,7 @@ def fetch(
     path: Annotated[Path, typer.Argument(metavar="%p", help="Where to write it.")],
     place: Place = None,
     system: System = None,
-    identity: Annotated[
-        Path | None, typer.Option("--identity", help="The file with the key that opens backups.")
-    ] = None,
+    identity: Identity = None,
 ) -> int:
     """Write one WAL file, decrypted: a `restore_command` for a recovery or standby of your own.
 
@@ -220,9 +219,7 @@ def restore(
         str | None,
         typer.Option("--database", help="Its name in the cluster; default: the one of WEFT_DATABASE_URL, else weft."),
     ] = None,
-    identity: Annotated[
-        Path | None, typer.Option("--identity", help="The file with the key that opens backups.")
-    ] = None,
+    identity: Identity = None,
     yes: Yes = False,
 ) -> None:
     """Restore to a moment: a new data directory beside the present one, recovered and proved."""

@@ -147,6 +147,10 @@ def test_the_commands_show_what_there_is(one: Installation, keeper: subprocess.P
     code, out, _ = weft("db", "wal", "bases")
     assert code == 0
     assert "full" in out
+    code, out, _ = weft("db", "wal", "bases", "--identity", str(one.settings.home / "backup_keys" / "identity"))
+    assert (code, "full" in out) == (0, True)
+    code, _, err = weft("db", "wal", "bases", "--identity", str(one.settings.home / "nowhere"))
+    assert (code, "--identity" in err) == (2, True)
     code, out, _ = weft("db", "wal", "point", "before_lunch", "--json")
     assert (code, json.loads(out)["name"]) == (0, "before_lunch")
     for name in ("2026", "two words", "latest", "x" * 64, ""):
